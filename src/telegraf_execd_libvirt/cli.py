@@ -1,0 +1,142 @@
+"""The command line: what is to be done, with which configuration.
+
+Rule guarded: a wrong command line or configuration ends with status 2 and a line for each
+mistake, before anything is connected to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import NoReturn, Optional, Sequence
+
+from . import __version__, log
+from .config import Config, ConfigError, load
+from .duration import parse_duration
+from .log import log as logger
+
+_NAME = "telegraf-execd-libvirt"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"E! {log.one_line(message)} (see {_NAME} --help)\n")
+        sys.exit(2)
+
+
+def _duration(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=_NAME,
+        allow_abbrev=False,
+        description="Statistics of a libvirt hypervisor's virtual machines as InfluxDB line "
+        "protocol. Each newline on stdin, SIGHUP, SIGUSR1 or SIGUSR2 collects once; the end of "
+        "stdin ends the program. Made for Telegraf's inputs.execd.",
+    )
+    add = parser.add_argument
+    add("--config", "-config", metavar="FILE", type=Path, help="TOML file; default: no file")
+    add("--once", action="store_true", help="collect once and exit; status 1 if that failed")
+    add(
+        "--poll-interval",
+        "-poll_interval",
+        "--poll_interval",
+        metavar="10s",
+        type=_duration,
+        help="collect by itself, at multiples of this on the clock; goes before interval",
+    )
+    add("--uri", metavar="URI", help="the hypervisor; goes before libvirt_uri of the file")
+    add("--sample-config", action="store_true", help="print a commented configuration and exit")
+    add("--check", action="store_true", help="report what works and what to do about the rest")
+    add("--log-level", choices=list(log.LEVELS), default="info", help="default: info")
+    add("--version", action="store_true", help="print the versions and exit")
+    return parser
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs the command and returns its exit status; a collection ends the process itself."""
+    options = _parser().parse_args(arguments)
+    if options.sample_config:
+        sys.stdout.write(sample_config())
+        return 0
+    log.start(options.log_level)
+    try:
+        if options.version:
+            from .hypervisor.binding import library_version
+
+            print(f"{_NAME} {__version__} (libvirt {library_version()})")
+            return 0
+        return _collect(options)
+    except ImportError as error:
+        logger.error("libvirt-python cannot be loaded: %s", error)
+        return 2
+    finally:
+        log.drain()
+
+
+def sample_config() -> str:
+    """The commented sample configuration."""
+    return resources.files(__package__).joinpath("sample.conf").read_text("utf-8")
+
+
+def _collect(options: argparse.Namespace) -> int:
+    # Handlers first: importing libvirt takes long enough for a first signal to come meanwhile.
+    from .loop import Loop, Signals
+    from .output import Closed, Output
+
+    signals = Signals()
+    try:
+        config = _load(options)
+    except ConfigError as error:
+        for problem in error.problems:
+            logger.error("%s", problem)
+        return 2
+    for warning in config.warnings:
+        logger.warning("%s", warning)
+    if options.check:
+        from .check import check
+
+        return _leave(check(config.hypervisors, sys.stdout.write))
+    try:
+        output = Output.take_stdout()
+    except Closed:
+        return 0
+    loop = Loop(config.hypervisors, output, signals, options.poll_interval)
+    if options.once:
+        return _leave(loop.once())
+    if os.isatty(0):
+        logger.info("Enter collects, Ctrl-D ends")
+    return _leave(loop.run(0))
+
+
+def _load(options: argparse.Namespace) -> Config:
+    config = load(options.config, os.environ) if options.config else Config()
+    if options.uri is not None:
+        if len(config.hypervisors) > 1:
+            raise ConfigError(
+                [f"--uri: {options.config} has {len(config.hypervisors)} tables; one can be meant"]
+            )
+        config = replace(
+            config,
+            hypervisors=tuple(replace(item, libvirt_uri=options.uri) for item in config.hypervisors),
+        )
+    return config
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends the process without waiting for calls that hang."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        pass  # nobody reads it
+    log.drain()
+    os._exit(status)

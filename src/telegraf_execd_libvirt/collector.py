@@ -1,0 +1,111 @@
+"""One hypervisor's ticks: fetch, translate, encode, write, in a thread of its own.
+
+Rule guarded: a tick that comes during a collection is kept, once, and starts when that one has
+ended; a tick's lines go out in one write, with one timestamp.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable, Optional
+
+from .config import HypervisorConfig
+from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from .hypervisor.source import Hypervisor
+from .lineprotocol import format_line
+from .log import log
+from .output import Closed, Output
+from .translate import Translator
+
+
+class Collector:
+    """Collects from one hypervisor at each tick.
+
+    ``idle`` is called, in the collector's thread, whenever it has nothing more to do; ``closed``
+    is called when nobody reads the output any more.
+    """
+
+    def __init__(
+        self,
+        config: HypervisorConfig,
+        name: str,
+        output: Output,
+        idle: Callable[[], None],
+        closed: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self.failed = False
+        self._source = Hypervisor(config, name)
+        self._translator = Translator(
+            [STATISTICS_GROUPS[group] for group in config.statistics_groups]
+            + [ADDITIONAL_STATISTICS[name] for name in config.additional_statistics]
+        )
+        self._output = output
+        self._idle = idle
+        self._closed = closed
+        self._condition = threading.Condition()
+        self._wanted: Optional[int] = None
+        self._busy = False
+        self._late = False
+        threading.Thread(target=self._run, name=self._source.name, daemon=True).start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a tick is being collected or waits for that."""
+        with self._condition:
+            return self._busy or self._wanted is not None
+
+    def tick(self, timestamp: int) -> None:
+        """Asks for a collection with this timestamp, in nanoseconds of Unix time; never waits."""
+        with self._condition:
+            if self._busy and not self._late:
+                self._late = True
+                log.warning(
+                    "%s: collecting takes longer than the interval; ticks that come meanwhile "
+                    "count as one",
+                    self._source.name,
+                )
+            self._wanted = timestamp
+            self._condition.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while self._wanted is None:
+                    self._condition.wait()
+                timestamp, self._wanted = self._wanted, None
+                self._busy = True
+            try:
+                self.failed = not self._collect(timestamp)
+            except Closed:
+                self._closed()
+                return
+            except Exception:  # the edge of a tick: a defect costs this tick, not the program
+                self.failed = True
+                log.exception("%s: a tick failed", self._source.name)
+            with self._condition:
+                self._busy = False
+                if self._wanted is not None:  # it came during this one and so begins now
+                    self._wanted = time.time_ns()
+                    continue
+            self._idle()
+
+    def _collect(self, timestamp: int) -> bool:
+        """One tick; tells whether the hypervisor was read."""
+        snapshot = self._source.fetch()
+        if snapshot is None:
+            return False
+        lines = "".join(
+            format_line(
+                point.measurement,
+                {**self.config.tags, **dict(point.tags)},
+                point.fields,
+                timestamp,
+                self.config.influx_uint_support,
+            )
+            for domain in snapshot.domains
+            for point in self._translator.points(domain)
+        )
+        self._output.write(lines.encode("utf-8", "replace"))
+        return True

@@ -1,0 +1,188 @@
+"""The configuration: a TOML file of ``[[inputs.libvirt]]`` tables, one for each hypervisor.
+
+Rule guarded: nothing in a file is passed over. Every mistake is reported, all in one go, each
+as one line with the option's path and what is allowed there.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+import tomli
+
+from . import options
+from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from .options import Problems
+from .uri import has_password
+
+DEFAULT_URI = "qemu:///system"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; ``problems`` has a line for each mistake."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class HypervisorConfig:
+    """One ``[[inputs.libvirt]]`` table. Durations are in nanoseconds."""
+
+    libvirt_uri: str = DEFAULT_URI
+    domains: tuple[str, ...] = ()
+    statistics_groups: tuple[str, ...] = tuple(STATISTICS_GROUPS)
+    additional_statistics: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    timeout: int = 5_000_000_000
+    interval: Optional[int] = None
+    influx_uint_support: bool = False
+
+
+@dataclass(frozen=True)
+class Config:
+    """All hypervisors of a configuration, and what is to be said about it at the start."""
+
+    hypervisors: tuple[HypervisorConfig, ...] = (HypervisorConfig(),)
+    warnings: tuple[str, ...] = ()
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Config:
+    """Reads a configuration file; raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            mode = path.stat().st_mode
+            document = tomli.load(file)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: expected UTF-8, byte {error.start} is not"]) from None
+    except tomli.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
+    problems = Problems()
+    config = parse(document, environment, problems)
+    if problems.errors:
+        raise ConfigError([f"{path}: {line}" for line in problems.errors])
+    if mode & (stat.S_IRGRP | stat.S_IROTH) and any(
+        has_password(hypervisor.libvirt_uri) for hypervisor in config.hypervisors
+    ):
+        problems.warn("", "holds a password in libvirt_uri and others may read it: chmod 600")
+    return Config(config.hypervisors, tuple(f"{path}: {line}" for line in problems.warnings))
+
+
+def parse(document: Mapping[str, Any], environment: Mapping[str, str], problems: Problems) -> Config:
+    """Reads a parsed TOML document; mistakes and warnings go to ``problems``."""
+    for name in document:
+        if name != "inputs":
+            problems.add(name, "unknown; only [[inputs.libvirt]] tables belong in this file")
+    inputs = document.get("inputs", {})
+    if not isinstance(inputs, dict):
+        problems.expected("inputs", "[[inputs.libvirt]] tables", inputs)
+        return Config()
+    for name in inputs:
+        if name != "libvirt":
+            problems.add(
+                options.join("inputs", name),
+                "unknown; only [[inputs.libvirt]] tables belong in this file",
+            )
+    tables = inputs.get("libvirt", [])
+    if isinstance(tables, dict):  # [inputs.libvirt], which Telegraf takes as well
+        tables = [tables]
+    if not isinstance(tables, list):
+        problems.expected("inputs.libvirt", "[[inputs.libvirt]] tables", tables)
+    elif not tables and not problems.errors:
+        problems.add("inputs.libvirt", "expected at least one [[inputs.libvirt]] table, found none")
+    else:
+        return Config(
+            tuple(
+                _hypervisor(table, f"inputs.libvirt[{index}]", environment, problems)
+                for index, table in enumerate(tables)
+            )
+        )
+    return Config()
+
+
+def _hypervisor(
+    table: object, path: str, environment: Mapping[str, str], problems: Problems
+) -> HypervisorConfig:
+    if not isinstance(table, dict):
+        problems.expected(path, "a table", table)
+        return HypervisorConfig()
+    values: dict[str, Any] = {}
+    before = len(problems.errors)
+    for name, raw in table.items():
+        at = options.join(path, name)
+        meant = _OLD_NAMES.get(name, name)
+        if meant not in _OPTIONS:
+            problems.add(at, options.explain_unknown(name, [*_OPTIONS]))
+            continue
+        if meant != name:
+            problems.warn(at, f"is read as {meant}; write {meant} instead")
+            if meant in table:
+                problems.add(at, f"stands beside {meant}, which means the same; keep {meant}")
+                continue
+        value = options.expand(raw, at, environment, problems)
+        values[meant] = _OPTIONS[meant](value, at, problems)
+    if len(problems.errors) > before:
+        return HypervisorConfig()
+    result = HypervisorConfig(**values)
+    if not result.statistics_groups and not result.additional_statistics:
+        problems.add(
+            options.join(path, "statistics_groups"),
+            "is empty and so is additional_statistics: nothing to gather",
+        )
+    return result
+
+
+#: Names of the example in the README of Telegraf's own plugin, which that plugin does not read.
+_OLD_NAMES = {"domain_names": "domains", "libvirt_metrics": "statistics_groups"}
+
+_RESERVED_TAGS = frozenset(
+    ["domain_name"]
+    + [
+        tag
+        for group in (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
+        for metric in group.metrics
+        for tag in metric.tags
+    ]
+)
+
+
+def _uri(value: object, path: str, problems: Problems) -> str:
+    text = options.string(value, path, problems)
+    if "/" in text and "://" not in text:
+        problems.add(path, "expected driver[+transport]://[host]/path, such as qemu:///system")
+    return text or DEFAULT_URI
+
+
+def _groups(value: object, path: str, problems: Problems) -> tuple[str, ...]:
+    return options.choices(value, path, problems, list(STATISTICS_GROUPS))
+
+
+def _additional(value: object, path: str, problems: Problems) -> tuple[str, ...]:
+    return options.choices(value, path, problems, list(ADDITIONAL_STATISTICS))
+
+
+def _tags(value: object, path: str, problems: Problems) -> dict[str, str]:
+    tags = options.string_table(value, path, problems)
+    for name in tags:
+        if name in _RESERVED_TAGS:
+            problems.add(options.join(path, name), "is a tag of the plugin's own metrics")
+    return tags
+
+
+#: Each option's name and the function that checks and converts its value.
+_OPTIONS: dict[str, options.Getter] = {
+    "libvirt_uri": _uri,
+    "domains": options.strings,
+    "statistics_groups": _groups,
+    "additional_statistics": _additional,
+    "tags": _tags,
+    "timeout": options.duration,
+    "interval": options.duration,
+    "influx_uint_support": options.boolean,
+}

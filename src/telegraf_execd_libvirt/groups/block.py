@@ -1,0 +1,63 @@
+"""Group ``block``: the disks of a domain."""
+
+from __future__ import annotations
+
+from ..schema import Field, Group, Kind, Metric, Type
+
+
+def _counter(key: str, unit: str, help: str) -> Field:
+    return Field(key, Type.ULLONG, Kind.COUNTER, unit, help)
+
+
+def _size(key: str, help: str) -> Field:
+    return Field(key, Type.ULLONG, Kind.GAUGE, "bytes", help)
+
+
+GROUP = Group(
+    name="block",
+    bit=1 << 5,
+    needs_monitor=True,
+    metrics=(
+        Metric(
+            measurement="libvirt_block_total",
+            prefix="block",
+            help="Number of disks",
+            fields=(Field("count", Type.UINT, Kind.GAUGE, "", "block records of the domain"),),
+        ),
+        Metric(
+            measurement="libvirt_block",
+            prefix="block.<block_id>",
+            help="One disk",
+            fields=(
+                Field("name", Type.STRING, Kind.INFO, "", "the disk's target, such as vda"),
+                Field(
+                    "backingIndex",
+                    Type.UINT,
+                    Kind.INFO,
+                    "",
+                    "number of the image in the disk's backing chain, as in the domain's XML",
+                ),
+                Field(
+                    "path", Type.STRING, Kind.INFO, "", "local file or device behind the disk"
+                ),
+                _counter("rd.reqs", "requests", "reads"),
+                _counter("rd.bytes", "bytes", "read"),
+                _counter("rd.times", "ns", "time spent on reads"),
+                _counter("wr.reqs", "requests", "writes"),
+                _counter("wr.bytes", "bytes", "written"),
+                _counter("wr.times", "ns", "time spent on writes"),
+                _counter("fl.reqs", "requests", "flushes"),
+                _counter("fl.times", "ns", "time spent on flushes"),
+                _counter("errors", "", "documented for Xen; no driver is known to report it"),
+                _size(
+                    "allocation",
+                    "highest byte written since the start; of a domain that is off, the space "
+                    "that the file takes",
+                ),
+                _size("capacity", "size of the disk as the guest sees it"),
+                _size("physical", "size of the file or device that holds it"),
+                _size("threshold", "write threshold that raises an event, while one is set"),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,91 @@
+"""Group ``cpu_total``: CPU time of a domain, halt polling, and its use of the host's cache."""
+
+from __future__ import annotations
+
+from ..schema import Field, Group, Kind, Metric, Type
+
+GROUP = Group(
+    name="cpu_total",
+    bit=1 << 1,
+    needs_monitor=True,
+    metrics=(
+        Metric(
+            measurement="libvirt_cpu",
+            prefix="cpu",
+            help="CPU time of the domain",
+            fields=(
+                Field(
+                    "time",
+                    Type.ULLONG,
+                    Kind.COUNTER,
+                    "ns",
+                    "CPU time that the domain has used, in guest and hypervisor code",
+                    active_only=True,
+                ),
+                Field(
+                    "user",
+                    Type.ULLONG,
+                    Kind.COUNTER,
+                    "ns",
+                    "CPU time in user mode of the host",
+                    active_only=True,
+                ),
+                Field(
+                    "system",
+                    Type.ULLONG,
+                    Kind.COUNTER,
+                    "ns",
+                    "CPU time in kernel mode of the host",
+                    active_only=True,
+                ),
+                Field(
+                    "haltpoll.success.time",
+                    Type.ULLONG,
+                    Kind.COUNTER,
+                    "ns",
+                    "time that KVM polled an idle vCPU and work came",
+                ),
+                Field(
+                    "haltpoll.fail.time",
+                    Type.ULLONG,
+                    Kind.COUNTER,
+                    "ns",
+                    "time that KVM polled an idle vCPU in vain",
+                ),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_cpu_cache_monitor_total",
+            prefix="cpu.cache.monitor",
+            help="Cache monitors (resctrl) of the domain",
+            fields=(
+                Field("count", Type.UINT, Kind.GAUGE, "", "number of cache monitors"),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_cpu_cache_monitor",
+            prefix="cpu.cache.monitor.<cache_monitor_id>",
+            help="One cache monitor (resctrl)",
+            fields=(
+                Field("name", Type.STRING, Kind.INFO, "", "name of the monitor"),
+                Field("vcpus", Type.STRING, Kind.INFO, "", "vCPUs that it watches, such as 0-3"),
+                Field("bank.count", Type.UINT, Kind.GAUGE, "", "number of cache banks watched"),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_cpu_cache_monitor_bank",
+            prefix="cpu.cache.monitor.<cache_monitor_id>.bank.<bank_index>",
+            help="One cache bank of a cache monitor",
+            fields=(
+                Field("id", Type.UINT, Kind.INFO, "", "the host's id of the cache bank"),
+                Field(
+                    "bytes",
+                    Type.UINT,
+                    Kind.GAUGE,
+                    "bytes",
+                    "last level cache in use; libvirt itself cuts it to 32 bits",
+                ),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,63 @@
+"""Group ``dirtyrate``: how fast a domain writes to its memory, as last measured on request."""
+
+from __future__ import annotations
+
+from ..schema import Field, Group, Kind, Metric, Type
+
+GROUP = Group(
+    name="dirtyrate",
+    bit=1 << 9,
+    needs_monitor=True,
+    metrics=(
+        Metric(
+            measurement="libvirt_dirtyrate",
+            prefix="dirtyrate",
+            help="Last measurement of the dirty rate",
+            fields=(
+                Field(
+                    "calc_status",
+                    Type.INT,
+                    Kind.GAUGE,
+                    "virDomainDirtyRateStatus",
+                    "0 never started, 1 measuring, 2 measured",
+                ),
+                Field(
+                    "calc_start_time",
+                    Type.LLONG,
+                    Kind.GAUGE,
+                    "s",
+                    "start of the measurement, on the host's uptime scale",
+                ),
+                Field("calc_period", Type.INT, Kind.GAUGE, "s", "length of the measurement"),
+                Field(
+                    "megabytes_per_second",
+                    Type.LLONG,
+                    Kind.GAUGE,
+                    "MiB/s",
+                    "memory made dirty; only once it was measured",
+                ),
+                Field(
+                    "calc_mode",
+                    Type.STRING,
+                    Kind.INFO,
+                    "",
+                    "page-sampling, dirty-bitmap or dirty-ring",
+                ),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_dirtyrate_vcpu",
+            prefix="dirtyrate.vcpu.<vcpu_id>",
+            help="Dirty rate of one vCPU, in the mode dirty-ring",
+            fields=(
+                Field(
+                    "megabytes_per_second",
+                    Type.ULLONG,
+                    Kind.GAUGE,
+                    "MiB/s",
+                    "memory made dirty by the vCPU",
+                ),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,35 @@
+"""Group ``state``: whether a domain runs, and why it is in that state."""
+
+from __future__ import annotations
+
+from ..schema import Field, Group, Kind, Metric, Type
+
+GROUP = Group(
+    name="state",
+    bit=1 << 0,
+    needs_monitor=False,
+    metrics=(
+        Metric(
+            measurement="libvirt_state",
+            prefix="state",
+            help="State of the domain",
+            fields=(
+                Field(
+                    "state",
+                    Type.INT,
+                    Kind.GAUGE,
+                    "virDomainState",
+                    "0 no state, 1 running, 2 blocked, 3 paused, 4 shutting down, 5 shut off, "
+                    "6 crashed, 7 suspended by the guest's power management",
+                ),
+                Field(
+                    "reason",
+                    Type.INT,
+                    Kind.GAUGE,
+                    "virDomain*Reason",
+                    "why the domain came into its state; each state has an enum of its own",
+                ),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""The source of statistics: one hypervisor, its connection, and the calls that may hang."""

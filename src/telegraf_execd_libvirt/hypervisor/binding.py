@@ -1,0 +1,207 @@
+"""The one module that imports libvirt: connections and calls, with libvirt's errors translated.
+
+Rule guarded: connections are read-only, and nothing of libvirt's own (exceptions, constants,
+messages on stderr) gets past this module; a domain's handle is opaque to everybody else.
+Each function here may hang as long as libvirt likes: call them by way of :mod:`.calls`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional
+
+import libvirt
+
+from ..domain import Domain, Stats, Value
+from ..log import log
+from .errors import LibvirtError, Meaning
+
+#: A domain of a connection, for further calls about it.
+Handle = Any
+
+#: (number, state, CPU time in ns, physical CPU) of each vCPU; and for each the physical CPUs
+#: that it may run on.
+Vcpus = tuple[list[tuple[int, int, int, int]], list[tuple[bool, ...]]]
+
+#: What drivers answer to a flag that they do not know (vz: NOWAIT): INVALID_ARG,
+#: ARGUMENT_UNSUPPORTED.
+_FLAG_NOT_KNOWN = (8, 74)
+
+# Seconds between keepalive messages, and how many may go unanswered.
+_KEEPALIVE = (5, 2)
+
+
+def library_version() -> str:
+    """The version of the libvirt client library, as 9.0.0."""
+    return format_version(int(libvirt.getVersion()))
+
+
+def format_version(number: int) -> str:
+    """A version of libvirt's as people write it: 9000001 is 9.0.1."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+class Connection:
+    """A read-only connection to a hypervisor. Opening it may hang; it raises LibvirtError."""
+
+    def __init__(self, uri: str) -> None:
+        _start_events()
+        self._nowait = True
+        with _errors():
+            self._connection = libvirt.openAuth(uri, _AUTHENTICATION, libvirt.VIR_CONNECT_RO)
+            self.driver: str = self._connection.getType()
+            self.version = format_version(self._connection.getLibVersion())
+        try:
+            self._connection.setKeepAlive(*_KEEPALIVE)
+        except libvirt.libvirtError:
+            pass  # drivers without a daemon, such as test and esx, have nothing to keep alive
+
+    def alive(self) -> bool:
+        """Whether the connection is not known to be dead; asks nobody."""
+        try:
+            return bool(self._connection.isAlive())
+        except libvirt.libvirtError:
+            return False
+
+    def close(self) -> None:
+        try:
+            self._connection.close()
+        except libvirt.libvirtError:
+            pass  # it was dead: there is nothing left to close
+
+    def domains(self) -> list[Handle]:
+        """All domains, active and not."""
+        with _errors():
+            return list(self._connection.listAllDomains(0))
+
+    def statistics(
+        self, handles: Optional[list[Handle]], groups: int
+    ) -> list[tuple[Handle, dict[str, Value]]]:
+        """The bulk statistics of all domains, or of those given; ``groups`` is a mask of bits.
+
+        Domains that are busy come with the keys that need no monitor, where the driver knows
+        the flag NOWAIT. An answer that is too large or holds a string that is not UTF-8 is
+        asked for in parts, so that one domain costs itself only.
+        """
+        try:
+            return self._statistics(handles, groups)
+        except LibvirtError as error:
+            if error.meaning is not Meaning.TOO_LARGE:
+                raise
+            reason: Exception = error
+        except UnicodeDecodeError as error:
+            reason = error
+        if handles is None:
+            handles = self.domains()
+        if len(handles) == 1:
+            log.warning("domain %s: no statistics: %s", handles[0].UUIDString(), reason)
+            return []
+        half = len(handles) // 2
+        return [
+            record
+            for part in (handles[:half], handles[half:])
+            for record in self.statistics(part, groups)
+        ]
+
+    def _statistics(
+        self, handles: Optional[list[Handle]], groups: int
+    ) -> list[tuple[Handle, dict[str, Value]]]:
+        if handles is not None and not handles:
+            return []
+        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._nowait else 0
+        try:
+            with _errors():
+                if handles is None:
+                    return list(self._connection.getAllDomainStats(groups, flags))
+                return list(self._connection.domainListGetStats(handles, groups, flags))
+        except LibvirtError as error:
+            if not self._nowait or error.code not in _FLAG_NOT_KNOWN:
+                raise
+            self._nowait = False
+            return self._statistics(handles, groups)
+
+
+def domain(handle: Handle, stats: Stats) -> Domain:
+    """The record of a domain; asks nobody, for libvirt's answers carry its identity."""
+    return Domain(handle.name(), handle.UUIDString(), handle.ID() != -1, stats)
+
+
+def name(handle: Handle) -> str:
+    return str(handle.name())
+
+
+def uuid(handle: Handle) -> str:
+    return str(handle.UUIDString())
+
+
+def is_active(handle: Handle) -> bool:
+    """Whether the domain ran when the handle was made."""
+    return bool(handle.ID() != -1)
+
+
+def vcpus(handle: Handle) -> Vcpus:
+    """The vCPUs of an active domain, where they run and where they may."""
+    with _errors():
+        return handle.vcpus()  # type: ignore[no-any-return]
+
+
+def vcpu_pins(handle: Handle) -> list[tuple[bool, ...]]:
+    """For each vCPU of a domain, active or not, the physical CPUs that it may run on."""
+    with _errors():
+        return handle.vcpuPinInfo()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise LibvirtError(
+            error.get_error_code() or 0,
+            error.get_error_domain() or 0,
+            error.get_error_message() or str(error),
+            max(0, error.get_int1() or 0),
+        ) from None
+
+
+def _no_credentials(credentials: list[Any], _: object) -> int:
+    """Nobody is there to be asked: what is not in libvirt's auth.conf is not known."""
+    return -1
+
+
+# The kinds of credentials are named so that libvirt looks them up in its auth.conf.
+_AUTHENTICATION = [
+    [libvirt.VIR_CRED_AUTHNAME, libvirt.VIR_CRED_PASSPHRASE],
+    _no_credentials,
+    None,
+]
+
+_events_lock = threading.Lock()
+_events_running = False
+
+
+def _start_events() -> None:
+    """libvirt's event loop, once for the process: without it there is no keepalive."""
+    global _events_running
+    with _events_lock:
+        if not _events_running:
+            _events_running = True
+            libvirt.registerErrorHandler(_log_error, None)
+            libvirt.virEventRegisterDefaultImpl()
+            threading.Thread(target=_run_events, name="libvirt events", daemon=True).start()
+
+
+def _run_events() -> None:
+    while True:
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as error:
+            log.debug("libvirt's event loop: %s", error)
+            time.sleep(1)  # so that a failure that stays does not spin
+
+
+def _log_error(_: object, error: tuple[Any, ...]) -> None:
+    """libvirt would print each of its errors to stderr; those that matter are raised as well."""
+    log.debug("libvirt: code %s, domain %s: %s", error[0], error[1], error[2])

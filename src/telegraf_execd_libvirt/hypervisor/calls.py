@@ -1,0 +1,55 @@
+"""A call that may never come back.
+
+Rule guarded: nobody waits inside libvirt. A call runs in a thread of its own, and whoever
+started it waits for a bounded time and can leave it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable, Generic, Optional, TypeVar
+
+T = TypeVar("T")
+
+
+class Call(Generic[T]):
+    """Runs a function in a daemon thread."""
+
+    def __init__(self, function: Callable[[], T], name: str) -> None:
+        self.started = time.monotonic()
+        self.ended = self.started
+        self._function = function
+        self._done = threading.Event()
+        self._result: Optional[T] = None
+        self._error: Optional[BaseException] = None
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._function()
+        except BaseException as error:  # handed to the one who waits, whatever it is
+            self._error = error
+        finally:
+            del self._function  # and with it what it holds on to, such as a connection
+            self.ended = time.monotonic()
+            self._done.set()
+
+    @property
+    def done(self) -> bool:
+        return self._done.is_set()
+
+    @property
+    def seconds(self) -> float:
+        """How long the call took; only once it is done."""
+        return self.ended - self.started
+
+    def wait(self, seconds: float) -> bool:
+        """Waits at most this long; tells whether the call is done."""
+        return self._done.wait(max(0.0, seconds))
+
+    def result(self) -> T:
+        """What the function returned; raises what it raised. Only once it is done."""
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # None only if T allows it

@@ -1,0 +1,128 @@
+"""One hypervisor as a source of statistics, whatever becomes of its daemon.
+
+Rule guarded: a fetch always comes to an end and never raises for what libvirt does; a change of
+the hypervisor's state is logged once, with the reason and what helps.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Iterable, Optional, Sequence
+
+from ..config import HypervisorConfig
+from ..domain import Domain
+from ..groups import STATISTICS_GROUPS, vcpu_mapping
+from ..log import log
+from ..uri import redact
+from . import binding
+from .bulk import Bulk, Records
+from .errors import LibvirtError, Meaning
+from .session import Session, Unreachable
+from .sweep import Sweep
+from .vcpu_mapping import mapping, without_strays
+
+#: What a sweep may take where the bulk call has used up the timeout.
+_LEAST_SECONDS = 0.25
+
+#: More names than these do not help in one line of the log.
+_NAMES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one reading of a hypervisor brought."""
+
+    driver: str
+    version: str
+    domains: Sequence[Domain]
+    incomplete: frozenset[str]
+
+
+class Hypervisor:
+    """Reads the statistics of the wanted domains of one hypervisor."""
+
+    def __init__(self, config: HypervisorConfig, name: str) -> None:
+        self.name = f"{name} ({redact(config.libvirt_uri)})"
+        self._uri = config.libvirt_uri
+        self._timeout = config.timeout
+        groups = [STATISTICS_GROUPS[group] for group in config.statistics_groups]
+        self._session = Session(config.libvirt_uri, config.timeout)
+        self._bulk = Bulk(
+            groups=sum(group.bit for group in groups),
+            light_groups=sum(group.bit for group in groups if not group.needs_monitor),
+            domains=config.domains,
+            timeout=config.timeout,
+        )
+        self._mapping: Optional[Sweep] = None
+        if vcpu_mapping.GROUP.name in config.additional_statistics:
+            self._mapping = Sweep(f"{self.name}: vcpu_mapping", mapping)
+        self._state = ""
+        self._held_up: tuple[bool, frozenset[str]] = (False, frozenset())
+
+    def fetch(self) -> Optional[Snapshot]:
+        """The statistics of this moment, or None; what is wrong then is in the log."""
+        try:
+            snapshot = self.read()
+        except Unreachable as trouble:
+            self._tell(trouble.state, f"cannot be read: {trouble}")
+            return None
+        self._tell("up", f"connected: driver {snapshot.driver}, libvirt {snapshot.version}")
+        self._tell_held_up(
+            domain.name for domain in snapshot.domains if domain.uuid in snapshot.incomplete
+        )
+        return snapshot
+
+    def read(self) -> Snapshot:
+        """The statistics of this moment; raises Unreachable."""
+        deadline = time.monotonic() + self._timeout / 1e9
+        try:
+            try:
+                return self._read(deadline)
+            except LibvirtError as error:
+                if error.meaning is not Meaning.LOST:
+                    raise
+                log.debug("%s: the connection was lost: %s", self.name, error.message)
+                self._session.drop()
+                return self._read(deadline)  # where it can be made again, nothing is lost
+        except LibvirtError as error:
+            if error.meaning is Meaning.LOST:
+                self._session.drop()
+            raise Unreachable.by(error, self._uri) from None
+
+    def _read(self, deadline: float) -> Snapshot:
+        connection = self._session.connection()
+        answer = self._bulk.fetch(connection)
+        if self._mapping is not None:
+            self._add_mapping(self._mapping, answer.records, deadline - time.monotonic())
+        return Snapshot(
+            driver=connection.driver,
+            version=connection.version,
+            domains=[binding.domain(handle, stats) for handle, stats in answer.records],
+            incomplete=answer.incomplete,
+        )
+
+    def _add_mapping(self, sweep: Sweep, records: Records, seconds: float) -> None:
+        found = sweep.run([handle for handle, _ in records], max(seconds, _LEAST_SECONDS))
+        for handle, stats in records:
+            keys = found.get(binding.uuid(handle), {})
+            stats.update(without_strays(keys, stats))
+
+    def _tell(self, state: str, text: str) -> None:
+        if state != self._state:
+            self._state = state
+            (log.info if state == "up" else log.error)("%s: %s", self.name, text)
+
+    def _tell_held_up(self, names: Iterable[str]) -> None:
+        now = (self._bulk.hanging > 0, frozenset(names))
+        if now == self._held_up:
+            return
+        self._held_up = now
+        if now[1]:
+            shown = ", ".join(sorted(now[1])[:_NAMES_SHOWN])
+            more = f" and {len(now[1]) - _NAMES_SHOWN} more" if len(now[1]) > _NAMES_SHOWN else ""
+            log.warning("%s: domains that do not answer: %s%s", self.name, shown, more)
+        elif now[0]:
+            log.warning("%s: a call hangs; statistics come from calls beside it", self.name)
+        else:
+            log.info("%s: all domains answer again", self.name)

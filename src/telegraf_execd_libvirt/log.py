@@ -1,0 +1,125 @@
+"""The program's log: lines on stderr that Telegraf reads by their prefix ``E! W! I! D!``.
+
+Rule guarded: a message is one line of bounded length, whatever strings are in it, holds no
+credentials, and never holds up the one who logs: a thread of its own writes to stderr, which
+may be a full pipe.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+import threading
+from typing import Optional
+
+from .uri import redact
+
+LEVELS = {
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+
+#: Telegraf stops reading stderr for good at a line over 64 KiB.
+LONGEST_LINE = 2000
+
+_WAITING_LINES = 1000
+_PREFIX = {logging.ERROR: "E!", logging.WARNING: "W!", logging.INFO: "I!", logging.DEBUG: "D!"}
+
+log = logging.getLogger("telegraf_execd_libvirt")
+
+
+def one_line(text: str) -> str:
+    """A text in one line: whatever does not print stands as an escape, and the end of a long
+    text is cut off."""
+    if not text.isprintable():
+        text = "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+        )
+    return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1]}…"
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text += f": {_trace(record.exc_info[1])}"
+        return f"{_PREFIX.get(record.levelno, 'E!')} {one_line(redact(text))}"
+
+
+def _trace(error: BaseException) -> str:
+    """An unexpected exception in one line, with the place where it was raised."""
+    at, where = error.__traceback__, ""
+    while at is not None:
+        where = f" at {os.path.basename(at.tb_frame.f_code.co_filename)}:{at.tb_lineno}"
+        at = at.tb_next
+    return f"{type(error).__name__}: {error}{where}"
+
+
+class _Handler(logging.Handler):
+    """Hands lines to a thread that writes them; drops and counts them where it falls behind."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self.setFormatter(_Formatter())
+        self._fd = fd
+        self._lines: queue.Queue[str] = queue.Queue(_WAITING_LINES)
+        self._dropped = 0
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # a log line with wrong arguments must not end a collection
+            self.handleError(record)
+            return
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    def drain(self, seconds: float) -> None:
+        """Waits until the lines are written, but not longer than this."""
+        with self._lines.all_tasks_done:
+            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            if self._dropped:
+                line += f" ({self._dropped} messages were lost before, for nobody read them)"
+                self._dropped = 0
+            try:
+                _write_all(self._fd, f"{line}\n".encode("utf-8", "backslashreplace"))
+            except OSError:
+                pass  # stderr is closed: there is nobody left to tell
+            self._lines.task_done()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+_handler: Optional[_Handler] = None
+
+
+def start(level: str) -> None:
+    """Sends the log to stderr from this level on."""
+    global _handler
+    if _handler is None:
+        _handler = _Handler(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+        log.addHandler(_handler)
+        log.propagate = False
+        # A line that cannot be formatted is a defect of ours, never worth a traceback on stderr.
+        logging.raiseExceptions = False
+    log.setLevel(LEVELS[level])
+
+
+def drain(seconds: float = 0.5) -> None:
+    """Before the end of the process: waits a moment for the last lines."""
+    if _handler is not None:
+        _handler.drain(seconds)

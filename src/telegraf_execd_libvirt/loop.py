@@ -1,0 +1,199 @@
+"""The main thread: hands ticks from stdin, signals and the clock to the collectors.
+
+Rule guarded: the main thread waits in one place only, for whichever of these comes first; so the
+end of stdin and SIGTERM are obeyed whatever libvirt and the reader of stdout do.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import time
+from dataclasses import dataclass
+from types import FrameType
+from typing import Optional, Sequence
+
+from .collector import Collector
+from .config import HypervisorConfig
+from .log import log
+from .output import Output
+
+_TICK_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+#: On top of the timeouts, for translating and for a reader that is slow, at the end of stdin.
+_LAST_TICK_SECONDS = 5.0
+
+
+@dataclass
+class _Clock:
+    """Ticks of a collector's own, at the multiples of its interval on the wall clock."""
+
+    collector: Collector
+    interval: int
+    yields: bool
+    due: int = 0
+
+    def __post_init__(self) -> None:
+        self.set(time.time_ns())
+
+    def set(self, now: int) -> None:
+        self.due = (now // self.interval + 1) * self.interval
+
+    def seconds(self, now: int) -> float:
+        """Until the next tick. The wall clock may be set back: then the wait begins anew."""
+        if self.due - now > self.interval:
+            self.set(now)
+        return max(0, self.due - now) / 1e9
+
+
+class Signals:
+    """Notes signals from its making on, so that an early one does not end the process.
+
+    Whoever waits for one selects ``fd``; others may wake it up as well.
+    """
+
+    def __init__(self) -> None:
+        self.fd, self._write = os.pipe()
+        for fd in (self.fd, self._write):
+            os.set_blocking(fd, False)
+        self._noted: set[int] = set()
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _: Optional[FrameType]) -> None:
+        self._noted.add(number)
+
+    @property
+    def stop(self) -> Optional[int]:
+        """The signal that asked for the end, if one did."""
+        return next((number for number in _STOP_SIGNALS if number in self._noted), None)
+
+    def take_tick(self) -> bool:
+        """Whether a signal asked for a tick since the last call."""
+        asked = not self._noted.isdisjoint(_TICK_SIGNALS)
+        self._noted.difference_update(_TICK_SIGNALS)
+        return asked
+
+    def wake(self) -> None:
+        """Makes ``fd`` readable; from any thread."""
+        try:
+            os.write(self._write, b"w")
+        except BlockingIOError:
+            pass  # the pipe is full, so the main thread is about to wake up anyway
+
+    def drain(self) -> None:
+        """Empties ``fd``."""
+        try:
+            while os.read(self.fd, 4096):
+                pass
+        except BlockingIOError:
+            pass
+
+
+class Loop:
+    """Runs the collectors of a configuration until stdin ends or a signal says so."""
+
+    def __init__(
+        self,
+        hypervisors: Sequence[HypervisorConfig],
+        output: Output,
+        signals: Signals,
+        poll_interval: Optional[int] = None,
+    ) -> None:
+        self._signals = signals
+        self._output_closed = False
+        self._collectors = [
+            Collector(config, f"inputs.libvirt[{index}]", output, signals.wake, self._close)
+            for index, config in enumerate(hypervisors)
+        ]
+        self._clocks = [
+            _Clock(collector, interval, yields=poll_interval is None)
+            for collector in self._collectors
+            for interval in (poll_interval or collector.config.interval,)
+            if interval
+        ]
+
+    def once(self) -> int:
+        """One collection; 0, or 1 if a hypervisor could not be read."""
+        self._tick()
+        self._finish()
+        if self._signals.stop is not None:
+            return 128 + self._signals.stop
+        return int(any(collector.failed for collector in self._collectors))
+
+    def run(self, stdin: int) -> int:
+        """Collects at each tick until the end of stdin; the exit status."""
+        with selectors.PollSelector() as selector:
+            selector.register(self._signals.fd, selectors.EVENT_READ)
+            selector.register(stdin, selectors.EVENT_READ)
+            while True:
+                ready = selector.select(self._seconds_to_tick())
+                self._signals.drain()
+                if self._output_closed or self._signals.stop is not None:
+                    return 0
+                if self._signals.take_tick():
+                    self._outside_tick()
+                if any(key.fd == stdin for key, _ in ready):
+                    data = _read(stdin)
+                    if b"\n" in data:
+                        self._outside_tick()
+                    if not data:
+                        break
+                self._tick_by_clock()
+        self._finish()
+        return 0
+
+    def _finish(self) -> None:
+        """Waits for the ticks in hand, but not for ever, and not against a signal."""
+        longest = max(collector.config.timeout for collector in self._collectors)
+        deadline = time.monotonic() + 2 * longest / 1e9 + _LAST_TICK_SECONDS
+        with selectors.PollSelector() as selector:
+            selector.register(self._signals.fd, selectors.EVENT_READ)
+            while (
+                any(collector.busy for collector in self._collectors)
+                and not self._output_closed
+                and self._signals.stop is None
+                and time.monotonic() < deadline
+            ):
+                selector.select(max(0.0, deadline - time.monotonic()))
+                self._signals.drain()
+
+    def _tick(self) -> None:
+        now = time.time_ns()
+        for collector in self._collectors:
+            collector.tick(now)
+
+    def _outside_tick(self) -> None:
+        """A tick from stdin or by a signal: whoever sends them sets the interval from then on."""
+        if any(clock.yields for clock in self._clocks):
+            self._clocks = [clock for clock in self._clocks if not clock.yields]
+            log.info("ticks come from outside: the option interval is not used")
+        self._tick()
+
+    def _tick_by_clock(self) -> None:
+        now = time.time_ns()
+        for clock in self._clocks:
+            if clock.due <= now:
+                clock.set(now)
+                clock.collector.tick(now)
+
+    def _seconds_to_tick(self) -> Optional[float]:
+        now = time.time_ns()
+        return min((clock.seconds(now) for clock in self._clocks), default=None)
+
+    def _close(self) -> None:
+        self._output_closed = True
+        self._signals.wake()
+
+
+def _read(fd: int) -> bytes:
+    """What is there to read; nothing at the end, and where a terminal went away."""
+    try:
+        return os.read(fd, 65536)
+    except BlockingIOError:
+        return b" "
+    except OSError:
+        return b""

@@ -1,0 +1,182 @@
+"""Typed getters for the values of a TOML table, for :mod:`.config`.
+
+Rule guarded: a getter reports every mistake with its path and returns something harmless, so
+that one run finds them all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, Callable, Mapping, Optional
+
+from .duration import FORMAT, parse_duration
+
+Getter = Callable[[object, str, "Problems"], Any]
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+#: Options that Telegraf handles for a built-in plugin, outside of it. For this program Telegraf
+#: sees the execd plugin, so they work there.
+_TELEGRAF_OPTIONS = frozenset(
+    "alias name_prefix name_suffix name_override namepass namepass_separator namedrop "
+    "namedrop_separator fieldpass fieldinclude fieldexclude fielddrop tagpass tagdrop taginclude "
+    "tagexclude metricpass precision collection_jitter collection_offset log_level "
+    "startup_error_behavior time_source always_include_local_tags always_include_global_tags "
+    "skip_processors_after_aggregators flush_interval flush_jitter labels".split()
+)
+
+
+class Problems:
+    """Collects the mistakes (which make a configuration unusable) and warnings of a file."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+
+    def add(self, path: str, text: str) -> None:
+        self.errors.append(f"{path}: {text}")
+
+    def expected(self, path: str, what: str, found: object) -> None:
+        self.add(path, f"expected {what}, got {show(found)}")
+
+    def warn(self, path: str, text: str) -> None:
+        self.warnings.append(f"{path}: {text}" if path else text)
+
+
+def join(path: str, key: str) -> str:
+    """The path of a key in a table, quoted as TOML would have it where it needs to be."""
+    return f"{path}.{key}" if _BARE_KEY.fullmatch(key) else f"{path}.{show(key)}"
+
+
+def show(value: object) -> str:
+    """A value as a TOML file has it, shortened."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped[:60]}…"' if len(escaped) > 60 else f'"{escaped}"'
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def explain_unknown(name: str, known: list[str]) -> str:
+    """What to say of an option that does not exist."""
+    if name in _TELEGRAF_OPTIONS:
+        return "is handled by Telegraf itself: it belongs in the [[inputs.execd]] block"
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"unknown option{hint} (allowed: {', '.join(known)})"
+
+
+class _Unset(str):
+    """A string in which a variable is not set: reported already, so not checked any further."""
+
+
+def expand(value: object, path: str, environment: Mapping[str, str], problems: Problems) -> Any:
+    """A value with ``${NAME}`` and ``${NAME:-default}`` in its strings replaced from the
+    environment; a variable that is not set is reported."""
+    if isinstance(value, str):
+        missing = []
+
+        def replace(match: re.Match[str]) -> str:
+            found = environment.get(match[1], match[2])
+            if found is None:
+                missing.append(match[1])
+                return ""
+            return found
+
+        text = _VARIABLE.sub(replace, value)
+        for name in missing:
+            problems.add(path, f"environment variable {name} is not set")
+        return _Unset(value) if missing else text
+    if isinstance(value, list):
+        return [
+            expand(item, f"{path}[{index}]", environment, problems)
+            for index, item in enumerate(value)
+        ]
+    if isinstance(value, dict):
+        return {
+            key: expand(item, join(path, key), environment, problems)
+            for key, item in value.items()
+        }
+    return value
+
+
+def string(value: object, path: str, problems: Problems) -> str:
+    if isinstance(value, str):
+        return value
+    problems.expected(path, "a string", value)
+    return ""
+
+
+def boolean(value: object, path: str, problems: Problems) -> bool:
+    if isinstance(value, bool):
+        return value
+    problems.expected(path, "true or false", value)
+    return False
+
+
+def duration(value: object, path: str, problems: Problems) -> int:
+    """Nanoseconds."""
+    if not isinstance(value, str):
+        problems.expected(path, FORMAT, value)
+        return 1
+    if isinstance(value, _Unset):
+        return 1
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        problems.add(path, f"{error}, got {show(value)}")
+        return 1
+
+
+def strings(value: object, path: str, problems: Problems) -> tuple[str, ...]:
+    """An array of strings that are not empty."""
+    if not isinstance(value, list):
+        problems.expected(path, "an array of strings", value)
+        return ()
+    result = []
+    for index, item in enumerate(value):
+        text = string(item, f"{path}[{index}]", problems)
+        if item == "":
+            problems.expected(f"{path}[{index}]", "a string that is not empty", item)
+        result.append(text)
+    return tuple(result)
+
+
+def choices(value: object, path: str, problems: Problems, known: list[str]) -> tuple[str, ...]:
+    """An array of strings out of ``known``, each at most once."""
+    result: list[str] = []
+    for index, text in enumerate(strings(value, path, problems)):
+        at = f"{path}[{index}]"
+        if isinstance(text, _Unset):
+            continue
+        if text in result:
+            problems.add(at, f"{show(text)} stands there twice")
+        elif text in known:
+            result.append(text)
+        elif text:
+            close = difflib.get_close_matches(text, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            problems.add(at, f"unknown name {show(text)}{hint} (allowed: {', '.join(known)})")
+    return tuple(result)
+
+
+def string_table(value: object, path: str, problems: Problems) -> dict[str, str]:
+    """A table whose values are strings; keys and values must not be empty."""
+    if not isinstance(value, dict):
+        problems.expected(path, "a table of strings", value)
+        return {}
+    result: dict[str, str] = {}
+    for key, item in value.items():
+        text: Optional[str] = string(item, join(path, key), problems)
+        if not key or item == "":
+            problems.expected(join(path, key), "a name and a value that are not empty", item)
+        result[key] = text or ""
+    return result

@@ -1,0 +1,106 @@
+"""The records in which each group of statistics declares its metrics.
+
+Rule guarded: a metric is declared once. Translation, the README's table and the completeness
+tests read these records; there is no second list of keys anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+_PLACEHOLDER = re.compile(r"<([a-z_]+)>")
+
+#: How an index segment of a key is written in the patterns that :meth:`Metric.patterns` gives.
+INDEX = "#"
+
+
+class Type(Enum):
+    """The type of a value as libvirt's typed parameters have it, and so how it is written.
+
+    ``YES_NO`` and ``ONE_ZERO`` are booleans of libvirt that Telegraf's table writes as the
+    string ``"yes"`` or ``"no"`` and as the integer 1 or 0.
+    """
+
+    INT = "int"
+    UINT = "uint"
+    LLONG = "llong"
+    ULLONG = "ullong"
+    DOUBLE = "double"
+    BOOLEAN = "boolean"
+    STRING = "string"
+    YES_NO = "boolean as yes/no"
+    ONE_ZERO = "boolean as 1/0"
+
+
+class Kind(Enum):
+    """What a value means over time."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    INFO = "info"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a metric.
+
+    ``key`` is what follows the metric's prefix in libvirt's key (``rx.bytes``). ``active_only``
+    marks values that libvirt also gives for a domain that does not run, where they are not the
+    domain's (libvirt 8.8 to 11.3 and possibly later give the daemon's own CPU time).
+    """
+
+    key: str
+    type: Type
+    kind: Kind
+    unit: str
+    help: str
+    name: str = ""
+    active_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.key.replace(".", "_").replace("-", "_"))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measurement and the libvirt keys that it is made of.
+
+    ``prefix`` is the start of those keys; a number in them is written as the tag that it
+    becomes: ``vcpu.<vcpu_id>``. Each metric has the tag ``domain_name`` besides.
+    """
+
+    measurement: str
+    prefix: str
+    help: str
+    fields: tuple[Field, ...]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that come from indexes, in the order of the key's segments."""
+        return tuple(_PLACEHOLDER.findall(self.prefix))
+
+    def key_pattern(self, field: Field) -> str:
+        """The key of a field as people read it: ``net.<interface_id>.rx.bytes``."""
+        return f"{self.prefix}.{field.key}"
+
+    def lookup_pattern(self, field: Field) -> str:
+        """The key of a field as it is looked up, each index as ``#``: ``net.#.rx.bytes``."""
+        return _PLACEHOLDER.sub(INDEX, self.key_pattern(field))
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of statistics, by the name that users write in the configuration.
+
+    ``bit`` is the group's VIR_DOMAIN_STATS_* bit, 0 for statistics that need calls of their own.
+    ``needs_monitor`` tells whether QEMU's monitor is asked for it, so that a guest that hangs
+    can hold up the call.
+    """
+
+    name: str
+    bit: int
+    needs_monitor: bool
+    metrics: tuple[Metric, ...]
