@@ -1,4 +1,4 @@
-"""One hypervisor's ticks: fetch, translate, encode, write, in a thread of its own.
+"""One hypervisor's ticks: fetch, encode, write, in a thread of its own.
 
 Rule guarded: a tick that comes during a collection is kept, once, and starts when that one has
 ended; a tick's lines go out in one write, with one timestamp.
@@ -11,12 +11,10 @@ import time
 from typing import Callable, Optional
 
 from .config import HypervisorConfig
-from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from .encode import Encoder
 from .hypervisor.source import Hypervisor
-from .lineprotocol import format_line
 from .log import log
 from .output import Closed, Output
-from .translate import Translator
 
 
 class Collector:
@@ -37,10 +35,7 @@ class Collector:
         self.config = config
         self.failed = False
         self._source = Hypervisor(config, name)
-        self._translator = Translator(
-            [STATISTICS_GROUPS[group] for group in config.statistics_groups]
-            + [ADDITIONAL_STATISTICS[name] for name in config.additional_statistics]
-        )
+        self._encoder = Encoder(config)
         self._output = output
         self._idle = idle
         self._closed = closed
@@ -96,16 +91,6 @@ class Collector:
         snapshot = self._source.fetch()
         if snapshot is None:
             return False
-        lines = "".join(
-            format_line(
-                point.measurement,
-                {**self.config.tags, **dict(point.tags)},
-                point.fields,
-                timestamp,
-                self.config.influx_uint_support,
-            )
-            for domain in snapshot.domains
-            for point in self._translator.points(domain)
-        )
+        lines = self._encoder.lines(snapshot.domains, timestamp)
         self._output.write(lines.encode("utf-8", "replace"))
         return True

@@ -85,7 +85,9 @@ def expand(value: object, path: str, environment: Mapping[str, str], problems: P
         missing = []
 
         def replace(match: re.Match[str]) -> str:
-            found = environment.get(match[1], match[2])
+            found = environment.get(match[1])
+            if not found and match[2] is not None:  # as a shell has it: for an empty one, too
+                return match[2]
             if found is None:
                 missing.append(match[1])
                 return ""

@@ -1,0 +1,181 @@
+"""Configurations that work; the wrong ones are golden cases."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import tomli
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telegraf_execd_libvirt.config import Config, ConfigError, HypervisorConfig, load, parse
+from telegraf_execd_libvirt.options import Problems
+
+
+def read(text: str, **environment: str) -> tuple[Config, Problems]:
+    """The configuration of a TOML text, and what was said about it."""
+    problems = Problems()
+    return parse(tomli.loads(text), environment, problems), problems
+
+
+def table(text: str, **environment: str) -> HypervisorConfig:
+    """The one hypervisor of a configuration without mistakes."""
+    config, problems = read(text, **environment)
+    assert problems.errors == []
+    (hypervisor,) = config.hypervisors
+    return hypervisor
+
+
+def test_defaults_are_those_of_the_builtin_plugin() -> None:
+    """Without a file, and with an empty table, all is collected from the local hypervisor."""
+    (default,) = Config().hypervisors
+    assert table("[[inputs.libvirt]]") == default
+    assert default.libvirt_uri == "qemu:///system"
+    assert default.domains == () and default.additional_statistics == ()
+    assert default.statistics_groups == (
+        *("state", "cpu_total", "balloon", "vcpu", "interface"),
+        *("block", "perf", "iothread", "memory", "dirtyrate"),
+    )
+    assert default.timeout == 5 * 10**9 and default.interval is None
+    assert default.influx_uint_support is False
+
+
+def test_all_options() -> None:
+    """Each option is read."""
+    assert table(
+        """
+        [[inputs.libvirt]]
+          libvirt_uri = "test:///default"
+          domains = ["a", "b c"]
+          statistics_groups = ["vcpu", "state"]
+          additional_statistics = ["vcpu_mapping"]
+          timeout = "1m"
+          interval = "500ms"
+          influx_uint_support = true
+          [inputs.libvirt.tags]
+            rack = "r1"
+        """
+    ) == HypervisorConfig(
+        libvirt_uri="test:///default",
+        domains=("a", "b c"),
+        statistics_groups=("vcpu", "state"),
+        additional_statistics=("vcpu_mapping",),
+        timeout=60 * 10**9,
+        interval=500 * 10**6,
+        influx_uint_support=True,
+        tags={"rack": "r1"},
+    )
+
+
+def test_every_option_can_be_set_by_its_name() -> None:
+    """The options are the fields of the record: none is read and not kept."""
+    config, problems = read("[[inputs.libvirt]]\nnonsense = 1")
+    allowed = problems.errors[0].partition("(allowed: ")[2].rstrip(")").split(", ")
+    assert set(allowed) == {field.name for field in dataclasses.fields(HypervisorConfig)}
+
+
+def test_empty_uri_is_the_default() -> None:
+    """An empty URI means the default, as for the built-in plugin."""
+    assert table('[[inputs.libvirt]]\nlibvirt_uri = ""').libvirt_uri == "qemu:///system"
+
+
+def test_mapping_alone_is_something_to_gather() -> None:
+    """No group, but an additional statistic: that is fine."""
+    text = '[[inputs.libvirt]]\nstatistics_groups = []\nadditional_statistics = ["vcpu_mapping"]'
+    assert table(text).statistics_groups == ()
+
+
+def test_several_tables() -> None:
+    """Each table is a hypervisor of its own."""
+    config, _ = read('[[inputs.libvirt]]\nlibvirt_uri="a:///"\n[[inputs.libvirt]]\ntimeout="1s"')
+    assert [item.libvirt_uri for item in config.hypervisors] == ["a:///", "qemu:///system"]
+    assert [item.timeout for item in config.hypervisors] == [5 * 10**9, 10**9]
+
+
+def test_single_table_is_taken_too() -> None:
+    """[inputs.libvirt] means the same as [[inputs.libvirt]], as for Telegraf."""
+    assert table('[inputs.libvirt]\ntimeout = "2s"').timeout == 2 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [("domain_names", "domains", '["a"]'), ("libvirt_metrics", "statistics_groups", '["state"]')],
+)
+def test_old_names_are_read_with_a_warning(old: str, new: str, value: str) -> None:
+    """The names of a README that many have copied work, and the warning names the right ones."""
+    config, problems = read(f"[[inputs.libvirt]]\n{old} = {value}")
+    assert getattr(config.hypervisors[0], new) == tuple(tomli.loads(f"x={value}")["x"])
+    assert problems.warnings == [f"inputs.libvirt[0].{old}: is read as {new}; write {new} instead"]
+
+
+def test_variables_are_expanded_everywhere() -> None:
+    """Variables stand in any string, with a default where wanted; nothing is expanded twice."""
+    found = table(
+        """
+        [[inputs.libvirt]]
+          libvirt_uri = "qemu+ssh://${USER_}@${HOST}/system"
+          domains = ["${A}-${B}", "$A", "${B:-other}", "${C:-other}", "${C:-}x", "${not a name}"]
+          timeout = "${T}"
+          [inputs.libvirt.tags]
+            a = "${A}"
+        """,
+        USER_="u",
+        HOST="h",
+        A="${B}",
+        B="",
+        T="3s",
+    )
+    assert found.libvirt_uri == "qemu+ssh://u@h/system"
+    assert found.domains == ("${B}-", "$A", "other", "other", "x", "${not a name}")
+    assert found.timeout == 3 * 10**9 and found.tags == {"a": "${B}"}
+
+
+def test_value_of_a_variable_is_checked() -> None:
+    """What a variable holds is checked like what stands in the file."""
+    _, problems = read('[[inputs.libvirt]]\ntimeout = "${T}"', T="soon")
+    assert len(problems.errors) == 1 and problems.errors[0].endswith('got "soon"')
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, True), (0o604, True)])
+def test_password_that_others_may_read_is_warned_of(tmp_path: Path, mode: int, warned: bool) -> None:
+    """A file with a password in a URI is for its owner alone; the warning does not repeat it."""
+    path = tmp_path / "plugin.conf"
+    path.write_text('[[inputs.libvirt]]\nlibvirt_uri = "esx://root:secret@host/"')
+    path.chmod(mode)
+    warnings = load(path, {}).warnings
+    assert bool(warnings) is warned
+    assert "secret" not in "".join(warnings)
+
+
+def test_missing_file_is_said(tmp_path: Path) -> None:
+    """A file that is not there is one line with its name."""
+    with pytest.raises(ConfigError, match=r"nowhere\.conf: cannot be read: No such file"):
+        load(tmp_path / "nowhere.conf", {})
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path, {})
+
+
+TOML_VALUES = st.recursive(
+    st.text() | st.integers() | st.booleans() | st.floats() | st.datetimes(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([field.name for field in dataclasses.fields(HypervisorConfig)])
+        | st.sampled_from(["domain_names", "libvirt_metrics"])
+        | st.text(),
+        TOML_VALUES,
+    )
+)
+def test_any_table_is_either_good_or_explained(values: dict[str, object]) -> None:
+    """Whatever stands in a table, it is read or each mistake has one line; nothing is raised."""
+    problems = Problems()
+    config = parse({"inputs": {"libvirt": [values]}}, {}, problems)
+    assert len(config.hypervisors) == 1
+    for error in problems.errors:
+        assert error.startswith("inputs.libvirt[0]")

@@ -1,0 +1,105 @@
+"""The declarations of metrics, held against the table of all keys that libvirt reports."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.dump import keys_table
+
+from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from telegraf_execd_libvirt.schema import Field, Kind, Metric, Type
+
+ALL = {**STATISTICS_GROUPS, **ADDITIONAL_STATISTICS}
+DECLARED: list[tuple[str, Metric, Field]] = [
+    (group.name, metric, field)
+    for group in ALL.values()
+    for metric in group.metrics
+    for field in metric.fields
+]
+
+IN_TELEGRAF = [row for row in keys_table() if row["in_telegraf"] == "yes"]
+TYPES = {
+    Type.YES_NO: "boolean",
+    Type.ONE_ZERO: "boolean",
+}
+
+
+def lookup(pattern: str) -> str:
+    """A key pattern with each of its indexes as `#`, however it writes them."""
+    return re.sub(r"<[a-z_]+>", "#", pattern)
+
+
+def test_table_has_all_keys_of_telegraf() -> None:
+    """The table that the declarations are held against is whole."""
+    assert len(IN_TELEGRAF) == 100
+    assert len(keys_table()) == 155
+
+
+@pytest.mark.parametrize("row", IN_TELEGRAF, ids=lambda row: row["key_pattern"])
+def test_key_of_telegraf_is_declared(row: dict[str, str]) -> None:
+    """Each key that Telegraf's plugin knows is declared with its measurement, tags, fields, type,
+    unit and kind."""
+    found = [
+        (group, metric, field)
+        for group, metric, field in DECLARED
+        if metric.lookup_pattern(field) == lookup(row["key_pattern"])
+    ]
+    assert [field.name for _, _, field in found] == row["telegraf_field"].split(";")
+    for group, metric, field in found:
+        assert group == row["group"]
+        assert metric.measurement == row["telegraf_measurement"]
+        assert ["domain_name", *metric.tags] == row["telegraf_tags"].split(";")
+        assert TYPES.get(field.type, field.type.value) in row["typed_param_type"].split("|")
+        assert field.kind.value == row["kind"]
+        unit = row["unit"].replace("enum ", "")
+        if unit not in ("count", "id", "cpu list", "factor", "bool"):
+            assert unit.startswith(field.unit) and (field.unit or not unit)
+
+
+def test_nothing_else_is_declared() -> None:
+    """What is declared beyond Telegraf's keys is the namespace of the mapping only."""
+    known = {lookup(row["key_pattern"]) for row in IN_TELEGRAF}
+    extra = {metric.lookup_pattern(field) for _, metric, field in DECLARED} - known
+    assert extra == {"vcpu_mapping.#.cpu", "vcpu_mapping.#.affinity"}
+
+
+def test_fields_are_unique_and_explained() -> None:
+    """No two declarations fill the same field of a measurement, and each has its help."""
+    seen = [(metric.measurement, field.name) for _, metric, field in DECLARED]
+    assert len(seen) == len(set(seen))
+    assert all(metric.help and field.help for _, metric, field in DECLARED)
+    assert all(isinstance(field.kind, Kind) for _, _, field in DECLARED)
+
+
+def test_metrics_of_one_measurement_have_the_same_tags() -> None:
+    """A measurement has one set of tags, wherever it is declared."""
+    tags: dict[str, tuple[str, ...]] = {}
+    for _, metric, _ in DECLARED:
+        assert tags.setdefault(metric.measurement, metric.tags) == metric.tags
+
+
+def test_groups_have_libvirts_bits() -> None:
+    """Each group has the bit of libvirt's VIR_DOMAIN_STATS_* of the same name, in their order."""
+    assert [group.bit for group in STATISTICS_GROUPS.values()] == [1 << n for n in range(10)]
+    assert all(name == group.name for name, group in ALL.items())
+
+
+def test_every_field_stands_in_a_golden_case() -> None:
+    """Each declared field is written in some golden case, but for the mapping's."""
+    golden = Path(__file__).parent / "golden"
+    written: set[tuple[str, str]] = set()
+    for expected in golden.glob("*/expected.lp"):
+        for line in expected.read_text("utf-8").splitlines():
+            measurement = re.split(r"(?<!\\)[ ,]", line, maxsplit=1)[0]
+            written |= {(measurement, name) for name in re.findall(r"[ ,]([A-Za-z_]+)=", line)}
+    for group, metric, field in DECLARED:
+        if group != "vcpu_mapping":
+            assert (metric.measurement, field.name) in written
+
+
+def test_groups_are_one_file_each() -> None:
+    """Each file in groups/ is a registered group, so that none is forgotten."""
+    folder = Path(__file__).parents[2] / "src" / "telegraf_execd_libvirt" / "groups"
+    assert {path.stem for path in folder.glob("[!_]*.py")} == set(ALL)

@@ -1,0 +1,111 @@
+"""Translation of flat keys to points."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telegraf_execd_libvirt.domain import Domain, Value
+from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from telegraf_execd_libvirt.lineprotocol import Unsigned
+from telegraf_execd_libvirt.schema import Type
+from telegraf_execd_libvirt.translate import Point, Translator, convert
+
+ALL = (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
+
+
+def points(stats: dict[str, Value], active: bool = True) -> list[Point]:
+    """The points of a domain with these statistics, with all groups."""
+    return list(Translator(ALL).points(Domain("d", "u", active, stats)))
+
+
+def test_indexes_count_up() -> None:
+    """Instances of a metric stand in the order of their numbers, whatever libvirt's order."""
+    keys = {f"vcpu.{number}.time": number for number in (10, 9, 100, 0)}
+    assert [dict(point.tags)["vcpu_id"] for point in points(keys)] == ["0", "9", "10", "100"]
+
+
+def test_unknown_keys_are_dropped() -> None:
+    """A key that is not declared gives nothing and takes nothing else with it."""
+    found = points({"vm.exits.sum": 1, "state": 1, "": 1, ".": 2, "state.state": 1, "a.1.b": "x"})
+    assert [point.fields for point in found] == [(("state", 1),)]
+
+
+@pytest.mark.parametrize("key", ["cpu.time", "cpu.user", "cpu.system"])
+def test_cpu_time_of_inactive_domain_is_dropped(key: str) -> None:
+    """libvirt gives the daemon's own CPU time for a domain that does not run."""
+    assert points({key: 5}, active=False) == []
+    assert len(points({key: 5}, active=True)) == 1
+
+
+def test_other_keys_of_inactive_domain_stay() -> None:
+    """What libvirt knows of a domain that does not run is kept."""
+    (point,) = points({"cpu.time": 1, "cpu.haltpoll.success.time": 2}, active=False)
+    assert point.fields == (("haltpoll_success_time", 2),)
+
+
+def test_current_cpu_joins_the_vcpu() -> None:
+    """The mapping's current CPU is a field of the vCPU's own metric, the affinity is not."""
+    found = points({"vcpu_mapping.0.affinity": "0,1", "vcpu_mapping.0.cpu": 1, "vcpu.0.time": 5})
+    assert [(point.measurement, point.fields) for point in found] == [
+        ("libvirt_vcpu", (("time", 5), ("cpu_id", 1))),
+        ("libvirt_cpu_affinity", (("cpu_id", "0,1"),)),
+    ]
+
+
+def test_keys_with_the_indexes_of_others_do_not_mix() -> None:
+    """The same number means another thing in another metric."""
+    keys = {"net.0.rx.bytes": 1, "block.0.rd.bytes": 2, "dirtyrate.vcpu.0.megabytes_per_second": 3}
+    assert {(p.measurement, p.tags) for p in points(keys)} == {
+        ("libvirt_net", (("domain_name", "d"), ("interface_id", "0"))),
+        ("libvirt_block", (("domain_name", "d"), ("block_id", "0"))),
+        ("libvirt_dirtyrate_vcpu", (("domain_name", "d"), ("vcpu_id", "0"))),
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "declared", "expected"),
+    [
+        (-294967296, Type.UINT, 4000000000),
+        (-1, Type.UINT, 4294967295),
+        (-1, Type.INT, -1),
+        (-1, Type.LLONG, -1),
+        (2**64 - 1, Type.ULLONG, 2**64 - 1),
+        (True, Type.YES_NO, "yes"),
+        (False, Type.YES_NO, "no"),
+        ("yes", Type.YES_NO, "yes"),
+        (True, Type.ONE_ZERO, 1),
+        (False, Type.ONE_ZERO, 0),
+        ("yes", Type.ONE_ZERO, 1),
+        ("no", Type.ONE_ZERO, 0),
+        (1, Type.DOUBLE, 1.0),
+        (True, Type.ULLONG, True),
+        ("text", Type.ULLONG, "text"),
+        (0.5, Type.ULLONG, 0.5),
+        (7, Type.STRING, 7),
+    ],
+)
+def test_convert(value: Value, declared: Type, expected: object) -> None:
+    """Values are repaired where libvirt-python breaks them, and kept where they surprise."""
+    converted = convert(value, declared)
+    assert converted == expected and isinstance(converted, type(expected))
+
+
+def test_unsigned_types_are_marked() -> None:
+    """What libvirt counts without a sign can be written as unsigned."""
+    assert isinstance(convert(1, Type.UINT), Unsigned)
+    assert isinstance(convert(1, Type.ULLONG), Unsigned)
+    assert not isinstance(convert(1, Type.INT), Unsigned)
+
+
+@given(
+    st.dictionaries(
+        st.text(st.sampled_from("abc.0123٣-_ ")) | st.sampled_from(["state.state", "net.0.name"]),
+        st.integers() | st.text() | st.booleans() | st.floats(),
+    )
+)
+def test_any_keys_and_values_are_survived(stats: dict[str, Value]) -> None:
+    """Whatever keys and values come, only declared ones go out."""
+    for point in points(stats):
+        assert point.measurement in ("libvirt_state", "libvirt_net")

@@ -1,0 +1,1 @@
+"""What the tests share: a real hypervisor of their own, and what to do where one cannot be had."""

@@ -1,0 +1,69 @@
+"""Reads `virsh domstats --raw` dumps as libvirt-python would hand the same statistics over.
+
+Rule guarded: types come from the table of libvirt's keys, never from the code under test.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Union
+
+Value = Union[int, float, bool, str]
+
+KEYS_CSV = Path(__file__).parent.parent / "data" / "domstats-keys.csv"
+
+_SHUT_OFF = 5
+
+
+def keys_table() -> list[dict[str, str]]:
+    """The rows of the table of all keys that libvirt reports."""
+    with KEYS_CSV.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _type_patterns() -> list[tuple[re.Pattern[str], str]]:
+    patterns = []
+    for row in keys_table():
+        parts = re.split(r"(<num>|<index>|<id>|<name>)", row["key_pattern"])
+        pattern = "".join(
+            {"<name>": "[^.]+"}.get(part, "[0-9]+") if part.startswith("<") else re.escape(part)
+            for part in parts
+        )
+        patterns.append((re.compile(pattern), row["typed_param_type"]))
+    return patterns
+
+
+_TYPES = _type_patterns()
+
+
+def python_value(key: str, text: str) -> Value:
+    """A value as libvirt-python gives it: a uint of 2^31 and more comes out negative."""
+    kind = next((kind for pattern, kind in _TYPES if pattern.fullmatch(key)), "")
+    if text in ("yes", "no") and "boolean" in kind:
+        return text == "yes"
+    if kind == "string":
+        return text
+    if kind == "double":
+        return float(text)
+    if not re.fullmatch(r"-?[0-9]+", text):  # a key that the table does not have
+        return float(text) if re.fullmatch(r"-?[0-9]+\.[0-9]+", text) else text
+    number = int(text)
+    if kind.startswith("uint") and number < 1 << 32:
+        return number - (1 << 32) if number >= 1 << 31 else number
+    return number
+
+
+def parse_dump(text: str) -> list[tuple[str, bool, dict[str, Value]]]:
+    """(name, active, statistics) of each domain of a dump."""
+    domains = []
+    for block in re.split(r"^Domain: ", text, flags=re.M)[1:]:
+        head, *lines = block.splitlines()
+        stats = {}
+        for line in lines:
+            if line.strip():
+                key, _, value = line.strip().partition("=")
+                stats[key] = python_value(key, value)
+        domains.append((head[1:-1], stats.get("state.state") != _SHUT_OFF, stats))
+    return domains

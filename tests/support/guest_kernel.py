@@ -1,0 +1,166 @@
+"""The Linux that the booting guest runs: a packaged kernel, and an initrd around a static busybox.
+
+The rule: nothing but the package manager fetches anything, and a kernel once fetched is used again.
+A kernel installed on the machine is preferred; otherwise Debian's cloud kernel is downloaded and
+unpacked, but not installed, into .cache/guest-kernel in the checkout.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.missing import Missing
+
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "guest-kernel"
+METAPACKAGE = "linux-image-cloud-amd64"
+MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon")
+
+# Reads and writes both disks and sends on the network once a second, so that the counters move.
+INIT = """#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev
+for module in {modules}; do $b insmod /modules/$module.ko; done
+$b ifconfig eth0 192.0.2.2 up
+while true; do
+  $b dd if=/dev/vda of=/dev/null bs=64k count=16
+  for disk in vda vdb; do $b dd if=/dev/zero of=/dev/$disk bs=4k count=16 conv=fsync; done
+  $b ping -c 1 -W 1 192.0.2.1 || $b sleep 1
+done >/dev/null 2>&1
+"""
+
+
+def kernel_and_initrd() -> tuple[Path, bytes]:
+    """The path of a kernel image, and the initrd for it; raises Missing where there is none."""
+    busybox = _static_busybox()
+    # Listed one by one: a download is only tried when no earlier kernel will do.
+    for kernel, modules in _kernels():
+        try:
+            return kernel, _initrd(busybox, modules)
+        except Missing:
+            continue
+    raise Missing(f"a Linux kernel for the booting guest (Debian package {METAPACKAGE})")
+
+
+def _static_busybox() -> bytes:
+    path = shutil.which("busybox")
+    program = Path(path).read_bytes() if path else b""
+    if b"/ld-linux" in program[:4096] or not program:  # The guest has no dynamic loader.
+        raise Missing("a statically linked busybox (Debian package busybox-static)")
+    return program
+
+
+def _kernels() -> Iterator[tuple[Path, Path]]:
+    """Kernel images with the folders of their modules, nearest first."""
+    yield from _kernels_under(Path("/"))
+    if not list(_kernels_under(CACHE)):
+        _download()
+    yield from _kernels_under(CACHE)
+
+
+def _kernels_under(root: Path) -> Iterator[tuple[Path, Path]]:
+    for kernel in sorted((root / "boot").glob("vmlinuz-*"), reverse=True):
+        version = kernel.name[len("vmlinuz-") :]
+        for modules in (root / "lib/modules" / version, root / "usr/lib/modules" / version):
+            if os.access(kernel, os.R_OK) and (modules / "kernel").is_dir():
+                yield kernel, modules
+                break
+
+
+def _download() -> None:
+    """Unpack Debian's cloud kernel into the cache, as a whole or not at all."""
+    for tool, package in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg", "dpkg")):
+        if not shutil.which(tool):
+            raise Missing(f"{tool} (Debian package {package}) to fetch {METAPACKAGE} with")
+    try:
+        CACHE.parent.mkdir(exist_ok=True)
+        (CACHE.parent / ".gitignore").write_text("*\n")
+        with tempfile.TemporaryDirectory(dir=CACHE.parent) as folder:
+            _run("apt-get", "download", "-qq", _real_package(), folder=folder)
+            (archive,) = Path(folder).glob("*.deb")
+            _run("dpkg", "-x", archive.name, "unpacked", folder=folder)
+            shutil.rmtree(CACHE, ignore_errors=True)
+            Path(folder, "unpacked").rename(CACHE)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        reason = getattr(error, "stderr", None) or error
+        raise Missing(f"Debian package {METAPACKAGE}: {reason}".strip()) from error
+
+
+def _real_package() -> str:
+    """The package with the image itself, on which the metapackage depends."""
+    depends = re.compile(r"^ *Depends: (linux-image-\S+)$", re.MULTILINE)
+    found = depends.search(_run("apt-cache", "depends", METAPACKAGE))
+    if not found and os.geteuid() == 0:
+        _run("apt-get", "update", "-qq")
+        found = depends.search(_run("apt-cache", "depends", METAPACKAGE))
+    if not found:
+        raise ValueError("the package manager does not know it (apt-get update may help)")
+    return found[1]
+
+
+def _run(*command: str, folder: str = "/") -> str:
+    environment = {**os.environ, "LC_ALL": "C"}
+    check = command[0] != "apt-cache"  # It fails where it knows no such package.
+    return subprocess.run(
+        command, cwd=folder, env=environment, check=check, capture_output=True, encoding="utf-8"
+    ).stdout
+
+
+def _initrd(busybox: bytes, modules: Path) -> bytes:
+    """A gzipped cpio archive of busybox, the modules, and an init that keeps the devices busy."""
+    loaded = _modules_in_order(modules)
+    folders = ("bin", "dev", "modules", "proc", "sys")
+    archive = b"".join(_entry(folder, 0o40755) for folder in folders)
+    archive += _entry("bin/busybox", 0o100755, busybox)
+    for name, content in loaded.items():
+        archive += _entry(f"modules/{name}.ko", 0o100644, content)
+    archive += _entry("init", 0o100755, INIT.format(modules=" ".join(loaded)).encode())
+    return gzip.compress(archive + _entry("TRAILER!!!", 0))
+
+
+def _entry(name: str, mode: int, content: bytes = b"") -> bytes:
+    """One file of a cpio archive, in the «newc» format that the kernel unpacks."""
+    links, name_size = 1, len(name) + 1
+    numbers = (0, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, name_size, 0)
+    head = b"070701" + b"".join(b"%08X" % number for number in numbers) + name.encode() + b"\0"
+    return head + b"\0" * (-len(head) % 4) + content + b"\0" * (-len(content) % 4)
+
+
+def _modules_in_order(modules: Path) -> dict[str, bytes]:
+    """The modules that the guest needs, each after those that it depends on itself."""
+    files = {_module_name(path): path for path in (modules / "kernel").rglob("*.ko*")}
+    built_in = {_module_name(Path(line)) for line in _lines(modules / "modules.builtin")}
+    loaded: dict[str, bytes] = {}
+
+    def load(name: str) -> None:
+        if name in loaded or name in built_in:
+            return
+        path = files.get(name)
+        if path is None or path.suffix not in (".ko", ".xz"):
+            raise Missing(f"module {name} of the kernel in {modules}, plain or xz-compressed")
+        content = path.read_bytes()
+        content = lzma.decompress(content) if path.suffix == ".xz" else content
+        # modules.dep is only made at installation, but a module itself says what it depends on.
+        depends = re.search(rb"\0depends=([^\0]*)\0", content)
+        for needed in depends[1].decode().split(",") if depends and depends[1] else ():
+            load(needed.replace("-", "_"))
+        loaded[name] = content
+
+    for name in MODULES:
+        load(name)
+    return loaded
+
+
+def _module_name(path: Path) -> str:
+    return path.name.split(".", 1)[0].replace("-", "_")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []

@@ -1,0 +1,444 @@
+"""A real hypervisor of the tests' own: libvirtd in session mode, and QEMU guests under emulation.
+
+The rule: nothing outside its own folder is touched, and nothing of it outlives the tests. The
+daemon and the guests run unprivileged (where the tests run as root, as a stand-in), have their
+sockets, configuration and disks in one temporary folder, and no other hypervisor is spoken to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from xml.sax.saxutils import escape
+
+from support import remains
+from support.guest_kernel import kernel_and_initrd
+from support.missing import Missing
+
+LINUX = "linux"
+"""The guest that boots Linux, with everything that libvirt can report without KVM."""
+
+OFF = "off"
+"""The guest that is shut off."""
+
+ODD = 'odd name,=é"\\'
+"""A running guest whose name has what line protocol and command lines have to escape."""
+
+RUNNING, PAUSED, SHUT_OFF = "1", "3", "5"
+"""libvirt's numbers for states, as domstats gives them in state.state."""
+
+STAND_IN = "nobody"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PACKAGES = {
+    "libvirtd": "libvirt-daemon",
+    "virsh": "libvirt-clients",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "setpriv": "util-linux",
+}
+
+# virtlogd, D-Bus, cgroups and security modules belong to the machine, not to the tests.
+QEMU_CONF = """\
+stdio_handler = "file"
+security_driver = "none"
+cgroup_controllers = []
+namespaces = []
+"""
+
+NOVA = """\
+<metadata><nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1">
+<nova:name>web-1</nova:name>
+<nova:flavor name="m1.tiny"><nova:memory>192</nova:memory></nova:flavor>
+<nova:owner>
+<nova:user uuid="u-1">alice</nova:user><nova:project uuid="p-1">demo</nova:project>
+</nova:owner>
+</nova:instance></metadata>"""
+
+
+class HypervisorError(Exception):
+    """The hypervisor did not do what it was told; the message has its own words."""
+
+
+class Hypervisor:
+    """The daemon and its guests, from `start()` to `close()`, or for the time of a `with` block.
+
+    `uri` is for libvirt's clients, read-only ones too; in session mode `socket` serves both.
+    `guests` maps the names of the guests that are there from the start to their definitions.
+    `tap` is the name of the network interface of LINUX, or None where the tests may not make one.
+    `perf` says whether the daemon may count perf events.
+    """
+
+    def __init__(self, idle_guests: int = 3, linux: bool = True) -> None:
+        """Without `linux` there are only cheap guests, which have firmware but nothing to boot."""
+        for program, package in PACKAGES.items():
+            if not shutil.which(program, path=PATH):
+                raise Missing(f"{program} (Debian package {package})")
+        kernel = kernel_and_initrd() if linux else None
+
+        # Not below $TMPDIR: the path of a UNIX socket has at most 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="hv-", dir="/tmp"))
+        self._watcher = remains.watch(self.folder)
+        atexit.register(self.close)
+        self.socket = self.folder / "run/libvirt/libvirt-sock"
+        self.uri = f"qemu+unix:///session?socket={self.socket}"
+        self.tap: str | None = None
+        self.perf = _perf_is_open_to_all()
+        self.guests: dict[str, str] = {}
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._log = self.folder / "libvirtd.log"
+        self._disks = 0
+        self._user = pwd.getpwnam(STAND_IN) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        self._wrapper = self._unprivileged() if os.geteuid() == 0 else []
+
+        for name in ("config/libvirt", "cache", "run"):
+            (self.folder / name).mkdir(parents=True)
+        (self.folder / "config/libvirt/qemu.conf").write_text(QEMU_CONF)
+        if kernel:
+            shutil.copyfile(kernel[0], self.folder / "kernel")
+            (self.folder / "initrd").write_bytes(kernel[1])
+            self.guests[LINUX] = self._linux_definition()
+        for name in [f"idle{number}" for number in range(1, idle_guests + 1)] + [ODD, OFF]:
+            self.guests[name] = self._cheap_definition(name)
+        for path in (self.folder, *self.folder.rglob("*")):
+            os.chown(path, self._user.pw_uid, self._user.pw_gid)
+
+    def __enter__(self) -> Hypervisor:
+        """Start everything, or leave nothing."""
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take everything away, whatever has happened."""
+        self.close()
+
+    def start(self) -> None:
+        """Start the daemon and all guests but OFF; wait_until_booted() then waits for LINUX."""
+        self.start_daemon()
+        self._put_guests_in_place()
+        # The first client to ask for this (or for CPU time) waits for a look at every emulator.
+        self.virsh("version")
+
+    def close(self) -> None:
+        """Take everything away, whatever state it is in; any number of times."""
+        remains.take_away(self.folder)
+        if self._daemon:
+            self._daemon.wait()
+        self._watcher.communicate()
+        atexit.unregister(self.close)
+
+    def heal(self) -> None:
+        """Bring daemon and guests back to how start() left them, whatever a test did to them."""
+        # The guests first: a daemon that starts waits for those that it finds.
+        remains.send(signal.SIGCONT, remains.processes(self.folder))
+        self.start_daemon()
+        self._wait_for(self._daemon_knows, 20.0, "libvirtd to see its guests end", self._log)
+        self._put_guests_in_place()
+
+    # What the hypervisor says
+
+    def virsh(self, *arguments: str, stdin: str = "", timeout: float = 60.0) -> str:
+        """The output of a virsh command; raises HypervisorError, or subprocess.TimeoutExpired."""
+        done = subprocess.run(
+            ["virsh", "-q", "-c", self.uri, *arguments],
+            input=stdin,
+            timeout=timeout,
+            env=self._environment(),
+            capture_output=True,
+            encoding="utf-8",
+        )
+        if done.returncode:
+            raise HypervisorError(f"virsh {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def domstats(self, domain: str | None = None, *options: str) -> dict[str, dict[str, str]]:
+        """The statistics of one domain or of all, by name and key; options are virsh's own."""
+        output = self.virsh("domstats", "--raw", *options, *([domain] if domain else []))
+        stats: dict[str, dict[str, str]] = {}
+        for line in output.split("\n"):
+            if line.startswith("Domain: '"):
+                current = stats.setdefault(line[len("Domain: '") : -1], {})
+            elif line.startswith("  "):
+                key, _, value = line.strip().partition("=")
+                current[key] = value
+        return stats
+
+    def wait_until_booted(self, seconds: float = 60.0) -> None:
+        """Wait until the balloon driver of LINUX tells the guest's own memory figures."""
+
+        def told() -> bool:
+            return int(self.domstats(LINUX, "--balloon")[LINUX].get("balloon.last-update", 0)) > 0
+
+        self._wait_for(told, seconds, f"{LINUX} to boot", self.folder / "console.log")
+
+    # Guests
+
+    def define(self, name: str) -> None:
+        """Define one more cheap guest: firmware only, 32 MiB, one empty disk; it is shut off."""
+        self._define(self._cheap_definition(name))
+
+    def undefine(self, name: str) -> None:
+        """Stop a guest if it runs, and forget it."""
+        if self.domstats(name, "--state")[name]["state.state"] != SHUT_OFF:
+            self.stop_guest(name)
+        self.virsh("undefine", name)
+
+    def start_guest(self, name: str) -> None:
+        """Start a guest that is shut off."""
+        self.virsh("start", name)
+
+    def stop_guest(self, name: str) -> None:
+        """Turn a guest off, also one whose process is paused."""
+        self.resume_process(name)  # libvirt would ask it to end for 15 s before it kills it.
+        self.virsh("destroy", name)
+
+    def guest_pid(self, name: str) -> int:
+        """The pid of the guest's QEMU, from libvirt's own record: the daemon need not be there."""
+        path = self.folder / "run/libvirt/qemu/run" / f"{name}.xml"
+        try:
+            return int(ET.parse(path).getroot().attrib["pid"])
+        except FileNotFoundError:
+            raise HypervisorError(f"{name!r} is not running") from None
+
+    def pause_process(self, name: str) -> None:
+        """Make the guest's QEMU hang: it stays as it is, and no longer answers libvirt."""
+        _stop(self.guest_pid(name))
+
+    def resume_process(self, name: str) -> None:
+        """Let the guest's QEMU go on."""
+        os.kill(self.guest_pid(name), signal.SIGCONT)
+
+    # The daemon
+
+    @property
+    def daemon_pid(self) -> int:
+        """The pid of libvirtd, also of one that was killed."""
+        if not self._daemon:
+            raise HypervisorError("the daemon was never started")
+        return self._daemon.pid
+
+    def start_daemon(self) -> None:
+        """Start libvirtd unless it runs, and wait until it answers; it finds its old guests."""
+        if self._daemon and self._daemon.poll() is None:
+            return
+        with self._log.open("wb") as output:
+            self._daemon = subprocess.Popen(
+                [*self._wrapper, "libvirtd", "--pid-file", str(self.folder / "run/libvirtd.pid")],
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is not for it.
+            )
+        # Its own file comes later than its first child processes.
+        (self.folder / "libvirtd.pid").write_text(str(self._daemon.pid))
+        self._wait_for(self._daemon_listens, 20.0, "libvirtd to listen", self._log)
+        try:
+            self.virsh("list")  # Answered when all the drivers are ready.
+        except HypervisorError as error:
+            if "no connection driver" in str(error):
+                package = "libvirt-daemon-driver-qemu"
+                raise Missing(f"libvirt's QEMU driver (Debian package {package})") from error
+            raise
+
+    def stop_daemon(self) -> None:
+        """Make libvirtd hang: its socket still takes connections, and nothing is answered."""
+        _stop(self.daemon_pid)
+
+    def continue_daemon(self) -> None:
+        """Let libvirtd go on."""
+        os.kill(self.daemon_pid, signal.SIGCONT)
+
+    def kill_daemon(self) -> None:
+        """Kill libvirtd; its guests run on."""
+        os.kill(self.daemon_pid, signal.SIGKILL)
+        if self._daemon:
+            self._daemon.wait()
+
+    # How it is done
+
+    def _environment(self) -> dict[str, str]:
+        folders = {"HOME": "", "XDG_CONFIG_HOME": "config", "XDG_CACHE_HOME": "cache"}
+        folders |= {"XDG_RUNTIME_DIR": "run", "XDG_DATA_HOME": "data", "XDG_STATE_HOME": "state"}
+        return {
+            **{variable: str(self.folder / name) for variable, name in folders.items()},
+            "PATH": PATH,
+            "LC_ALL": "C.UTF-8",  # libvirt needs it for a name that is not ASCII.
+        }
+
+    def _unprivileged(self) -> list[str]:
+        """What to put before a command of root's so that it runs as the stand-in.
+
+        Two things go beyond what that account has by itself. Counting perf events takes
+        CAP_PERFMON on most machines. And a tap interface made for the account is of no use where
+        only root can open /dev/net/tun (it is open to all where udev runs), so that the daemon then
+        gets a device node of its own, in a mount namespace of its own.
+        """
+        account = [f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups"]
+        wrapper = ["setpriv", *account]
+        sets = ("inh-caps", "ambient-caps", "bounding-set")
+        perfmon = [f"--{name}=-all,+perfmon" for name in sets]
+        if _works(*wrapper, *perfmon, "true"):
+            wrapper += perfmon
+            self.perf = True
+        tun = Path("/dev/net/tun")
+        if tun.exists() and not _works(*wrapper, "test", "-w", str(tun)):
+            make = "mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200"
+            own_tun = ["unshare", "--mount", "sh", "-c", f'{make} && exec "$@"', "sh"]
+            wrapper = own_tun + wrapper if _works(*own_tun, "true") else wrapper
+        if _works(*wrapper, "test", "-w", str(tun)):
+            self.tap = self._make_tap()
+        return wrapper
+
+    def _make_tap(self) -> str | None:
+        name = remains.tap_name(self.folder)
+        owner = str(self._user.pw_uid)
+        if not _works("ip", "tuntap", "add", "dev", name, "mode", "tap", "user", owner):
+            return None
+        return name if _works("ip", "link", "set", name, "up") else None
+
+    def _daemon_listens(self) -> bool:
+        if self._daemon and self._daemon.poll() is not None:
+            raise HypervisorError(f"libvirtd ended: {_end_of(self._log)}")
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.socket)) == 0
+
+    def _wait_for(
+        self, condition: Callable[[], bool], seconds: float, what: str, log: Path
+    ) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise HypervisorError(f"waited {seconds:g} s for {what}: {_end_of(log)}")
+            time.sleep(0.05)
+
+    def _states(self) -> dict[str, str]:
+        # This group never waits for a guest.
+        there = self.domstats(None, "--state", "--nowait")
+        return {name: stats["state.state"] for name, stats in there.items()}
+
+    def _daemon_knows(self) -> bool:
+        """Whether the daemon has as many active guests as there are QEMUs that live."""
+        active = [name for name, state in self._states().items() if state != SHUT_OFF]
+        return len(active) == len(remains.processes(self.folder) - {self.daemon_pid})
+
+    def _put_guests_in_place(self) -> None:
+        """See that the guests are defined and in their states, and that there are no others."""
+        states = self._states()
+        for name in states.keys() - self.guests.keys():
+            self.undefine(name)
+        for name, definition in self.guests.items():
+            if name not in states:
+                self._define(definition)
+            state = states.get(name, SHUT_OFF)
+            if name == OFF:
+                if state != SHUT_OFF:
+                    self.stop_guest(name)
+            elif state == SHUT_OFF:
+                self.start_guest(name)
+            elif state == PAUSED:
+                self.virsh("resume", name)
+
+    def _define(self, definition: str) -> None:
+        self.virsh("define", "/dev/stdin", stdin=definition)
+
+    def _cheap_definition(self, name: str) -> str:
+        return _definition(name, memory_mib=32, devices=_disk("vda", "raw", self._empty_disk(8)))
+
+    def _linux_definition(self) -> str:
+        overlay = self.folder / "overlay.qcow2"
+        base = self._empty_disk(64)
+        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base)]
+        subprocess.run([*create, str(overlay)], env=self._environment(), check=True)
+        console = f"<serial type='file'><source path='{self.folder}/console.log'/></serial>"
+        interface = f"""<interface type='ethernet'><model type='virtio'/>
+<target dev='{self.tap}' managed='no'/></interface>"""
+        return _definition(
+            LINUX,
+            memory_mib=192,
+            vcpus=2,
+            iothreads=2,
+            about=f"<title>Boots Linux</title>{NOVA}",
+            boot=f"<kernel>{self.folder}/kernel</kernel><initrd>{self.folder}/initrd</initrd>"
+            "<cmdline>console=ttyS0 panic=1</cmdline>",
+            devices=_disk("vda", "qcow2", overlay)
+            + _disk("vdb", "raw", self._empty_disk(16))
+            + console
+            + (interface if self.tap else ""),
+        )
+
+    def _empty_disk(self, mib: int) -> Path:
+        self._disks += 1
+        path = self.folder / f"disk{self._disks}.raw"
+        path.touch()
+        os.truncate(path, mib << 20)
+        os.chown(path, self._user.pw_uid, self._user.pw_gid)
+        return path
+
+
+def _definition(
+    name: str,
+    memory_mib: int,
+    devices: str,
+    vcpus: int = 1,
+    iothreads: int = 0,
+    about: str = "",
+    boot: str = "",
+) -> str:
+    """The XML of a guest under emulation, so that it is the same with KVM and without."""
+    emulator = shutil.which("qemu-system-x86_64", path=PATH)
+    return f"""<domain type='qemu'><name>{escape(name)}</name>{about}
+<memory unit='MiB'>{memory_mib}</memory><vcpu>{vcpus}</vcpu><iothreads>{iothreads}</iothreads>
+<os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os><features><acpi/></features>
+<devices><emulator>{emulator}</emulator>{devices}
+<memballoon model='virtio'><stats period='1'/></memballoon></devices></domain>"""
+
+
+def _disk(target: str, image_format: str, path: Path) -> str:
+    return f"""<disk type='file' device='disk'><driver name='qemu' type='{image_format}'/>
+<source file='{path}'/><target dev='{target}' bus='virtio'/></disk>"""
+
+
+def _works(*command: str) -> bool:
+    """Whether a command of root's succeeds here."""
+    try:
+        return subprocess.run(command, capture_output=True, env={"PATH": PATH}).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def _perf_is_open_to_all() -> bool:
+    paranoid = Path("/proc/sys/kernel/perf_event_paranoid")
+    # From 2 on one may count what a process does itself, but not what the kernel does for it.
+    return paranoid.exists() and int(paranoid.read_text()) < 2
+
+
+def _stop(pid: int) -> None:
+    """Stop a process, and wait until it does stand still."""
+    os.kill(pid, signal.SIGSTOP)
+    while Path("/proc", str(pid), "stat").read_text().rpartition(") ")[2][0] not in "TZ":
+        time.sleep(0.001)
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:] if log.exists() else "(no log)"

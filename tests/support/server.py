@@ -1,0 +1,167 @@
+"""A libvirt daemon of the tests' own: a thread that speaks as much of its protocol as they need.
+
+The rule: it does what a test tells it, also what a real daemon does not do at will (say nothing,
+hang up, refuse with any words), and it is gone with its socket at the end of the `with` block.
+
+The protocol is libvirt's RPC (https://libvirt.org/kbase/internals/rpc.html): messages of XDR with
+a header of seven numbers. Procedure numbers and records are those of remote_protocol.x.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import struct
+import threading
+from pathlib import Path
+from types import TracebackType
+
+PROGRAM, VERSION = 0x20008086, 1
+OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
+GET_ALL_DOMAIN_STATS = 344
+
+_REPLY, _STATUS_OK, _STATUS_ERROR = 1, 0, 1
+_HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
+_INT_PARAMETER = 1
+
+
+class Daemon:
+    """Listens on a UNIX socket, with one running domain, until it is closed.
+
+    Procedures in `unanswered` get no answer, and with `silent` none does; with `hanging_up` each
+    connection ends as soon as it is made; with an `error` (libvirt's code, domain and message)
+    each request for statistics is refused. `asked` holds the procedures that were called so far.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        domain: str = "guest",
+        *,
+        silent: bool = False,
+        hanging_up: bool = False,
+        error: tuple[int, int, str] | None = None,
+    ) -> None:
+        self.path = path
+        self.uri = f"qemu+unix:///system?socket={path}"
+        self.domain = domain
+        self.silent = silent
+        self.hanging_up = hanging_up
+        self.error = error
+        self.unanswered: set[int] = set()
+        self.asked: list[int] = []
+        self.connections = 0
+        self._selector = selectors.DefaultSelector()
+        self._received: dict[socket.socket, bytes] = {}
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(os.fspath(path))
+        self._listener.listen()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._wake, self._woken = socket.socketpair()
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._serve, name="daemon")
+        self._thread.start()
+
+    def __enter__(self) -> Daemon:
+        """It listens since it was made."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Hang up on everybody and take the socket away."""
+        self.close()
+
+    def close(self) -> None:
+        """Hang up on everybody and take the socket away; any number of times."""
+        if self._thread.is_alive():
+            self._wake.send(b"x")
+            self._thread.join()
+        for connection in (*self._received, self._listener, self._wake, self._woken):
+            connection.close()
+        self._selector.close()
+        self.path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._woken:
+                    return
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif isinstance(key.fileobj, socket.socket):
+                    self._receive(key.fileobj)
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        self.connections += 1
+        if self.hanging_up:
+            connection.close()
+            return
+        self._received[connection] = b""
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _receive(self, connection: socket.socket) -> None:
+        try:
+            data = connection.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._selector.unregister(connection)
+            del self._received[connection]
+            connection.close()
+            return
+        waiting = self._received[connection] + data
+        while len(waiting) >= 4 and len(waiting) >= (length := _HEADER.unpack_from(waiting)[0]):
+            self._answer(connection, waiting[:length])
+            waiting = waiting[length:]
+        self._received[connection] = waiting
+
+    def _answer(self, connection: socket.socket, message: bytes) -> None:
+        _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
+        self.asked.append(procedure)
+        if self.silent or procedure in self.unanswered or program != PROGRAM:
+            return
+        status, body = _STATUS_OK, self._body(procedure)
+        if procedure == GET_ALL_DOMAIN_STATS and self.error is not None:
+            status, body = _STATUS_ERROR, _error(*self.error)
+        length = _HEADER.size + len(body)
+        header = _HEADER.pack(length, program, version, procedure, _REPLY, serial, status)
+        try:
+            connection.sendall(header + body)
+        except ConnectionError:
+            pass  # the client has gone; the next reading of the connection says so
+
+    def _body(self, procedure: int) -> bytes:
+        if procedure == AUTH_LIST:
+            return _ints(1, 0)  # one way to authenticate, which is none
+        if procedure == SUPPORTS_FEATURE:
+            return _ints(0)
+        if procedure == GET_TYPE:
+            return _string("QEMU")
+        if procedure == GET_LIB_VERSION:
+            return struct.pack(">Q", 9_000_000)
+        if procedure == GET_ALL_DOMAIN_STATS:
+            state = _string("state.state") + _ints(_INT_PARAMETER, 1)
+            return _ints(1) + _string(self.domain) + bytes(16) + _ints(7, 1) + state
+        return b""
+
+
+def _ints(*numbers: int) -> bytes:
+    return struct.pack(f">{len(numbers)}i", *numbers)
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">I", len(data)) + data + bytes(-len(data) % 4)
+
+
+def _error(code: int, domain: int, message: str) -> bytes:
+    """A remote_error: an error has level 2; no domain, no strings, no network come with it."""
+    return (
+        _ints(code, domain, 1) + _string(message) + _ints(2, 0) + _ints(0, 0, 0) + _ints(0, 0, 0)
+    )
