@@ -6,7 +6,8 @@ what a collection would meet.
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 from .config import HypervisorConfig
 from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
@@ -61,4 +62,8 @@ def _report(config: HypervisorConfig, snapshot: Snapshot, say: Callable[[str], N
 
 def _writer(write: Callable[[str], object]) -> Callable[[str], None]:
     """Names and messages are libvirt's: each goes out in one line, without credentials."""
-    return lambda text: write(f"{one_line(redact(text))}\n") and None
+
+    def say(text: str) -> None:
+        write(f"{one_line(redact(text))}\n")
+
+    return say

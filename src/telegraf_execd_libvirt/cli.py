@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import NoReturn, Optional, Sequence
+from typing import NoReturn, Optional
 
 from . import __version__, log
 from .config import Config, ConfigError, load
@@ -127,7 +128,9 @@ def _load(options: argparse.Namespace) -> Config:
             )
         config = replace(
             config,
-            hypervisors=tuple(replace(item, libvirt_uri=options.uri) for item in config.hypervisors),
+            hypervisors=tuple(
+                replace(item, libvirt_uri=options.uri) for item in config.hypervisors
+            ),
         )
     return config
 

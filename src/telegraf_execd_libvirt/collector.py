@@ -1,7 +1,8 @@
 """One hypervisor's ticks: fetch, encode, write, in a thread of its own.
 
 Rule guarded: a tick that comes during a collection is kept, once, and starts when that one has
-ended; a tick's lines go out in one write, with one timestamp.
+ended; a tick's lines go out in one write, with one timestamp: the tick's, or, where calls that
+hung delayed it, that of the call that answered.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from .encode import Encoder
 from .hypervisor.source import Hypervisor
 from .log import log
 from .output import Closed, Output
+
+#: Up to this, what was collected counts as of the moment of the tick.
+_ON_TIME_SECONDS = 0.5
 
 
 class Collector:
@@ -91,6 +95,9 @@ class Collector:
         snapshot = self._source.fetch()
         if snapshot is None:
             return False
+        if snapshot.late > _ON_TIME_SECONDS:
+            # The counters are of that later moment: with the tick's time, rates would be wrong.
+            timestamp += int(snapshot.late * 1e9)
         lines = self._encoder.lines(snapshot.domains, timestamp)
         self._output.write(lines.encode("utf-8", "replace"))
         return True

@@ -7,9 +7,10 @@ as one line with the option's path and what is allowed there.
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Optional
 
 import tomli
 
@@ -74,7 +75,9 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     return Config(config.hypervisors, tuple(f"{path}: {line}" for line in problems.warnings))
 
 
-def parse(document: Mapping[str, Any], environment: Mapping[str, str], problems: Problems) -> Config:
+def parse(
+    document: Mapping[str, Any], environment: Mapping[str, str], problems: Problems
+) -> Config:
     """Reads a parsed TOML document; mistakes and warnings go to ``problems``."""
     for name in document:
         if name != "inputs":

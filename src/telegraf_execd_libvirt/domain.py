@@ -6,8 +6,9 @@ and typed as libvirt's bulk statistics, so that one translation serves all sourc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping, Union
+from typing import Union
 
 #: A statistic as libvirt-python hands it over.
 Value = Union[int, float, bool, str]

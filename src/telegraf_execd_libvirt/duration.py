@@ -42,6 +42,8 @@ def parse_duration(text: str) -> int:
 
 def format_duration(nanoseconds: int) -> str:
     """A duration in words of seconds, for messages: ``5s``, ``0.25s``."""
-    return f"{Decimal(nanoseconds) / _NANOSECONDS['s']:f}".rstrip("0").rstrip(".") + "s" if (
-        nanoseconds % _NANOSECONDS["s"]
-    ) else f"{nanoseconds // _NANOSECONDS['s']}s"
+    return (
+        f"{Decimal(nanoseconds) / _NANOSECONDS['s']:f}".rstrip("0").rstrip(".") + "s"
+        if (nanoseconds % _NANOSECONDS["s"])
+        else f"{nanoseconds // _NANOSECONDS['s']}s"
+    )

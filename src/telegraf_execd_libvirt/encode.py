@@ -5,7 +5,7 @@ Rule guarded: the same domains and the same timestamp give the same bytes.
 
 from __future__ import annotations
 
-from typing import Iterable
+from collections.abc import Iterable
 
 from .config import HypervisorConfig
 from .domain import Domain

@@ -7,8 +7,9 @@ hold (an empty tag, a trailing backslash, NaN) is left out rather than written w
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Iterable, Mapping, Optional, Union
+from typing import Optional, Union
 
 INT64_MAX = (1 << 63) - 1
 INT64_MIN = -(1 << 63)
@@ -29,7 +30,7 @@ FieldValue = Union[str, bool, int, float]
 
 def escape_measurement(name: str) -> str:
     """The name of a measurement with commas, spaces and controls escaped."""
-    return name.translate(_MEASUREMENT)
+    return name.translate(_MEASUREMENT).rstrip("\\")
 
 
 def escape_key(text: str) -> str:
@@ -86,14 +87,13 @@ def format_line(
     timestamp: int,
     uint_support: bool = False,
 ) -> str:
-    """One line with its newline, or an empty string where no field can be written."""
+    """One line with its newline, or an empty string where no field (or no name) can be written."""
     parts = []
     for key, value in fields:
-        name, text = escape_key(key), format_value(value, uint_support)
-        if name and text is not None:
-            parts.append(f"{name}={text}")
-    if not parts:
+        field, text = escape_key(key), format_value(value, uint_support)
+        if field and text is not None:
+            parts.append(f"{field}={text}")
+    name = escape_measurement(measurement)
+    if not parts or not name:
         return ""
-    return (
-        f"{escape_measurement(measurement)}{format_tags(tags)} {','.join(parts)} {timestamp}\n"
-    )
+    return f"{name}{format_tags(tags)} {','.join(parts)} {timestamp}\n"

@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+from pathlib import Path
 from typing import Optional
 
 from .uri import redact
@@ -54,7 +55,7 @@ def _trace(error: BaseException) -> str:
     """An unexpected exception in one line, with the place where it was raised."""
     at, where = error.__traceback__, ""
     while at is not None:
-        where = f" at {os.path.basename(at.tb_frame.f_code.co_filename)}:{at.tb_lineno}"
+        where = f" at {Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}"
         at = at.tb_next
     return f"{type(error).__name__}: {error}{where}"
 

@@ -10,9 +10,10 @@ import os
 import selectors
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Optional, Sequence
+from typing import Optional
 
 from .collector import Collector
 from .config import HypervisorConfig

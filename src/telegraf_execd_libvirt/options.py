@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any, Callable, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
 
 from .duration import FORMAT, parse_duration
 
@@ -20,11 +21,37 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 #: Options that Telegraf handles for a built-in plugin, outside of it. For this program Telegraf
 #: sees the execd plugin, so they work there.
 _TELEGRAF_OPTIONS = frozenset(
-    "alias name_prefix name_suffix name_override namepass namepass_separator namedrop "
-    "namedrop_separator fieldpass fieldinclude fieldexclude fielddrop tagpass tagdrop taginclude "
-    "tagexclude metricpass precision collection_jitter collection_offset log_level "
-    "startup_error_behavior time_source always_include_local_tags always_include_global_tags "
-    "skip_processors_after_aggregators flush_interval flush_jitter labels".split()
+    [
+        "alias",
+        "name_prefix",
+        "name_suffix",
+        "name_override",
+        "namepass",
+        "namepass_separator",
+        "namedrop",
+        "namedrop_separator",
+        "fieldpass",
+        "fieldinclude",
+        "fieldexclude",
+        "fielddrop",
+        "tagpass",
+        "tagdrop",
+        "taginclude",
+        "tagexclude",
+        "metricpass",
+        "precision",
+        "collection_jitter",
+        "collection_offset",
+        "log_level",
+        "startup_error_behavior",
+        "time_source",
+        "always_include_local_tags",
+        "always_include_global_tags",
+        "skip_processors_after_aggregators",
+        "flush_interval",
+        "flush_jitter",
+        "labels",
+    ]
 )
 
 
@@ -104,8 +131,7 @@ def expand(value: object, path: str, environment: Mapping[str, str], problems: P
         ]
     if isinstance(value, dict):
         return {
-            key: expand(item, join(path, key), environment, problems)
-            for key, item in value.items()
+            key: expand(item, join(path, key), environment, problems) for key, item in value.items()
         }
     return value
 

@@ -5,8 +5,9 @@ Rule guarded: one bad or unknown key costs itself only, and two keys never share
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Iterable, Iterator, Optional
+from typing import Optional
 
 from .domain import Domain, Value
 from .lineprotocol import FieldValue, Unsigned
@@ -49,9 +50,7 @@ class Translator:
         for metric in (metric for group in groups for metric in group.metrics):
             order = measurements.setdefault(metric.measurement, len(measurements))
             for field in metric.fields:
-                target = self._targets.setdefault(
-                    metric.lookup_pattern(field), (metric, order, [])
-                )
+                target = self._targets.setdefault(metric.lookup_pattern(field), (metric, order, []))
                 target[2].append((number, field))
                 number += 1
 
@@ -68,7 +67,9 @@ class Translator:
             for number, field in place.fields:
                 if domain.active or not field.active_only:
                     metrics.setdefault(at, place)
-                    found.setdefault(at, []).append((number, field.name, convert(value, field.type)))
+                    found.setdefault(at, []).append(
+                        (number, field.name, convert(value, field.type))
+                    )
         for at in sorted(found):
             metric, indexes = metrics[at].metric, metrics[at].indexes
             yield Point(

@@ -71,7 +71,7 @@ def test_all_options() -> None:
 
 def test_every_option_can_be_set_by_its_name() -> None:
     """The options are the fields of the record: none is read and not kept."""
-    config, problems = read("[[inputs.libvirt]]\nnonsense = 1")
+    _, problems = read("[[inputs.libvirt]]\nnonsense = 1")
     allowed = problems.errors[0].partition("(allowed: ")[2].rstrip(")").split(", ")
     assert set(allowed) == {field.name for field in dataclasses.fields(HypervisorConfig)}
 
@@ -139,7 +139,9 @@ def test_value_of_a_variable_is_checked() -> None:
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, True), (0o604, True)])
-def test_password_that_others_may_read_is_warned_of(tmp_path: Path, mode: int, warned: bool) -> None:
+def test_password_that_others_may_read_is_warned_of(
+    tmp_path: Path, mode: int, warned: bool
+) -> None:
     """A file with a password in a URI is for its owner alone; the warning does not repeat it."""
     path = tmp_path / "plugin.conf"
     path.write_text('[[inputs.libvirt]]\nlibvirt_uri = "esx://root:secret@host/"')

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.dump import parse_dump
 
+from support.dump import parse_dump
 from telegraf_execd_libvirt.config import Config, ConfigError, load
 from telegraf_execd_libvirt.domain import Domain
 from telegraf_execd_libvirt.encode import Encoder

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from support.dump import keys_table
 
+from support.dump import keys_table
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from telegraf_execd_libvirt.schema import Field, Kind, Metric, Type
 

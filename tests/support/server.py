@@ -9,6 +9,7 @@ a header of seven numbers. Procedure numbers and records are those of remote_pro
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import socket
@@ -29,9 +30,9 @@ _INT_PARAMETER = 1
 class Daemon:
     """Listens on a UNIX socket, with one running domain, until it is closed.
 
-    Procedures in `unanswered` get no answer, and with `silent` none does; with `hanging_up` each
-    connection ends as soon as it is made; with an `error` (libvirt's code, domain and message)
-    each request for statistics is refused. `asked` holds the procedures that were called so far.
+    Procedures in `unanswered` get no answer until `answer()`, and with `silent` none does; with
+    `hanging_up` each connection ends as soon as it is made; with an `error` (libvirt's code, domain
+    and message) each request for statistics is refused. `asked` holds the procedures called so far.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class Daemon:
         self.connections = 0
         self._selector = selectors.DefaultSelector()
         self._received: dict[socket.socket, bytes] = {}
+        self._kept_back: list[tuple[socket.socket, bytes]] = []
+        self._lock = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(os.fspath(path))
         self._listener.listen()
@@ -75,6 +78,15 @@ class Daemon:
     ) -> None:
         """Hang up on everybody and take the socket away."""
         self.close()
+
+    def answer(self) -> None:
+        """Answer from now on, and now whatever has been kept waiting."""
+        with self._lock:
+            self.silent = False
+            self.unanswered.clear()
+            for connection, message in self._kept_back:
+                self._reply(connection, message)
+            self._kept_back.clear()
 
     def close(self) -> None:
         """Hang up on everybody and take the socket away; any number of times."""
@@ -122,19 +134,25 @@ class Daemon:
         self._received[connection] = waiting
 
     def _answer(self, connection: socket.socket, message: bytes) -> None:
+        _, program, _, procedure, _, _, _ = _HEADER.unpack_from(message)
+        if program != PROGRAM:
+            return  # the keepalive protocol, of which this daemon claims to know nothing
+        with self._lock:
+            self.asked.append(procedure)
+            if self.silent or procedure in self.unanswered:
+                self._kept_back.append((connection, message))
+            else:
+                self._reply(connection, message)
+
+    def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
-        self.asked.append(procedure)
-        if self.silent or procedure in self.unanswered or program != PROGRAM:
-            return
         status, body = _STATUS_OK, self._body(procedure)
         if procedure == GET_ALL_DOMAIN_STATS and self.error is not None:
             status, body = _STATUS_ERROR, _error(*self.error)
         length = _HEADER.size + len(body)
         header = _HEADER.pack(length, program, version, procedure, _REPLY, serial, status)
-        try:
+        with contextlib.suppress(OSError):  # the client may have gone
             connection.sendall(header + body)
-        except ConnectionError:
-            pass  # the client has gone; the next reading of the connection says so
 
     def _body(self, procedure: int) -> bytes:
         if procedure == AUTH_LIST:

@@ -37,9 +37,7 @@ GROUP = Group(
                     "",
                     "number of the image in the disk's backing chain, as in the domain's XML",
                 ),
-                Field(
-                    "path", Type.STRING, Kind.INFO, "", "local file or device behind the disk"
-                ),
+                Field("path", Type.STRING, Kind.INFO, "", "local file or device behind the disk"),
                 _counter("rd.reqs", "requests", "reads"),
                 _counter("rd.bytes", "bytes", "read"),
                 _counter("rd.times", "ns", "time spent on reads"),

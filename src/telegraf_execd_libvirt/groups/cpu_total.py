@@ -58,9 +58,7 @@ GROUP = Group(
             measurement="libvirt_cpu_cache_monitor_total",
             prefix="cpu.cache.monitor",
             help="Cache monitors (resctrl) of the domain",
-            fields=(
-                Field("count", Type.UINT, Kind.GAUGE, "", "number of cache monitors"),
-            ),
+            fields=(Field("count", Type.UINT, Kind.GAUGE, "", "number of cache monitors"),),
         ),
         Metric(
             measurement="libvirt_cpu_cache_monitor",

@@ -26,7 +26,9 @@ GROUP = Group(
                     "bytes",
                     "last level cache in use; not on Linux 4.14 and later",
                 ),
-                _counter("mbmt", "memory traffic of the system; not on Linux 4.14 and later", "bytes"),
+                _counter(
+                    "mbmt", "memory traffic of the system; not on Linux 4.14 and later", "bytes"
+                ),
                 _counter(
                     "mbml", "memory traffic of one controller; not on Linux 4.14 and later", "bytes"
                 ),

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any, Optional
 
 import libvirt
 
@@ -44,7 +45,10 @@ def format_version(number: int) -> str:
 
 
 class Connection:
-    """A read-only connection to a hypervisor. Opening it may hang; it raises LibvirtError."""
+    """A read-only connection to a hypervisor. Opening it may hang; it raises LibvirtError.
+
+    It closes when nothing refers to it any more, neither a call nor a domain's handle.
+    """
 
     def __init__(self, uri: str) -> None:
         _start_events()
@@ -64,12 +68,6 @@ class Connection:
             return bool(self._connection.isAlive())
         except libvirt.libvirtError:
             return False
-
-    def close(self) -> None:
-        try:
-            self._connection.close()
-        except libvirt.libvirtError:
-            pass  # it was dead: there is nothing left to close
 
     def domains(self) -> list[Handle]:
         """All domains, active and not."""

@@ -11,18 +11,20 @@ hanging and another one is made; each call that hangs marks one guest for the ne
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-from typing import Iterable, Optional, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Optional
 
 from ..domain import Value
 from ..duration import format_duration
 from . import binding
 from .binding import Connection, Handle
 from .calls import Call
-from .session import Unreachable
+from .errors import LibvirtError, Meaning
+from .session import Session, Unreachable
 
-#: libvirtd works on 5 calls of a client at once; one place is kept for calls that do answer.
+#: So many guests may hang at once before the others come without the keys that need a monitor.
+#: Each call that hangs occupies a worker of the daemon; libvirtd has 20 of them for all clients.
 MOST_HANGING = 4
 
 #: Once a call hangs, a further one may take four times as long as usual, and at least this.
@@ -36,10 +38,15 @@ Records = Sequence[tuple[Handle, dict[str, Value]]]
 
 @dataclass(frozen=True)
 class Answer:
-    """Statistics by domain; ``incomplete`` has the UUIDs of those that came without the keys
-    that need the monitor."""
+    """Statistics by domain, the connection that they came by, to be given back, and the
+    monotonic time at which they were asked for.
+
+    ``incomplete`` has the UUIDs of domains that came without the keys that need the monitor.
+    """
 
     records: Records
+    connection: Connection
+    asked: float
     incomplete: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -50,82 +57,81 @@ class Bulk:
     """
 
     def __init__(
-        self, groups: int, light_groups: int, domains: Iterable[str], timeout: int
+        self,
+        session: Session,
+        groups: int,
+        light_groups: int,
+        domains: Iterable[str],
+        timeout: int,
     ) -> None:
+        self._session = session
         self._groups = groups
         self._light_groups = light_groups
         self._domains = frozenset(domains)
         self._timeout = timeout
         self._hanging: list[Call[Records]] = []
-        self._silent = False
+        self._light: Optional[Call[Records]] = None
         self._usual_seconds = 0.0
         self._whole: dict[str, int] = {}
 
-    @property
-    def hanging(self) -> int:
-        """How many calls hang now."""
-        return sum(not call.done for call in self._hanging)
-
-    def fetch(self, connection: Connection) -> Answer:
-        """The statistics of this moment; raises Unreachable where the daemon does not answer,
-        and LibvirtError."""
-        before = len(self._hanging)
+    def fetch(self) -> Answer:
+        """The statistics of this moment; raises Unreachable and LibvirtError."""
+        patience = self._timeout / 1e9
         self._hanging = [call for call in self._hanging if not call.done]
-        if self._silent and len(self._hanging) == before and connection.alive():
+        while len(self._hanging) < MOST_HANGING:
+            answer = self._ask(self._groups, patience, self._hanging)
+            if answer is not None:
+                return self._judged(answer)
+            patience = self._grace()
+        return self._fetch_light(patience)
+
+    def _fetch_light(self, patience: float) -> Answer:
+        """What needs no monitor, of all domains: that is never held up by a guest."""
+        if self._light is not None and not self._light.done:
             raise self._unanswered()
-        self._silent = False
-        if len(self._hanging) >= MOST_HANGING:
-            return self._fetch_beside(connection, self._timeout / 1e9)
-        call = self._call(connection, self._groups)
-        if not call.wait(self._timeout / 1e9):
-            self._hanging.append(call)
-            return self._fetch_beside(connection, self._grace())
-        records = call.result()
+        hanging: list[Call[Records]] = []
+        answer = self._ask(self._light_groups, patience, hanging)
+        if answer is None:
+            self._light = hanging[0]
+            raise self._unanswered()
+        uuids = (binding.uuid(handle) for handle, _ in answer.records)
+        return replace(answer, incomplete=frozenset(uuids))
+
+    def _ask(self, groups: int, patience: float, hanging: list[Call[Records]]) -> Optional[Answer]:
+        """One call; None if it hangs, which is noted in ``hanging``."""
+        connection = self._session.take()
+        call = Call(lambda: _ask(connection, groups, self._domains), "statistics")
+        if not call.wait(patience):
+            hanging.append(call)
+            self._session.leave(call, connection)
+            return None
+        try:
+            records = call.result()
+        except LibvirtError as error:
+            if error.meaning is not Meaning.LOST:
+                self._session.give(connection)
+            raise
         if not self._hanging:
             self._usual_seconds = call.seconds
-            self._whole = {binding.uuid(handle): len(stats) for handle, stats in records}
-            return Answer(records)
-        if self._incomplete(records) and self._settled():
-            return self.fetch(connection)
-        return Answer(records, self._incomplete(records))
+        return Answer(records, connection, call.started)
 
-    def _fetch_beside(self, connection: Connection, patience: float) -> Answer:
-        """Asks while calls hang: for everything as often as that may be, and for what needs no
-        monitor, which tells a daemon that hangs from a guest that does."""
-        probe = self._call(connection, self._light_groups)
-        while len(self._hanging) < MOST_HANGING:
-            call = self._call(connection, self._groups)
-            if call.wait(patience):
-                self._hanging.append(probe)
-                return Answer(call.result(), self._incomplete(call.result()))
-            self._hanging.append(call)
-            if not probe.done:
-                break
-        if not probe.wait(patience):
-            self._hanging.append(probe)
-            self._silent = True
-            raise self._unanswered()
-        records = probe.result()
-        return Answer(records, frozenset(binding.uuid(handle) for handle, _ in records))
-
-    def _call(self, connection: Connection, groups: int) -> Call[Records]:
-        domains = self._domains
-
-        def ask() -> Records:
-            handles: Optional[list[Handle]] = None
-            if domains:
-                handles = [h for h in connection.domains() if binding.name(h) in domains]
-            if not groups:
-                return [(h, {}) for h in (connection.domains() if handles is None else handles)]
-            return connection.statistics(handles, groups)
-
-        return Call(ask, "statistics")
-
-    def _settled(self) -> bool:
-        """Whether a call that hung has come back meanwhile; it gives the others a moment, for
-        a guest that wakes up is busy with them first."""
-        self._hanging[0].wait(_SETTLE_SECONDS)
-        return any(call.done for call in self._hanging)
+    def _judged(self, answer: Answer) -> Answer:
+        """The answer with the domains that are incomplete; another one where a call that hung
+        has come back meanwhile, for a guest that wakes up is busy with that one first."""
+        if not self._hanging:
+            self._whole = {binding.uuid(handle): len(stats) for handle, stats in answer.records}
+            return answer
+        incomplete = frozenset(
+            uuid
+            for uuid, stats in ((binding.uuid(handle), stats) for handle, stats in answer.records)
+            if len(stats) < self._whole.get(uuid, 0)
+        )
+        if incomplete:
+            self._hanging[0].wait(_SETTLE_SECONDS)
+            if any(call.done for call in self._hanging):
+                self._session.give(answer.connection)
+                return self.fetch()
+        return replace(answer, incomplete=incomplete)
 
     def _grace(self) -> float:
         return min(self._timeout / 1e9, max(_GRACE_SECONDS, 4 * self._usual_seconds))
@@ -135,10 +141,11 @@ class Bulk:
             "silent", f"the daemon does not answer within {format_duration(self._timeout)}"
         )
 
-    def _incomplete(self, records: Records) -> frozenset[str]:
-        """The domains that came with fewer keys than before any call hung."""
-        return frozenset(
-            uuid
-            for uuid, stats in ((binding.uuid(handle), stats) for handle, stats in records)
-            if len(stats) < self._whole.get(uuid, 0)
-        )
+
+def _ask(connection: Connection, groups: int, names: frozenset[str]) -> Records:
+    handles: Optional[list[Handle]] = None
+    if names:
+        handles = [handle for handle in connection.domains() if binding.name(handle) in names]
+    if not groups:  # for libvirt no group means all of them
+        return [(handle, {}) for handle in (connection.domains() if handles is None else handles)]
+    return connection.statistics(handles, groups)

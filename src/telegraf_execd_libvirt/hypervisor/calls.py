@@ -10,6 +10,8 @@ import threading
 import time
 from typing import Callable, Generic, Optional, TypeVar
 
+from .errors import LibvirtError
+
 T = TypeVar("T")
 
 
@@ -28,6 +30,10 @@ class Call(Generic[T]):
     def _run(self) -> None:
         try:
             self._result = self._function()
+        except LibvirtError as error:
+            # Its traceback would hold on to the connection as long as this call is known.
+            error.__traceback__ = error.__context__ = None
+            self._error = error
         except BaseException as error:  # handed to the one who waits, whatever it is
             self._error = error
         finally:

@@ -49,7 +49,7 @@ _INTERNAL_ERROR, _SYSTEM_ERROR = 1, 38
 
 
 class LibvirtError(Exception):
-    """An error of libvirt: its code, domain and message, and the system's errno where it has one."""
+    """An error of libvirt: code, domain, message, and the system's errno where it has one."""
 
     def __init__(self, code: int, domain: int, message: str, number: int = 0) -> None:
         super().__init__(message)

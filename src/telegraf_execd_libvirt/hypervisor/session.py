@@ -1,14 +1,19 @@
-"""The connection to one hypervisor: made, kept, found dead, made again.
+"""The connections to one hypervisor: made, lent out, found dead, made again.
 
-Rule guarded: at most one attempt to connect is under way, however long it hangs; attempts are
-made at each tick while they cost nothing and ever more rarely where they hang or are refused.
+Rule guarded: a connection is in the hands of one call at a time. Calls of several threads on one
+connection would be allowed, but when such a connection dies, libvirt clients before 10.3 write
+to memory that is gone. So a call beside one that hangs gets a connection of its own, and the
+connection of the one that hangs is not touched before it has ended.
+
+At most one attempt to connect is under way, however long it hangs; attempts are made at each
+tick while they cost nothing, and ever more rarely where they hang or are refused.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from typing import Optional
+from typing import Any, Optional
 
 from ..duration import format_duration
 from ..log import log
@@ -22,7 +27,7 @@ _LONGEST_PAUSE = 60.0
 
 
 class Unreachable(Exception):
-    """There is no connection. ``state`` names the kind of trouble, for telling changes of it;
+    """There are no statistics. ``state`` names the kind of trouble, for telling changes of it;
     ``help`` is what the user can do, or empty."""
 
     def __init__(self, state: str, reason: str, help: str = "") -> None:
@@ -40,31 +45,32 @@ class Unreachable(Exception):
 
 
 class Session:
-    """Gives the open connection to a URI, or tells why there is none."""
+    """Lends out connections to a URI, or tells why there is none."""
 
     def __init__(self, uri: str, timeout: int) -> None:
-        self.connects = 0
         self._uri = uri
         self._timeout = timeout
-        self._connection: Optional[Connection] = None
+        self._idle: list[Connection] = []
+        self._left: list[tuple[Call[Any], Connection]] = []
         self._opening: Optional[Call[Connection]] = None
-        self._closing: Optional[Call[None]] = None
         self._pause = 0.0
         self._not_before = 0.0
         self._why: Optional[Unreachable] = None
 
     @property
     def hanging(self) -> int:
-        """How many calls of this session hang."""
-        return sum(call is not None and not call.done for call in (self._opening, self._closing))
+        """How many calls hang that were left behind, an attempt to connect among them."""
+        opening = self._opening is not None and not self._opening.done
+        return opening + sum(not call.done for call, _ in self._left)
 
-    def connection(self) -> Connection:
-        """The open connection, made now if need be; raises Unreachable.
+    def take(self) -> Connection:
+        """A connection for one call at a time, made now if need be; raises Unreachable.
 
         Waits for an attempt until it has lasted for the timeout, then no longer.
         """
-        if self._connection is not None:
-            return self._connection
+        self._take_back()
+        if self._idle:
+            return self._idle.pop()
         if self._opening is None:
             if self._why is not None and time.monotonic() < self._not_before:
                 raise self._why
@@ -79,19 +85,35 @@ class Session:
             )
         self._opening = None
         try:
-            self._connection = opening.result()
+            connection = opening.result()
         except LibvirtError as error:
             self._why = self._refused(error, opening.seconds)
             raise self._why from None
         self._pause = 0.0
-        self.connects += 1
-        return self._connection
+        self._why = None
+        return connection
 
-    def drop(self) -> None:
-        """Gives the connection up. It is closed on the side, for that may hang as well."""
-        connection, self._connection = self._connection, None
-        if connection is not None and (self._closing is None or self._closing.done):
-            self._closing = Call(connection.close, "close")
+    def give(self, connection: Connection) -> None:
+        """Takes a connection back. Only one is kept: it was the first that hung which made
+        another one necessary."""
+        if not connection.alive():
+            return
+        if self._idle:
+            closing = [connection]
+            del connection
+            Call(closing.clear, "close")  # closing asks the daemon, and so may hang
+        else:
+            self._idle.append(connection)
+
+    def leave(self, call: Call[Any], connection: Connection) -> None:
+        """Takes a connection back once the call that hangs in it has ended."""
+        self._left.append((call, connection))
+
+    def _take_back(self) -> None:
+        ended = [connection for call, connection in self._left if call.done]
+        self._left = [(call, connection) for call, connection in self._left if not call.done]
+        while ended:
+            self.give(ended.pop())
 
     def _refused(self, error: LibvirtError, seconds: float) -> Unreachable:
         if error.meaning in (Meaning.DENIED, Meaning.WRONG_URI) or seconds > _CHEAP_SECONDS:

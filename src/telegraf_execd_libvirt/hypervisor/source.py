@@ -7,8 +7,9 @@ the hypervisor's state is logged once, with the reason and what helps.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Iterable, Optional, Sequence
+from typing import Optional
 
 from ..config import HypervisorConfig
 from ..domain import Domain
@@ -17,6 +18,7 @@ from ..log import log
 from ..uri import redact
 from . import binding
 from .bulk import Bulk, Records
+from .calls import Call
 from .errors import LibvirtError, Meaning
 from .session import Session, Unreachable
 from .sweep import Sweep
@@ -31,12 +33,14 @@ _NAMES_SHOWN = 10
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one reading of a hypervisor brought."""
+    """What one reading of a hypervisor brought; ``late`` is how many seconds after its beginning
+    the call was made that brought it, for others may have hung before."""
 
     driver: str
     version: str
     domains: Sequence[Domain]
     incomplete: frozenset[str]
+    late: float
 
 
 class Hypervisor:
@@ -49,6 +53,7 @@ class Hypervisor:
         groups = [STATISTICS_GROUPS[group] for group in config.statistics_groups]
         self._session = Session(config.libvirt_uri, config.timeout)
         self._bulk = Bulk(
+            self._session,
             groups=sum(group.bit for group in groups),
             light_groups=sum(group.bit for group in groups if not group.needs_monitor),
             domains=config.domains,
@@ -75,38 +80,44 @@ class Hypervisor:
 
     def read(self) -> Snapshot:
         """The statistics of this moment; raises Unreachable."""
-        deadline = time.monotonic() + self._timeout / 1e9
+        started = time.monotonic()
         try:
             try:
-                return self._read(deadline)
+                return self._read(started)
             except LibvirtError as error:
                 if error.meaning is not Meaning.LOST:
                     raise
                 log.debug("%s: the connection was lost: %s", self.name, error.message)
-                self._session.drop()
-                return self._read(deadline)  # where it can be made again, nothing is lost
+                return self._read(started)  # where it can be made again, nothing is lost
         except LibvirtError as error:
-            if error.meaning is Meaning.LOST:
-                self._session.drop()
             raise Unreachable.by(error, self._uri) from None
 
-    def _read(self, deadline: float) -> Snapshot:
-        connection = self._session.connection()
-        answer = self._bulk.fetch(connection)
+    def _read(self, started: float) -> Snapshot:
+        deadline = started + self._timeout / 1e9
+        answer = self._bulk.fetch()
+        connection = answer.connection
+        left: Optional[Call[None]] = None
         if self._mapping is not None:
-            self._add_mapping(self._mapping, answer.records, deadline - time.monotonic())
+            left = self._add_mapping(self._mapping, answer.records, deadline - time.monotonic())
+        if left is None:
+            self._session.give(connection)
+        else:
+            self._session.leave(left, connection)
         return Snapshot(
             driver=connection.driver,
             version=connection.version,
             domains=[binding.domain(handle, stats) for handle, stats in answer.records],
             incomplete=answer.incomplete,
+            late=answer.asked - started,
         )
 
-    def _add_mapping(self, sweep: Sweep, records: Records, seconds: float) -> None:
-        found = sweep.run([handle for handle, _ in records], max(seconds, _LEAST_SECONDS))
+    def _add_mapping(self, sweep: Sweep, records: Records, seconds: float) -> Optional[Call[None]]:
+        handles = [handle for handle, _ in records]
+        found, left = sweep.run(handles, max(seconds, _LEAST_SECONDS))
         for handle, stats in records:
             keys = found.get(binding.uuid(handle), {})
             stats.update(without_strays(keys, stats))
+        return left
 
     def _tell(self, state: str, text: str) -> None:
         if state != self._state:
@@ -114,7 +125,7 @@ class Hypervisor:
             (log.info if state == "up" else log.error)("%s: %s", self.name, text)
 
     def _tell_held_up(self, names: Iterable[str]) -> None:
-        now = (self._bulk.hanging > 0, frozenset(names))
+        now = (self._session.hanging > 0, frozenset(names))
         if now == self._held_up:
             return
         self._held_up = now

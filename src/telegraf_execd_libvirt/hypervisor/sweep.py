@@ -6,7 +6,8 @@ that hang is bounded.
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Sequence
+from collections.abc import Sequence
+from typing import Callable, Optional
 
 from ..domain import Value
 from ..log import log
@@ -29,28 +30,24 @@ class Sweep:
         self._hanging: list[_Run] = []
         self._unsupported = False
 
-    @property
-    def hanging(self) -> int:
-        return sum(not run.call.done for run in self._hanging)
-
-    def run(self, handles: Sequence[Handle], seconds: float) -> dict[str, Keys]:
-        """What came of each domain within the time, by UUID. Raises LibvirtError only where the
-        connection is dead."""
+    def run(
+        self, handles: Sequence[Handle], seconds: float
+    ) -> tuple[dict[str, Keys], Optional[Call[None]]]:
+        """What came of each domain within the time, by UUID, and the call if it hangs on."""
         self._hanging = [run for run in self._hanging if not run.call.done]
         if self._unsupported or len(self._hanging) >= MOST_HANGING:
-            return {}
+            return {}, None
         stuck = {run.at for run in self._hanging}
         run = _Run([h for h in handles if binding.uuid(h) not in stuck], self._ask)
         if not run.call.wait(seconds):
             self._hanging.append(run)
             log.debug("%s: no answer for domain %s yet", self._name, run.at)
-        elif run.unsupported is not None:
-            run.call.result()
+            return run.found.copy(), run.call
+        run.call.result()
+        if run.unsupported is not None and not run.found:
             self._unsupported = True
             log.info("%s: not supported here: %s", self._name, run.unsupported)
-        else:
-            run.call.result()
-        return run.found.copy()
+        return run.found, None
 
 
 class _Run:
@@ -70,8 +67,9 @@ class _Run:
             try:
                 self.found[self.at] = self._ask(handle)
             except LibvirtError as error:
+                log.debug("domain %s: %s", self.at, error.message)
                 if error.meaning is Meaning.LOST:
-                    raise
+                    break  # the next tick finds that out as well, and connects again
                 if error.meaning is Meaning.UNSUPPORTED:
                     self.unsupported = error
-                log.debug("domain %s: %s", self.at, error.message)
+        self._handles = ()

@@ -5,7 +5,7 @@ Rule guarded: a domain that fails here loses its mapping only.
 
 from __future__ import annotations
 
-from typing import Iterable
+from collections.abc import Iterable
 
 from ..domain import Value
 from . import binding
@@ -20,7 +20,7 @@ def mapping(handle: Handle) -> dict[str, Value]:
         try:
             running, affinities = binding.vcpus(handle)
         except LibvirtError:
-            pass  # it stopped meanwhile, or its driver does not tell: the pinning may still be known
+            pass  # it stopped meanwhile, or the driver does not tell: the pinning may be known
         else:
             return _keys(
                 (number, affinity, cpu)

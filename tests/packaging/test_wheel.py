@@ -1,0 +1,122 @@
+"""The wheel and the sdist: what is in them, and that the wheel alone gives a working plugin."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "telegraf_execd_libvirt"
+
+
+def run(*command) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.fail(f"{done.args} gave {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist) -> Path:
+    (path,) = dist.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+@pytest.fixture(scope="module")
+def requirements(metadata) -> list:
+    return [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+
+
+@pytest.fixture(scope="module")
+def scripts(wheel, requirements, tmp_path_factory) -> Path:
+    """The bin folder of an otherwise empty environment with the wheel."""
+    # The requirements' own wheels are kept, so that only the first run builds and downloads.
+    key = hashlib.sha256(repr((sys.version, sorted(requirements))).encode()).hexdigest()[:12]
+    wheels = ROOT / ".cache" / "wheels" / key
+    if not (wheels / "complete").exists():
+        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, *requirements)
+        (wheels / "complete").touch()
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, with_pip=True)
+    pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-index")
+    run(*pip, "--find-links", wheels, wheel)
+    return folder / "bin"
+
+
+def test_the_wheel_holds_the_package_and_its_licence(wheel):
+    """Typing marker, sample configuration and licence are delivered, tests are not."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {f"{PACKAGE}/py.typed", f"{PACKAGE}/sample.conf"} <= set(names)
+    assert any(re.fullmatch(rf"{PACKAGE}-[^/]*\.dist-info/licenses/LICENSE", n) for n in names)
+    assert all(re.match(rf"{PACKAGE}(-[^/]*\.dist-info)?/", name) for name in names)
+
+
+def test_the_sdist_holds_what_a_packager_needs(dist):
+    """The sdist has the licence, the README, the package's data and the tests."""
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml", "Makefile"} <= names
+    assert {f"src/{PACKAGE}/sample.conf", "tests/packaging/test_wheel.py"} <= names
+    assert not [name for name in names if name.startswith((".venv", ".cache", "dist"))]
+
+
+def test_two_requirements_and_no_more(requirements):
+    """Whoever installs the plugin gets libvirt's binding and a TOML reader besides."""
+    assert sorted(requirements) == ["libvirt-python>=9.0", "tomli>=2.0"]
+
+
+def test_the_metadata_name_licence_and_pythons(metadata):
+    """The licence is named as an SPDX expression, and Python 3.9 is the oldest one."""
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Requires-Python"] == ">=3.9"
+
+
+def test_the_command_knows_its_version(scripts, metadata):
+    """The installed command prints the version that the wheel has."""
+    assert metadata["Version"] in run(scripts / "telegraf-execd-libvirt", "--version").split()
+
+
+def test_the_command_collects(scripts):
+    """The installed command prints the state of the test driver's domain."""
+    output = run(scripts / "telegraf-execd-libvirt", "--once", "--uri", "test:///default")
+    assert re.search(r"^libvirt_state,", output, re.MULTILINE)
+
+
+def test_the_module_is_the_command(scripts):
+    """`python -m` runs the same as the command."""
+    collected = run(scripts / "python", "-m", PACKAGE, "--once", "--uri", "test:///default")
+    assert re.search(r"^libvirt_state,", collected, re.MULTILINE)
+    version = run(scripts / "python", "-m", PACKAGE, "--version")
+    assert version == run(scripts / "telegraf-execd-libvirt", "--version")
