@@ -13,9 +13,11 @@ from typing import Callable, Optional
 
 from .config import HypervisorConfig
 from .encode import Encoder
+from .groups import health
 from .hypervisor.source import Hypervisor
 from .log import log
 from .output import Closed, Output
+from .uri import redact
 
 #: Up to this, what was collected counts as of the moment of the tick.
 _ON_TIME_SECONDS = 0.5
@@ -40,6 +42,7 @@ class Collector:
         self.failed = False
         self._source = Hypervisor(config, name)
         self._encoder = Encoder(config)
+        self._with_health = health.GROUP.name in config.additional_statistics
         self._output = output
         self._idle = idle
         self._closed = closed
@@ -92,12 +95,22 @@ class Collector:
 
     def _collect(self, timestamp: int) -> bool:
         """One tick; tells whether the hypervisor was read."""
+        started = time.monotonic_ns()
         snapshot = self._source.fetch()
-        if snapshot is None:
-            return False
-        if snapshot.late > _ON_TIME_SECONDS:
-            # The counters are of that later moment: with the tick's time, rates would be wrong.
-            timestamp += int(snapshot.late * 1e9)
-        lines = self._encoder.lines(snapshot.domains, timestamp)
+        lines = ""
+        if snapshot is not None:
+            if snapshot.late > _ON_TIME_SECONDS:
+                # The counters are of that later moment: with the tick's time, rates were wrong.
+                timestamp += int(snapshot.late * 1e9)
+            lines = self._encoder.lines(snapshot.domains, timestamp)
+        if self._with_health:
+            record = self._source.health.record(
+                redact(self.config.libvirt_uri),
+                up=snapshot is not None,
+                domains=len(snapshot.domains) if snapshot else 0,
+                incomplete=len(snapshot.incomplete) if snapshot else 0,
+                collect_time_ns=time.monotonic_ns() - started,
+            )
+            lines += self._encoder.lines([record], timestamp)
         self._output.write(lines.encode("utf-8", "replace"))
-        return True
+        return snapshot is not None

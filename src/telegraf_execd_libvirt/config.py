@@ -145,13 +145,10 @@ def _hypervisor(
 _OLD_NAMES = {"domain_names": "domains", "libvirt_metrics": "statistics_groups"}
 
 _RESERVED_TAGS = frozenset(
-    ["domain_name"]
-    + [
-        tag
-        for group in (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
-        for metric in group.metrics
-        for tag in metric.tags
-    ]
+    tag
+    for group in (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
+    for metric in group.metrics
+    for tag in metric.tags
 )
 
 

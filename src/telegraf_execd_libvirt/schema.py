@@ -69,16 +69,23 @@ class Metric:
     """One measurement and the libvirt keys that it is made of.
 
     ``prefix`` is the start of those keys; a number in them is written as the tag that it
-    becomes: ``vcpu.<vcpu_id>``. Each metric has the tag ``domain_name`` besides.
+    becomes: ``vcpu.<vcpu_id>``. ``subject`` is the tag that names what the metric is about.
     """
 
     measurement: str
     prefix: str
     help: str
     fields: tuple[Field, ...]
+    subject: str = "domain_name"
 
     @property
     def tags(self) -> tuple[str, ...]:
+        """The metric's tags: its subject, then those that come from indexes, in the order of
+        the key's segments."""
+        return (self.subject, *self.indexes)
+
+    @property
+    def indexes(self) -> tuple[str, ...]:
         """The tags that come from indexes, in the order of the key's segments."""
         return tuple(_PLACEHOLDER.findall(self.prefix))
 
@@ -97,10 +104,12 @@ class Group:
 
     ``bit`` is the group's VIR_DOMAIN_STATS_* bit, 0 for statistics that need calls of their own.
     ``needs_monitor`` tells whether QEMU's monitor is asked for it, so that a guest that hangs
-    can hold up the call.
+    can hold up the call. ``proof`` is a key that each running QEMU guest has if its monitor was
+    asked, where there is one.
     """
 
     name: str
     bit: int
     needs_monitor: bool
     metrics: tuple[Metric, ...]
+    proof: str = ""

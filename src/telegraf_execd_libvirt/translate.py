@@ -74,7 +74,7 @@ class Translator:
             metric, indexes = metrics[at].metric, metrics[at].indexes
             yield Point(
                 measurement=metric.measurement,
-                tags=(("domain_name", domain.name), *zip(metric.tags, indexes)),
+                tags=tuple(zip(metric.tags, (domain.name, *indexes))),
                 fields=tuple((name, value) for _, name, value in sorted(found[at], key=_number)),
             )
 

@@ -11,6 +11,7 @@ from . import (
     block,
     cpu_total,
     dirtyrate,
+    health,
     interface,
     iothread,
     memory,
@@ -38,4 +39,6 @@ STATISTICS_GROUPS: dict[str, Group] = {
 }
 
 #: Statistics on top of the groups, by the names of ``additional_statistics``.
-ADDITIONAL_STATISTICS: dict[str, Group] = {group.name: group for group in (vcpu_mapping.GROUP,)}
+ADDITIONAL_STATISTICS: dict[str, Group] = {
+    group.name: group for group in (vcpu_mapping.GROUP, health.GROUP)
+}

@@ -17,6 +17,7 @@ from typing import Optional
 
 from ..domain import Value
 from ..duration import format_duration
+from ..schema import Group
 from . import binding
 from .binding import Connection, Handle
 from .calls import Call
@@ -51,22 +52,19 @@ class Answer:
 
 
 class Bulk:
-    """Asks for the groups of all domains, or of those named.
-
-    ``light_groups`` are those of the groups for which no guest's monitor is asked.
-    """
+    """Asks for the groups of all domains, or of those named."""
 
     def __init__(
         self,
         session: Session,
-        groups: int,
-        light_groups: int,
+        groups: Sequence[Group],
         domains: Iterable[str],
         timeout: int,
     ) -> None:
         self._session = session
-        self._groups = groups
-        self._light_groups = light_groups
+        self._groups = sum(group.bit for group in groups)
+        self._light_groups = sum(group.bit for group in groups if not group.needs_monitor)
+        self._proofs = frozenset(group.proof for group in groups if group.proof)
         self._domains = frozenset(domains)
         self._timeout = timeout
         self._hanging: list[Call[Records]] = []
@@ -94,8 +92,8 @@ class Bulk:
         if answer is None:
             self._light = hanging[0]
             raise self._unanswered()
-        uuids = (binding.uuid(handle) for handle, _ in answer.records)
-        return replace(answer, incomplete=frozenset(uuids))
+        active = (binding.uuid(h) for h, _ in answer.records if binding.is_active(h))
+        return replace(answer, incomplete=frozenset(active))
 
     def _ask(self, groups: int, patience: float, hanging: list[Call[Records]]) -> Optional[Answer]:
         """One call; None if it hangs, which is noted in ``hanging``."""
@@ -108,7 +106,9 @@ class Bulk:
         try:
             records = call.result()
         except LibvirtError as error:
-            if error.meaning is not Meaning.LOST:
+            if error.meaning is Meaning.LOST:
+                self._session.lose()
+            else:
                 self._session.give(connection)
             raise
         if not self._hanging:
@@ -122,9 +122,9 @@ class Bulk:
             self._whole = {binding.uuid(handle): len(stats) for handle, stats in answer.records}
             return answer
         incomplete = frozenset(
-            uuid
-            for uuid, stats in ((binding.uuid(handle), stats) for handle, stats in answer.records)
-            if len(stats) < self._whole.get(uuid, 0)
+            binding.uuid(handle)
+            for handle, stats in answer.records
+            if self._is_incomplete(handle, stats)
         )
         if incomplete:
             self._hanging[0].wait(_SETTLE_SECONDS)
@@ -132,6 +132,14 @@ class Bulk:
                 self._session.give(answer.connection)
                 return self.fetch()
         return replace(answer, incomplete=incomplete)
+
+    def _is_incomplete(self, handle: Handle, stats: dict[str, Value]) -> bool:
+        """Whether a domain came with fewer keys than before any call hung. Of one that was not
+        seen before, the keys that only a monitor that answers gives tell it."""
+        known = self._whole.get(binding.uuid(handle))
+        if known is not None:
+            return len(stats) < known
+        return binding.is_active(handle) and bool(self._proofs) and self._proofs.isdisjoint(stats)
 
     def _grace(self) -> float:
         return min(self._timeout / 1e9, max(_GRACE_SECONDS, 4 * self._usual_seconds))

@@ -48,14 +48,16 @@ class Session:
     """Lends out connections to a URI, or tells why there is none."""
 
     def __init__(self, uri: str, timeout: int) -> None:
+        self.reconnects = 0
         self._uri = uri
         self._timeout = timeout
+        self._lost = False
         self._idle: list[Connection] = []
         self._left: list[tuple[Call[Any], Connection]] = []
         self._opening: Optional[Call[Connection]] = None
         self._pause = 0.0
         self._not_before = 0.0
-        self._why: Optional[Unreachable] = None
+        self._refusal: Optional[LibvirtError] = None
 
     @property
     def hanging(self) -> int:
@@ -69,11 +71,19 @@ class Session:
         Waits for an attempt until it has lasted for the timeout, then no longer.
         """
         self._take_back()
-        if self._idle:
-            return self._idle.pop()
+        if len(self._idle) > 1 and not self._left:
+            # Others were made beside calls that hung. Closing asks the daemon and so may hang as
+            # well: the last references go in a thread, now that no domain refers to them.
+            spare, self._idle[1:] = self._idle[1:], []
+            Call(spare.clear, "close")
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.alive():
+                return connection
+            self._lost = True
         if self._opening is None:
-            if self._why is not None and time.monotonic() < self._not_before:
-                raise self._why
+            if self._refusal is not None and time.monotonic() < self._not_before:
+                raise Unreachable.by(self._refusal, self._uri)
             uri = self._uri
             self._opening = Call(lambda: Connection(uri), "open")
         opening = self._opening
@@ -87,23 +97,24 @@ class Session:
         try:
             connection = opening.result()
         except LibvirtError as error:
-            self._why = self._refused(error, opening.seconds)
-            raise self._why from None
+            self._refused(error, opening.seconds)
+            raise Unreachable.by(error, self._uri) from None
         self._pause = 0.0
-        self._why = None
+        self._refusal = None
+        self.reconnects += self._lost
+        self._lost = False
         return connection
 
     def give(self, connection: Connection) -> None:
-        """Takes a connection back. Only one is kept: it was the first that hung which made
-        another one necessary."""
-        if not connection.alive():
-            return
-        if self._idle:
-            closing = [connection]
-            del connection
-            Call(closing.clear, "close")  # closing asks the daemon, and so may hang
-        else:
+        """Takes a connection back."""
+        if connection.alive():
             self._idle.append(connection)
+        else:
+            self._lost = True
+
+    def lose(self) -> None:
+        """Notes that a connection that was taken is dead."""
+        self._lost = True
 
     def leave(self, call: Call[Any], connection: Connection) -> None:
         """Takes a connection back once the call that hangs in it has ended."""
@@ -115,11 +126,11 @@ class Session:
         while ended:
             self.give(ended.pop())
 
-    def _refused(self, error: LibvirtError, seconds: float) -> Unreachable:
+    def _refused(self, error: LibvirtError, seconds: float) -> None:
+        self._refusal = error
         if error.meaning in (Meaning.DENIED, Meaning.WRONG_URI) or seconds > _CHEAP_SECONDS:
             self._pause = min(_LONGEST_PAUSE, max(1.0, self._pause * 2))
             self._not_before = time.monotonic() + self._pause * random.uniform(0.75, 1.0)
             log.debug("the next attempt to connect comes after %.1f s", self._pause)
         else:
             self._pause = self._not_before = 0.0
-        return Unreachable.by(error, self._uri)

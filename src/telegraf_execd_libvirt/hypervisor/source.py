@@ -14,6 +14,7 @@ from typing import Optional
 from ..config import HypervisorConfig
 from ..domain import Domain
 from ..groups import STATISTICS_GROUPS, vcpu_mapping
+from ..health import INCOMPLETE, Health
 from ..log import log
 from ..uri import redact
 from . import binding
@@ -54,14 +55,14 @@ class Hypervisor:
         self._session = Session(config.libvirt_uri, config.timeout)
         self._bulk = Bulk(
             self._session,
-            groups=sum(group.bit for group in groups),
-            light_groups=sum(group.bit for group in groups if not group.needs_monitor),
+            groups,
             domains=config.domains,
             timeout=config.timeout,
         )
         self._mapping: Optional[Sweep] = None
         if vcpu_mapping.GROUP.name in config.additional_statistics:
             self._mapping = Sweep(f"{self.name}: vcpu_mapping", mapping)
+        self.health = Health(binding.library_version())
         self._state = ""
         self._held_up: tuple[bool, frozenset[str]] = (False, frozenset())
 
@@ -70,8 +71,13 @@ class Hypervisor:
         try:
             snapshot = self.read()
         except Unreachable as trouble:
+            self.health.errors += 1
             self._tell(trouble.state, f"cannot be read: {trouble}")
             return None
+        finally:
+            self.health.reconnects = self._session.reconnects
+            self.health.calls_hanging = self._session.hanging
+        self.health.daemon_version = snapshot.version
         self._tell("up", f"connected: driver {snapshot.driver}, libvirt {snapshot.version}")
         self._tell_held_up(
             domain.name for domain in snapshot.domains if domain.uuid in snapshot.incomplete
@@ -99,6 +105,9 @@ class Hypervisor:
         left: Optional[Call[None]] = None
         if self._mapping is not None:
             left = self._add_mapping(self._mapping, answer.records, deadline - time.monotonic())
+        for handle, stats in answer.records:
+            if binding.uuid(handle) in answer.incomplete:
+                stats.update(INCOMPLETE)
         if left is None:
             self._session.give(connection)
         else:
