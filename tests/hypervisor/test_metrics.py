@@ -1,0 +1,165 @@
+"""The metrics of real guests, held against `virsh domstats` of the same moment, key by key."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from support.hypervisor import LINUX, ODD, OFF, Hypervisor
+from support.metrics import Series, expected_fields, fields_of
+from support.plugin import Plugin, run
+
+# What the guest or the host changes at any moment, upwards and downwards.
+RESTLESS = (
+    *("balloon.rss", "balloon.unused", "balloon.available", "balloon.usable"),
+    *("balloon.disk_caches", "balloon.last-update"),
+)
+
+
+def once(hypervisor: Hypervisor, tmp_path: Path, *options: str) -> list[str]:
+    """The lines of one collection, with these options in the configuration."""
+    config = tmp_path / "plugin.conf"
+    config.write_text(
+        f'[[inputs.libvirt]]\nlibvirt_uri = "{hypervisor.uri}"\n' + "\n".join(options)
+    )
+    done = run("--config", config, "--once")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def flat(stats: dict[str, dict[str, str]]) -> dict[tuple[Series, str], tuple[str, str, str]]:
+    """The fields that the statistics of all domains should give."""
+    return {at: value for name in stats for at, value in expected_fields(name, stats[name]).items()}
+
+
+def test_every_key_of_virsh_is_there(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """Each key of virsh that Telegraf's plugin knows is one field, and there is no other field."""
+    before = flat(hypervisor.domstats())
+    lines = fields_of(once(hypervisor, tmp_path))
+    after = flat(hypervisor.domstats())
+    assert set(lines) == set(before) == set(after)
+    assert len(lines) > 200
+    for at, found in lines.items():
+        key, low, kind = before[at]
+        high = after[at][1]
+        if isinstance(found, str):
+            assert found == low == high, key
+        elif kind == "counter":
+            assert int(low) <= found <= int(high), key
+        elif key not in RESTLESS:
+            assert str(found) in (low, high), key
+
+
+def test_names_are_the_guests(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """Each guest comes under its name, the odd one too, but for backslashes at its end."""
+    found = {dict(series[1])["domain_name"] for series, _ in fields_of(once(hypervisor, tmp_path))}
+    assert found == {name.rstrip("\\") for name in hypervisor.guests}
+    assert ODD.rstrip("\\") in found
+
+
+def test_only_the_wanted_domains_and_groups(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """Domains and groups that were not asked for do not come; a name that is not there is fine."""
+    lines = once(
+        hypervisor,
+        tmp_path,
+        f'domains = ["{LINUX}", "nobody knows it"]',
+        'statistics_groups = ["vcpu", "state"]',
+    )
+    found = fields_of(lines)
+    assert {dict(series[1])["domain_name"] for series, _ in found} == {LINUX}
+    assert {series[0] for series, _ in found} == {
+        *("libvirt_state", "libvirt_vcpu", "libvirt_vcpu_total")
+    }
+
+
+def test_counters_grow_between_ticks(hypervisor: Hypervisor) -> None:
+    """The guest that works has used more CPU and disk at a later tick."""
+    at = (("libvirt_cpu", frozenset({("domain_name", LINUX)})), "time")
+    with Plugin("--uri", hypervisor.uri) as plugin:
+        seen: list[dict[tuple[Series, str], object]] = []
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            done = len(plugin.metrics.lines)
+            plugin.tick()
+            plugin.metrics.wait_for(
+                lambda lines, done=done: any("odd" in line for line in lines[done:]), "a tick"
+            )
+            stamps = {line.rpartition(" ")[2] for line in plugin.metrics.lines}
+            newest = max(stamps)
+            lines = [line for line in plugin.metrics.lines if line.endswith(newest)]
+            seen.append(fields_of(lines))
+            first, last = seen[0], seen[-1]
+            if at in last and last[at] > first[at]:
+                break
+        assert last[at] > first[at]
+        assert plugin.finish() == 0
+
+
+def test_dirty_rate_and_perf_appear(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """The groups dirtyrate and perf have values once they are switched on."""
+    hypervisor.virsh("domdirtyrate-calc", LINUX, "--seconds", "1")
+    if hypervisor.perf:
+        hypervisor.virsh("perf", LINUX, "--enable", "cpu_clock,page_faults", "--live")
+    deadline = time.monotonic() + 20
+    while "dirtyrate.megabytes_per_second" not in hypervisor.domstats(LINUX)[LINUX]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    found = fields_of(once(hypervisor, tmp_path, f'domains = ["{LINUX}"]'))
+    names = {(series[0], field) for series, field in found}
+    assert ("libvirt_dirtyrate", "megabytes_per_second") in names
+    if hypervisor.perf:
+        assert {("libvirt_perf", "cpu_clock"), ("libvirt_perf", "page_faults")} <= names
+
+
+def test_vcpu_mapping(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """The mapping has what virsh vcpuinfo and vcpupin say, for running guests and others."""
+    hypervisor.virsh("vcpupin", LINUX, "1", "0")
+    try:
+        found = fields_of(once(hypervisor, tmp_path, 'additional_statistics = ["vcpu_mapping"]'))
+    finally:
+        hypervisor.virsh("vcpupin", LINUX, "1", "r")
+
+    def tags(domain: str, vcpu: str) -> frozenset[tuple[str, str]]:
+        return frozenset({("domain_name", domain), ("vcpu_id", vcpu)})
+
+    everywhere = found[("libvirt_cpu_affinity", tags(LINUX, "0")), "cpu_id"]
+    assert str(everywhere).split(",")[0] == "0"
+    assert found[("libvirt_cpu_affinity", tags(LINUX, "1")), "cpu_id"] == "0"
+    assert found[("libvirt_cpu_affinity", tags(OFF, "0")), "cpu_id"] == everywhere
+    assert found[("libvirt_vcpu", tags(LINUX, "1")), "cpu_id"] == 0
+    assert (("libvirt_vcpu", tags(OFF, "0")), "cpu_id") not in found
+    without = fields_of(once(hypervisor, tmp_path))
+    assert {at for at in found if at[1] != "cpu_id"} == set(without)
+
+
+def test_mapping_alone(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """With the mapping and no group there is the affinity and nothing else."""
+    lines = once(
+        hypervisor,
+        tmp_path,
+        "statistics_groups = []",
+        'additional_statistics = ["vcpu_mapping"]',
+    )
+    assert {series[0] for series, _ in fields_of(lines)} == {"libvirt_cpu_affinity"}
+
+
+def test_check_reports_it(hypervisor: Hypervisor) -> None:
+    """--check says what the hypervisor is and which groups it reports."""
+    done = run("--check", "--uri", hypervisor.uri)
+    assert done.returncode == 0
+    assert "reachable: yes: driver QEMU, libvirt" in done.stdout
+    count = len(hypervisor.guests)
+    assert f"domains: {count}, of which {count - 1} run" in done.stdout
+    assert "reported: state, cpu_total, balloon, vcpu," in done.stdout
+
+
+@pytest.mark.parametrize("uint", [False, True])
+def test_unsigned_integers_where_wanted(hypervisor: Hypervisor, tmp_path: Path, uint: bool) -> None:
+    """Counters are written as `i`, with influx_uint_support as `u`; signed ones stay `i`."""
+    lines = once(hypervisor, tmp_path, f"influx_uint_support = {str(uint).lower()}")
+    (cpu,) = [line for line in lines if line.startswith(f"libvirt_cpu,domain_name={LINUX} ")]
+    assert cpu.partition(",user=")[0].endswith("u" if uint else "i")
+    (state,) = [line for line in lines if line.startswith(f"libvirt_state,domain_name={LINUX} ")]
+    assert " state=1i,reason=1i " in state
