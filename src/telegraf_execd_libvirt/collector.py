@@ -22,6 +22,9 @@ from .uri import redact
 #: Up to this, what was collected counts as of the moment of the tick.
 _ON_TIME_SECONDS = 0.5
 
+#: A tick that comes sooner after the last one was asked for too soon: nothing is slow then.
+_NO_TIME_SECONDS = 0.1
+
 
 class Collector:
     """Collects from one hypervisor at each tick.
@@ -50,6 +53,7 @@ class Collector:
         self._wanted: Optional[int] = None
         self._busy = False
         self._late = False
+        self._began = 0.0
         threading.Thread(target=self._run, name=self._source.name, daemon=True).start()
 
     @property
@@ -61,7 +65,8 @@ class Collector:
     def tick(self, timestamp: int) -> None:
         """Asks for a collection with this timestamp, in nanoseconds of Unix time; never waits."""
         with self._condition:
-            if self._busy and not self._late:
+            taken = time.monotonic() - self._began
+            if self._busy and not self._late and taken > _NO_TIME_SECONDS:
                 self._late = True
                 log.warning(
                     "%s: collecting takes longer than the interval; ticks that come meanwhile "
@@ -78,6 +83,7 @@ class Collector:
                     self._condition.wait()
                 timestamp, self._wanted = self._wanted, None
                 self._busy = True
+                self._began = time.monotonic()
             try:
                 self.failed = not self._collect(timestamp)
             except Closed:

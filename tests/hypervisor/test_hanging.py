@@ -1,0 +1,280 @@
+"""Guests and daemons that hang, die and come back: what still arrives, and when.
+
+Each test looks at what arrived at a tick, and bounds the time in which it did.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.hypervisor import LINUX, ODD, OFF, Hypervisor
+from support.metrics import fields_of
+from support.plugin import Plugin, eventually
+
+TIMEOUT = 2.0
+SLACK = 2.0
+"""What a tick may take beyond the timeout, or beyond nothing: machines are slow at times."""
+
+HEALTH = '  additional_statistics = ["health"]\n'
+
+
+class Host:
+    """A plugin at work on the hypervisor of the tests, tick by tick."""
+
+    def __init__(self, plugin: Plugin, hypervisor: Hypervisor) -> None:
+        self.plugin = plugin
+        self.hypervisor = hypervisor
+
+    def tick(self) -> tuple[float, Counter[str], dict[str, object]]:
+        """One tick: the seconds until its metrics were there, the number of fields of each domain,
+        and the fields of libvirt_health."""
+        seen = len(self.plugin.metrics.lines)
+        started = time.monotonic()
+        self.plugin.tick()
+        lines = self.plugin.metrics.wait_for(
+            lambda lines: any(line.startswith("libvirt_health,") for line in lines[seen:]),
+            "a tick's metrics",
+        )
+        took = time.monotonic() - started
+        domains: Counter[str] = Counter()
+        health = {}
+        for (series, field), value in fields_of(lines[seen:]).items():
+            if series[0] == "libvirt_health":
+                health[field] = value
+            elif series[0] != "libvirt_domain_health":
+                domains[dict(series[1])["domain_name"]] += 1
+        return took, domains, health
+
+    def calm(self) -> Counter[str]:
+        """The fields of each domain once nothing hangs."""
+        self.tick()
+        took, domains, health = self.tick()
+        assert took < SLACK and health["up"] == 1 and health["domains_incomplete"] == 0
+        return domains
+
+
+@pytest.fixture
+def host(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Host]:
+    """The plugin on the tests' hypervisor, with a short timeout and health metrics."""
+    config = tmp_path / "plugin.conf"
+    config.write_text(
+        f'[[inputs.libvirt]]\n  libvirt_uri = "{hypervisor.uri}"\n'
+        f'  timeout = "{TIMEOUT:.0f}s"\n{HEALTH}'
+    )
+    with Plugin("--config", config) as plugin:
+        yield Host(plugin, hypervisor)
+        plugin.close()
+        plugin.check_streams()
+
+
+def name(domain: str) -> str:
+    """A domain's name as a tag has it."""
+    return domain.rstrip("\\")
+
+
+def test_one_guest_hangs_three_rounds(host: Host) -> None:
+    """The others come whole at every tick, the one that hangs in part; the first tick is late by
+    the timeout, the next ones are not; when it answers again it is whole at the next tick."""
+    whole = host.calm()
+    for _ in range(3):
+        host.hypervisor.pause_process("idle1")
+        for number in range(10):
+            took, domains, health = host.tick()
+            assert took < (TIMEOUT + SLACK if number == 0 else SLACK), number
+            assert {**domains, "idle1": 0} == {**whole, "idle1": 0}
+            assert 0 < domains["idle1"] < whole["idle1"]
+            assert health["up"] == 1 and health["domains_incomplete"] == 1
+            assert health["calls_hanging"] == 1
+        host.hypervisor.resume_process("idle1")
+        _, domains, health = host.tick()
+        assert domains == whole and health["domains_incomplete"] == 0
+        assert eventually(lambda: host.tick()[2]["calls_hanging"] == 0)
+    told = [line for line in host.plugin.log.lines if "do not answer: idle1" in line]
+    assert len(told) == 3
+
+
+def test_guests_hang_one_after_another(host: Host) -> None:
+    """Each guest that hangs delays one tick, and the rest stay whole."""
+    whole = host.calm()
+    hanging = []
+    for guest in ("idle1", LINUX, "idle3"):
+        host.hypervisor.pause_process(guest)
+        hanging.append(guest)
+        for number in range(3):
+            took, domains, health = host.tick()
+            assert took < (TIMEOUT + SLACK if number == 0 else SLACK)
+            for domain in whole:
+                assert (domains[domain] < whole[domain]) == (domain in hanging), domain
+            assert health["domains_incomplete"] == len(hanging)
+    for guest in hanging:
+        host.hypervisor.resume_process(guest)
+    assert host.tick()[1] == whole
+
+
+def test_two_guests_hang_at_once(host: Host) -> None:
+    """Two that hang from the same moment on cost one late tick."""
+    whole = host.calm()
+    host.hypervisor.pause_process("idle1")
+    host.hypervisor.pause_process(ODD)
+    for number in range(3):
+        took, domains, _ = host.tick()
+        assert took < (TIMEOUT + SLACK if number == 0 else SLACK)
+        partly = {domain for domain in whole if domains[domain] < whole[domain]}
+        assert partly == {"idle1", name(ODD)}
+
+
+def test_all_guests_hang(host: Host) -> None:
+    """Where every guest hangs, what needs no monitor still comes of each, at every tick."""
+    whole = host.calm()
+    running = [guest for guest in host.hypervisor.guests if guest != OFF]
+    for guest in running:
+        host.hypervisor.pause_process(guest)
+    for number in range(4):
+        took, domains, health = host.tick()
+        assert took < (TIMEOUT + SLACK if number == 0 else SLACK)
+        assert set(domains) == set(whole)
+        assert health["up"] == 1 and health["domains_incomplete"] == len(running)
+        assert 0 < health["calls_hanging"] <= 5
+    for guest in running:
+        host.hypervisor.resume_process(guest)
+    assert eventually(lambda: host.tick()[1] == whole)
+
+
+def test_a_guest_that_hangs_from_the_start(host: Host) -> None:
+    """The plugin that begins while a guest hangs tells the one that is not whole all the same."""
+    host.hypervisor.pause_process("idle2")
+    took, _, health = host.tick()
+    assert took < TIMEOUT + SLACK
+    assert health["domains_incomplete"] == 1
+    host.plugin.wait_for_message("domains that do not answer: idle2")
+    host.hypervisor.resume_process("idle2")
+    assert eventually(lambda: host.tick()[2]["domains_incomplete"] == 0)
+
+
+def test_sigterm_while_a_call_hangs(host: Host) -> None:
+    """SIGTERM ends the process at once, whatever hangs."""
+    host.hypervisor.pause_process("idle1")
+    host.plugin.tick_and_go_on()
+    host.plugin.signal(signal.SIGTERM)
+    assert host.plugin.wait(3) == 0
+
+
+def test_a_daemon_that_stops_and_goes_on(host: Host) -> None:
+    """A daemon that stands still is reported once; when it goes on, so do the metrics."""
+    whole = host.calm()
+    host.hypervisor.stop_daemon()
+    took, domains, health = host.tick()
+    assert took < TIMEOUT * 2 + SLACK and not domains and health["up"] == 0
+    for _ in range(3):
+        took, _, health = host.tick()
+        assert took < SLACK and health["up"] == 0
+    host.hypervisor.continue_daemon()
+    assert eventually(lambda: host.tick()[1] == whole)
+    assert len([line for line in host.plugin.log.lines if "cannot be read" in line]) == 1
+
+
+def test_keepalive_finds_a_daemon_that_stands_still(host: Host) -> None:
+    """The connection to a daemon that stands still for long is given up, and made again."""
+    whole = host.calm()
+    host.hypervisor.stop_daemon()
+    host.tick()
+    pid = host.plugin.pid
+    _, files = counts(pid)
+    assert eventually(lambda: counts(pid)[1] < files, 40)
+    host.hypervisor.continue_daemon()
+    assert eventually(lambda: host.tick()[1] == whole)
+
+
+def test_a_daemon_that_is_killed_and_restarted(host: Host) -> None:
+    """While the daemon is away each tick says so; once it is back the next tick has metrics."""
+    whole = host.calm()
+    for _ in range(2):
+        host.hypervisor.kill_daemon()
+        took, domains, health = host.tick()
+        assert took < SLACK and not domains and health["up"] == 0
+        host.hypervisor.start_daemon()
+        took, domains, health = host.tick()
+        assert took < SLACK + TIMEOUT and set(domains) == set(whole) and health["up"] == 1
+    assert health["reconnects"] == 2
+    log = host.plugin.log.lines
+    assert len([line for line in log if "cannot be read" in line]) == 2
+    assert len([line for line in log if "connected:" in line]) == 3
+
+
+def test_a_daemon_that_is_killed_in_the_middle_of_a_call(host: Host) -> None:
+    """A call that hangs ends with its daemon, and the process goes on."""
+    whole = host.calm()
+    host.hypervisor.pause_process("idle1")
+    seen = len(host.plugin.metrics.lines)
+    host.plugin.tick_and_go_on()
+    host.hypervisor.kill_daemon()
+    host.plugin.metrics.wait_for(lambda lines: len(lines) > seen, "the tick's metrics")
+    host.hypervisor.resume_process("idle1")
+    host.hypervisor.start_daemon()
+    assert eventually(lambda: host.tick()[1] == whole)
+    assert host.tick()[2]["calls_hanging"] == 0
+
+
+def test_guests_come_and_go(host: Host) -> None:
+    """Guests that are killed, started, made and undefined between ticks change nothing else."""
+    whole = host.calm()
+    host.hypervisor.define("fresh")
+    assert set(host.tick()[1]) == {*whole, "fresh"}
+    host.hypervisor.start_guest("fresh")
+    assert set(host.tick()[1]) == {*whole, "fresh"}
+    os.kill(host.hypervisor.guest_pid("fresh"), signal.SIGKILL)
+    assert set(host.tick()[1]) == {*whole, "fresh"}
+    assert eventually(lambda: host.hypervisor.domstats("fresh")["fresh"]["state.state"] == "5")
+    host.hypervisor.undefine("fresh")
+    assert set(host.tick()[1]) == set(whole)
+    assert not [line for line in host.plugin.log.lines if re.match("[EW]!", line)]
+
+
+def test_one_hypervisor_of_two_hangs(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """The ticks of one hypervisor are the same whether another one hangs or not."""
+    config = tmp_path / "plugin.conf"
+    config.write_text(
+        f'[[inputs.libvirt]]\n  libvirt_uri = "{hypervisor.uri}"\n'
+        '[[inputs.libvirt]]\n  libvirt_uri = "test:///default"\n'
+    )
+    hypervisor.stop_daemon()
+    with Plugin("--config", config) as plugin:
+        for number in range(3):
+            started = time.monotonic()
+            plugin.tick()
+            plugin.wait_for_metrics(number + 1)
+            assert time.monotonic() - started < SLACK
+        assert all("domain_name=test " in line for line in plugin.metrics.lines)
+
+
+def test_nothing_is_left_over(host: Host) -> None:
+    """After calls that hung and connections that were lost there are no more threads and files
+    than before."""
+    host.calm()
+    threads, files = counts(host.plugin.pid)
+    for _ in range(3):
+        host.hypervisor.pause_process("idle1")
+        host.tick()
+        host.hypervisor.resume_process("idle1")
+        host.hypervisor.kill_daemon()
+        host.tick()
+        host.hypervisor.start_daemon()
+        host.tick()
+    assert eventually(lambda: host.tick() and counts(host.plugin.pid) == (threads, files)), (
+        counts(host.plugin.pid),
+        (threads, files),
+    )
+
+
+def counts(pid: int) -> tuple[int, int]:
+    """How many threads and open files a process has."""
+    proc = Path("/proc") / str(pid)
+    return len([*proc.joinpath("task").iterdir()]), len([*proc.joinpath("fd").iterdir()])
