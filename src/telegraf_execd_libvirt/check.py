@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from typing import Callable
 
 from .config import HypervisorConfig
-from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from .hypervisor.session import Unreachable
 from .hypervisor.source import Hypervisor, Snapshot
 from .log import one_line
-from .translate import Translator
 from .uri import redact
 
 
@@ -47,14 +45,10 @@ def _report(config: HypervisorConfig, snapshot: Snapshot, say: Callable[[str], N
     if snapshot.incomplete:
         names = sorted(d.name for d in snapshot.domains if d.uuid in snapshot.incomplete)
         say(f"  domains that do not answer: {', '.join(names)}")
-    wanted = [STATISTICS_GROUPS[name] for name in config.statistics_groups]
-    wanted += [ADDITIONAL_STATISTICS[name] for name in config.additional_statistics]
-    reported = []
-    for group in wanted:
-        translator = Translator([group])
-        if any(True for domain in snapshot.domains for _ in translator.points(domain)):
-            reported.append(group.name)
-    silent = [group.name for group in wanted if group.name not in reported]
+    wanted = [*config.groups, *config.additions]
+    came = {key.partition(".")[0] for domain in snapshot.domains for key in domain.stats}
+    reported = [group.name for group in wanted if came & group.words]
+    silent = [group.name for group in wanted if not came & group.words]
     say(f"  reported: {', '.join(reported) or 'nothing'}")
     if silent:
         say(f"  not reported by any domain now: {', '.join(silent)}")

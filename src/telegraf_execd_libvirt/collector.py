@@ -45,7 +45,7 @@ class Collector:
         self.failed = False
         self._source = Hypervisor(config, name)
         self._encoder = Encoder(config)
-        self._with_health = health.GROUP.name in config.additional_statistics
+        self._with_health = health.GROUP in config.additions
         self._output = output
         self._idle = idle
         self._closed = closed

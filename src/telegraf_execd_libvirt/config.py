@@ -15,8 +15,9 @@ from typing import Any, Optional
 import tomli
 
 from . import options
-from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
 from .options import Problems
+from .schema import Group
 from .uri import has_password
 
 DEFAULT_URI = "qemu:///system"
@@ -36,12 +37,32 @@ class HypervisorConfig:
 
     libvirt_uri: str = DEFAULT_URI
     domains: tuple[str, ...] = ()
-    statistics_groups: tuple[str, ...] = tuple(STATISTICS_GROUPS)
+    statistics_groups: Optional[tuple[str, ...]] = None
     additional_statistics: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     timeout: int = 5_000_000_000
     interval: Optional[int] = None
     influx_uint_support: bool = False
+    metric_set: str = "telegraf"
+    backing_chain: bool = False
+
+    @property
+    def full(self) -> bool:
+        """Whether every key of libvirt is wanted, not only those of Telegraf's own plugin."""
+        return self.metric_set == "full"
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The statistics groups that are wanted, in the order of the output."""
+        default = tuple(STATISTICS_GROUPS) if self.full else TELEGRAF_GROUPS
+        names = default if self.statistics_groups is None else self.statistics_groups
+        return tuple(group for name, group in STATISTICS_GROUPS.items() if name in names)
+
+    @property
+    def additions(self) -> tuple[Group, ...]:
+        """The additional statistics that are wanted, in the order of the output."""
+        names = self.additional_statistics
+        return tuple(group for name, group in ADDITIONAL_STATISTICS.items() if name in names)
 
 
 @dataclass(frozen=True)
@@ -133,7 +154,7 @@ def _hypervisor(
     if len(problems.errors) > before:
         return HypervisorConfig()
     result = HypervisorConfig(**values)
-    if not result.statistics_groups and not result.additional_statistics:
+    if not result.groups and not result.additions:
         problems.add(
             options.join(path, "statistics_groups"),
             "is empty and so is additional_statistics: nothing to gather",
@@ -167,6 +188,10 @@ def _additional(value: object, path: str, problems: Problems) -> tuple[str, ...]
     return options.choices(value, path, problems, list(ADDITIONAL_STATISTICS))
 
 
+def _metric_set(value: object, path: str, problems: Problems) -> str:
+    return options.choice(value, path, problems, ["telegraf", "full"])
+
+
 def _tags(value: object, path: str, problems: Problems) -> dict[str, str]:
     tags = options.string_table(value, path, problems)
     for name in tags:
@@ -185,4 +210,6 @@ _OPTIONS: dict[str, options.Getter] = {
     "timeout": options.duration,
     "interval": options.duration,
     "influx_uint_support": options.boolean,
+    "metric_set": _metric_set,
+    "backing_chain": options.boolean,
 }

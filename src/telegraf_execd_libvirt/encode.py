@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from .config import HypervisorConfig
 from .domain import Domain
-from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from .groups import STATISTICS_GROUPS
 from .lineprotocol import format_line
 from .translate import Translator
 
@@ -18,12 +18,9 @@ class Encoder:
     """Writes domains as lines, with the groups, tags and integers that are configured."""
 
     def __init__(self, config: HypervisorConfig) -> None:
-        wanted = {*config.statistics_groups, *config.additional_statistics}
-        self._translator = Translator(
-            group
-            for name, group in (*STATISTICS_GROUPS.items(), *ADDITIONAL_STATISTICS.items())
-            if name in wanted
-        )
+        # In the full set nothing that came is left out, so all the declarations count.
+        groups = (*STATISTICS_GROUPS.values(),) if config.full else config.groups
+        self._translator = Translator((*groups, *config.additions), config.full)
         self._tags = config.tags
         self._uint_support = config.influx_uint_support
 

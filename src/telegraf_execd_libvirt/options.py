@@ -196,6 +196,14 @@ def choices(value: object, path: str, problems: Problems, known: list[str]) -> t
     return tuple(result)
 
 
+def choice(value: object, path: str, problems: Problems, known: list[str]) -> str:
+    """One string out of ``known``."""
+    text = string(value, path, problems)
+    if isinstance(value, str) and not isinstance(value, _Unset) and value not in known:
+        problems.add(path, f"unknown name {show(value)} (allowed: {', '.join(known)})")
+    return text
+
+
 def string_table(value: object, path: str, problems: Problems) -> dict[str, str]:
     """A table whose values are strings; keys and values must not be empty."""
     if not isinstance(value, dict):

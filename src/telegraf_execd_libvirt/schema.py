@@ -12,8 +12,11 @@ from enum import Enum
 
 _PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 
-#: How an index segment of a key is written in the patterns that :meth:`Metric.patterns` gives.
+#: How an index is written in the patterns by which keys are looked up.
 INDEX = "#"
+
+#: Stands, in the key of a field and in its name, for a word that the hypervisor makes up.
+ANY = "*"
 
 
 class Type(Enum):
@@ -48,7 +51,8 @@ class Field:
 
     ``key`` is what follows the metric's prefix in libvirt's key (``rx.bytes``). ``active_only``
     marks values that libvirt also gives for a domain that does not run, where they are not the
-    domain's (libvirt 8.8 to 11.3 and possibly later give the daemon's own CPU time).
+    domain's (libvirt 8.8 to 11.3 and possibly later give the daemon's own CPU time). ``full``
+    marks fields of the full set, which Telegraf's own plugin does not have.
     """
 
     key: str
@@ -58,6 +62,7 @@ class Field:
     help: str
     name: str = ""
     active_only: bool = False
+    full: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -95,7 +100,12 @@ class Metric:
 
     def lookup_pattern(self, field: Field) -> str:
         """The key of a field as it is looked up, each index as ``#``: ``net.#.rx.bytes``."""
-        return _PLACEHOLDER.sub(INDEX, self.key_pattern(field))
+        return f"{self.lookup_prefix}.{field.key}"
+
+    @property
+    def lookup_prefix(self) -> str:
+        """The prefix with each index as ``#``: ``net.#``."""
+        return _PLACEHOLDER.sub(INDEX, self.prefix)
 
 
 @dataclass(frozen=True)
@@ -113,3 +123,8 @@ class Group:
     needs_monitor: bool
     metrics: tuple[Metric, ...]
     proof: str = ""
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words that the group's keys begin with."""
+        return frozenset(metric.prefix.partition(".")[0] for metric in self.metrics)

@@ -1,4 +1,4 @@
-"""From flat domstats keys to points, by the declarations of the wanted groups.
+"""From flat domstats keys to points.
 
 Rule guarded: one bad or unknown key costs itself only, and two keys never share a field.
 """
@@ -11,7 +11,8 @@ from typing import Optional
 
 from .domain import Domain, Value
 from .lineprotocol import FieldValue, Unsigned
-from .schema import INDEX, Field, Group, Metric, Type
+from .places import Place, Places
+from .schema import Group, Type
 
 #: Different keys that one run sees are few (guests share them); the bound is for guests that
 #: come and go with ever new keys.
@@ -29,80 +30,55 @@ class Point:
     fields: tuple[tuple[str, FieldValue], ...]
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a key goes: its metric, the indexes in it, and the fields that it fills."""
-
-    metric: Metric
-    order: int
-    indexes: tuple[str, ...]
-    fields: tuple[tuple[int, Field], ...]
+#: Sorts lines: the position of the measurement, its name, its tags, and the indexes by their
+#: length first, which orders numbers without converting them, so without a limit to their size.
+_Line = tuple[int, str, tuple[str, ...], tuple[tuple[int, str], ...]]
 
 
 class Translator:
-    """Translates the statistics of domains for the given groups."""
+    """Translates the statistics of domains for the given groups; with ``full`` every key that
+    came, without only those of Telegraf's own plugin."""
 
-    def __init__(self, groups: Iterable[Group]) -> None:
-        self._targets: dict[str, tuple[Metric, int, list[tuple[int, Field]]]] = {}
-        self._places: dict[str, Optional[_Place]] = {}
-        measurements: dict[str, int] = {}
-        number = 0
-        for metric in (metric for group in groups for metric in group.metrics):
-            order = measurements.setdefault(metric.measurement, len(measurements))
-            for field in metric.fields:
-                target = self._targets.setdefault(metric.lookup_pattern(field), (metric, order, []))
-                target[2].append((number, field))
-                number += 1
+    def __init__(self, groups: Iterable[Group], full: bool = False) -> None:
+        self._places = Places(groups, full)
+        self._known: dict[str, Optional[Place]] = {}
 
     def points(self, domain: Domain) -> Iterator[Point]:
         """The points of a domain, in the order of the declarations, indexes counted up."""
-        found: dict[tuple[int, tuple[tuple[int, str], ...]], list[tuple[int, str, FieldValue]]] = {}
-        metrics: dict[tuple[int, tuple[tuple[int, str], ...]], _Place] = {}
+        lines: dict[_Line, tuple[Place, list[tuple[int, str, str, FieldValue]]]] = {}
         for key, value in domain.stats.items():
             place = self._place(key)
-            if place is None:
+            if place is None or (place.active_only and not domain.active):
                 continue
-            # Numbers sort by length first: no conversion, so no limit to their size.
-            at = (place.order, tuple((len(index), index) for index in place.indexes))
-            for number, field in place.fields:
-                if domain.active or not field.active_only:
-                    metrics.setdefault(at, place)
-                    found.setdefault(at, []).append(
-                        (number, field.name, convert(value, field.type))
-                    )
-        for at in sorted(found):
-            metric, indexes = metrics[at].metric, metrics[at].indexes
+            line = (
+                place.order,
+                place.measurement,
+                place.tags,
+                tuple((len(index), index) for index in place.indexes),
+            )
+            fields = lines.setdefault(line, (place, []))[1]
+            for slot in place.slots:
+                fields.append((slot.number, slot.name, key, convert(value, slot.type)))
+        for line in sorted(lines):
+            place, fields = lines[line]
+            fields.sort(key=_position)
             yield Point(
-                measurement=metric.measurement,
-                tags=tuple(zip(metric.tags, (domain.name, *indexes))),
-                fields=tuple((name, value) for _, name, value in sorted(found[at], key=_number)),
+                measurement=place.measurement,
+                tags=tuple(zip(place.tags, (domain.name, *place.indexes))),
+                fields=tuple(_unique(fields)),
             )
 
-    def _place(self, key: str) -> Optional[_Place]:
-        if key not in self._places:
-            if len(self._places) >= _REMEMBERED_KEYS:
-                self._places.clear()
-            self._places[key] = self._find(key)
-        return self._places[key]
-
-    def _find(self, key: str) -> Optional[_Place]:
-        segments = key.split(".")
-        indexes = tuple(segment for segment in segments if is_index(segment))
-        pattern = ".".join(INDEX if is_index(segment) else segment for segment in segments)
-        target = self._targets.get(pattern)
-        if target is None:
-            return None
-        metric, order, fields = target
-        return _Place(metric, order, indexes, tuple(fields))
+    def _place(self, key: str) -> Optional[Place]:
+        if key not in self._known:
+            if len(self._known) >= _REMEMBERED_KEYS:
+                self._known.clear()
+            self._known[key] = self._places.find(key)
+        return self._known[key]
 
 
-def is_index(segment: str) -> bool:
-    """Whether a segment of a key is a number: ASCII digits only, whatever else Unicode counts."""
-    return segment.isascii() and segment.isdigit()
-
-
-def convert(value: Value, declared: Type) -> FieldValue:
-    """A value of libvirt as the field's type wants it; one of an unexpected type as it is.
+def convert(value: Value, declared: Optional[Type]) -> FieldValue:
+    """A value of libvirt as the field's type wants it; one of an unexpected type, or of a key
+    that is not declared, as it is.
 
     libvirt-python passes a uint through a signed C int, so that 2^31 and more arrive negative.
     """
@@ -120,5 +96,19 @@ def convert(value: Value, declared: Type) -> FieldValue:
     return value
 
 
-def _number(entry: tuple[int, str, FieldValue]) -> int:
-    return entry[0]
+def _position(field: tuple[int, str, str, FieldValue]) -> tuple[int, str, str]:
+    return field[:3]
+
+
+def _unique(
+    fields: Iterable[tuple[int, str, str, FieldValue]],
+) -> Iterator[tuple[str, FieldValue]]:
+    """Names and values; where derived names meet, the later ones are numbered."""
+    used: set[str] = set()
+    for _, base, _, value in fields:
+        name, count = base, 1
+        while name in used:
+            count += 1
+            name = f"{base}_{count}"
+        used.add(name)
+        yield name, value

@@ -34,7 +34,7 @@ def test_defaults_are_those_of_the_builtin_plugin() -> None:
     assert table("[[inputs.libvirt]]") == default
     assert default.libvirt_uri == "qemu:///system"
     assert default.domains == () and default.additional_statistics == ()
-    assert default.statistics_groups == (
+    assert tuple(group.name for group in default.groups) == (
         *("state", "cpu_total", "balloon", "vcpu", "interface"),
         *("block", "perf", "iothread", "memory", "dirtyrate"),
     )
@@ -54,6 +54,8 @@ def test_all_options() -> None:
           timeout = "1m"
           interval = "500ms"
           influx_uint_support = true
+          metric_set = "full"
+          backing_chain = true
           [inputs.libvirt.tags]
             rack = "r1"
         """
@@ -65,6 +67,8 @@ def test_all_options() -> None:
         timeout=60 * 10**9,
         interval=500 * 10**6,
         influx_uint_support=True,
+        metric_set="full",
+        backing_chain=True,
         tags={"rack": "r1"},
     )
 
@@ -84,7 +88,19 @@ def test_empty_uri_is_the_default() -> None:
 def test_mapping_alone_is_something_to_gather() -> None:
     """No group, but an additional statistic: that is fine."""
     text = '[[inputs.libvirt]]\nstatistics_groups = []\nadditional_statistics = ["vcpu_mapping"]'
-    assert table(text).statistics_groups == ()
+    assert table(text).groups == ()
+    assert [group.name for group in table(text).additions] == ["vcpu_mapping"]
+
+
+def test_groups_stand_in_one_order() -> None:
+    """The order of the output is not that of the configuration."""
+    text = '[[inputs.libvirt]]\nstatistics_groups = ["vm", "vcpu", "state"]'
+    assert [group.name for group in table(text).groups] == ["state", "vcpu", "vm"]
+
+
+def test_full_set_has_all_groups() -> None:
+    """The full set asks for the group vm as well."""
+    assert table('[[inputs.libvirt]]\nmetric_set = "full"').groups[-1].name == "vm"
 
 
 def test_several_tables() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.domain import Domain, Value
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
-from telegraf_execd_libvirt.lineprotocol import Unsigned
+from telegraf_execd_libvirt.lineprotocol import Unsigned, escape_key
 from telegraf_execd_libvirt.schema import Type
 from telegraf_execd_libvirt.translate import Point, Translator, convert
 
 ALL = (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
+
+
+VALUES = st.integers() | st.text() | st.booleans() | st.floats()
 
 
 def points(stats: dict[str, Value], active: bool = True) -> list[Point]:
@@ -28,7 +33,9 @@ def test_indexes_count_up() -> None:
 
 def test_unknown_keys_are_dropped() -> None:
     """A key that is not declared gives nothing and takes nothing else with it."""
-    found = points({"vm.exits.sum": 1, "state": 1, "": 1, ".": 2, "state.state": 1, "a.1.b": "x"})
+    found = points(
+        {"vcpu.0.exits.sum": 1, "state": 1, "": 1, ".": 2, "state.state": 1, "a.1.b": "x"}
+    )
     assert [point.fields for point in found] == [(("state", 1),)]
 
 
@@ -99,10 +106,37 @@ def test_unsigned_types_are_marked() -> None:
     assert not isinstance(convert(1, Type.INT), Unsigned)
 
 
+KEYS = st.lists(
+    st.sampled_from(["a", "a_b", "b", "0", "1", "01", "net", "total", "net_total", "count", ""])
+    | st.text(max_size=3),
+    min_size=1,
+    max_size=5,
+).map(".".join)
+
+
+@given(st.dictionaries(KEYS | st.sampled_from(["net.count", "net.0.name", "vcpu.1.x.sum"]), VALUES))
+@example({"net.count": 1, "net_total.count": 2, "a.b.1.x": 3, "a_b.b.1.x": 4})
+@example({"balloon.last-update": 1, "balloon.last_update": 2, "balloon.last.update": 3})
+def test_full_set_loses_nothing(stats: dict[str, Value]) -> None:
+    """In the full set each key is one field, whatever keys there are, and each line parses."""
+    found: dict[tuple[str, tuple[tuple[str, str], ...], str], object] = {}
+    lines = 0
+    for point in Translator(ALL, full=True).points(Domain("d", "u", True, stats)):
+        assert re.fullmatch(r"libvirt[\w]*", point.measurement)
+        assert len(dict(point.tags)) == len(point.tags)
+        lines += 1
+        for name, value in point.fields:
+            assert escape_key(name) == name
+            found[point.measurement, point.tags, name] = value
+    halted = sum(bool(re.fullmatch(r"vcpu\.[0-9]+\.halted", key)) for key in stats)
+    assert len(found) == len(stats) + halted
+    assert lines <= len(stats)
+
+
 @given(
     st.dictionaries(
         st.text(st.sampled_from("abc.0123٣-_ ")) | st.sampled_from(["state.state", "net.0.name"]),
-        st.integers() | st.text() | st.booleans() | st.floats(),
+        VALUES,
     )
 )
 def test_any_keys_and_values_are_survived(stats: dict[str, Value]) -> None:

@@ -19,6 +19,7 @@ from . import (
     state,
     vcpu,
     vcpu_mapping,
+    vm,
 )
 
 #: Groups that libvirt's bulk call gives, by the names of ``statistics_groups``.
@@ -35,8 +36,12 @@ STATISTICS_GROUPS: dict[str, Group] = {
         iothread.GROUP,
         memory.GROUP,
         dirtyrate.GROUP,
+        vm.GROUP,
     )
 }
+
+#: The groups that Telegraf's own plugin knows, which are the default there and here.
+TELEGRAF_GROUPS: tuple[str, ...] = tuple(name for name in STATISTICS_GROUPS if name != "vm")
 
 #: Statistics on top of the groups, by the names of ``additional_statistics``.
 ADDITIONAL_STATISTICS: dict[str, Group] = {

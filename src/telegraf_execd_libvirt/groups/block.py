@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..schema import Field, Group, Kind, Metric, Type
+from . import _block_details as details
 
 
 def _counter(key: str, unit: str, help: str) -> Field:
@@ -55,7 +56,9 @@ GROUP = Group(
                 _size("capacity", "size of the disk as the guest sees it"),
                 _size("physical", "size of the file or device that holds it"),
                 _size("threshold", "write threshold that raises an event, while one is set"),
+                *details.FIELDS,
             ),
         ),
+        *details.METRICS,
     ),
 )

@@ -86,5 +86,54 @@ GROUP = Group(
                 ),
             ),
         ),
+        Metric(
+            measurement="libvirt_cpu_energy_monitor_total",
+            prefix="cpu.energy.monitor",
+            help="Energy monitors (resctrl) of the domain",
+            fields=(
+                Field("count", Type.UINT, Kind.GAUGE, "", "number of energy monitors", full=True),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_cpu_energy_monitor",
+            prefix="cpu.energy.monitor.<energy_monitor_id>",
+            help="One energy monitor (resctrl)",
+            fields=(
+                Field("name", Type.STRING, Kind.INFO, "", "name of the monitor", full=True),
+                Field(
+                    "vcpus",
+                    Type.STRING,
+                    Kind.INFO,
+                    "",
+                    "vCPUs that it watches, such as 0-3",
+                    full=True,
+                ),
+                Field("pkg.count", Type.UINT, Kind.GAUGE, "", "CPU packages watched", full=True),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_cpu_energy_monitor_pkg",
+            prefix="cpu.energy.monitor.<energy_monitor_id>.pkg.<pkg_id>",
+            help="One CPU package of an energy monitor; the kernel may name more fields",
+            fields=(
+                Field("id", Type.UINT, Kind.INFO, "", "the host's id of the package", full=True),
+                Field(
+                    "core_energy",
+                    Type.DOUBLE,
+                    Kind.COUNTER,
+                    "J",
+                    "energy that the cores used for the vCPUs",
+                    full=True,
+                ),
+                Field(
+                    "activity",
+                    Type.DOUBLE,
+                    Kind.COUNTER,
+                    "F",
+                    "activity of the cores for the vCPUs, as capacitance switched",
+                    full=True,
+                ),
+            ),
+        ),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..schema import Field, Group, Kind, Metric, Type
+from .vm import kvm_statistics
 
 _HALTED = "whether the vCPU is halted; libvirt tells it for s390 guests only"
 
@@ -49,6 +50,7 @@ GROUP = Group(
                     "ns",
                     "time that the vCPU could run and the host ran others; its steal time",
                 ),
+                *kvm_statistics("vCPU", full=True),
             ),
         ),
     ),

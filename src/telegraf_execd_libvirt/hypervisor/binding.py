@@ -30,6 +30,9 @@ Vcpus = tuple[list[tuple[int, int, int, int]], list[tuple[bool, ...]]]
 #: ARGUMENT_UNSUPPORTED.
 _FLAG_NOT_KNOWN = (8, 74)
 
+_NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+_BACKING = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
+
 # Seconds between keepalive messages, and how many may go unanswered.
 _KEEPALIVE = (5, 2)
 
@@ -52,7 +55,7 @@ class Connection:
 
     def __init__(self, uri: str) -> None:
         _start_events()
-        self._nowait = True
+        self._nowait = self._backing = True
         with _errors():
             self._connection = libvirt.openAuth(uri, _AUTHENTICATION, libvirt.VIR_CONNECT_RO)
             self.driver: str = self._connection.getType()
@@ -75,16 +78,17 @@ class Connection:
             return list(self._connection.listAllDomains(0))
 
     def statistics(
-        self, handles: Optional[list[Handle]], groups: int
+        self, handles: Optional[list[Handle]], groups: int, backing_chain: bool
     ) -> list[tuple[Handle, dict[str, Value]]]:
-        """The bulk statistics of all domains, or of those given; ``groups`` is a mask of bits.
+        """The bulk statistics of all domains, or of those given; ``groups`` is a mask of bits,
+        0 for all that the driver has.
 
         Domains that are busy come with the keys that need no monitor, where the driver knows
         the flag NOWAIT. An answer that is too large or holds a string that is not UTF-8 is
         asked for in parts, so that one domain costs itself only.
         """
         try:
-            return self._statistics(handles, groups)
+            return self._statistics(handles, groups, backing_chain)
         except LibvirtError as error:
             if error.meaning is not Meaning.TOO_LARGE:
                 raise
@@ -100,25 +104,31 @@ class Connection:
         return [
             record
             for part in (handles[:half], handles[half:])
-            for record in self.statistics(part, groups)
+            for record in self.statistics(part, groups, backing_chain)
         ]
 
     def _statistics(
-        self, handles: Optional[list[Handle]], groups: int
+        self, handles: Optional[list[Handle]], groups: int, backing_chain: bool
     ) -> list[tuple[Handle, dict[str, Value]]]:
         if handles is not None and not handles:
             return []
-        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._nowait else 0
+        flags = _NOWAIT if self._nowait else 0
+        if backing_chain and self._backing:
+            flags |= _BACKING
         try:
             with _errors():
                 if handles is None:
                     return list(self._connection.getAllDomainStats(groups, flags))
                 return list(self._connection.domainListGetStats(handles, groups, flags))
         except LibvirtError as error:
-            if not self._nowait or error.code not in _FLAG_NOT_KNOWN:
+            if error.code not in _FLAG_NOT_KNOWN or not flags:
                 raise
-            self._nowait = False
-            return self._statistics(handles, groups)
+            if self._nowait:
+                self._nowait = False
+            else:
+                self._backing = False
+                log.info("driver %s does not know backing images", self.driver)
+            return self._statistics(handles, groups, backing_chain)
 
 
 def domain(handle: Handle, stats: Stats) -> Domain:

@@ -34,6 +34,9 @@ _GRACE_SECONDS = 0.25
 #: How long calls that hung may take to come to their end when one of them does.
 _SETTLE_SECONDS = 0.1
 
+#: libvirt's way to ask for all groups that the driver has.
+_ALL_GROUPS = 0
+
 Records = Sequence[tuple[Handle, dict[str, Value]]]
 
 
@@ -52,18 +55,23 @@ class Answer:
 
 
 class Bulk:
-    """Asks for the groups of all domains, or of those named."""
+    """Asks for the groups of all domains, or of those named; with ``everything`` for all groups
+    that the driver has, known or not, with ``backing_chain`` for the images behind a disk too."""
 
     def __init__(
         self,
         session: Session,
         groups: Sequence[Group],
+        everything: bool,
+        backing_chain: bool,
         domains: Iterable[str],
         timeout: int,
     ) -> None:
         self._session = session
-        self._groups = sum(group.bit for group in groups)
-        self._light_groups = sum(group.bit for group in groups if not group.needs_monitor)
+        bits = sum(group.bit for group in groups)
+        self._groups = _ALL_GROUPS if everything else bits or None
+        self._light_groups = sum(g.bit for g in groups if not g.needs_monitor) or None
+        self._backing_chain = backing_chain
         self._proofs = frozenset(group.proof for group in groups if group.proof)
         self._domains = frozenset(domains)
         self._timeout = timeout
@@ -95,10 +103,14 @@ class Bulk:
         active = (binding.uuid(h) for h, _ in answer.records if binding.is_active(h))
         return replace(answer, incomplete=frozenset(active))
 
-    def _ask(self, groups: int, patience: float, hanging: list[Call[Records]]) -> Optional[Answer]:
+    def _ask(
+        self, groups: Optional[int], patience: float, hanging: list[Call[Records]]
+    ) -> Optional[Answer]:
         """One call; None if it hangs, which is noted in ``hanging``."""
         connection = self._session.take()
-        call = Call(lambda: _ask(connection, groups, self._domains), "statistics")
+        call = Call(
+            lambda: _ask(connection, groups, self._backing_chain, self._domains), "statistics"
+        )
         if not call.wait(patience):
             hanging.append(call)
             self._session.leave(call, connection)
@@ -150,10 +162,12 @@ class Bulk:
         )
 
 
-def _ask(connection: Connection, groups: int, names: frozenset[str]) -> Records:
+def _ask(
+    connection: Connection, groups: Optional[int], backing_chain: bool, names: frozenset[str]
+) -> Records:
     handles: Optional[list[Handle]] = None
     if names:
         handles = [handle for handle in connection.domains() if binding.name(handle) in names]
-    if not groups:  # for libvirt no group means all of them
+    if groups is None:  # for libvirt no group means all of them
         return [(handle, {}) for handle in (connection.domains() if handles is None else handles)]
-    return connection.statistics(handles, groups)
+    return connection.statistics(handles, groups, backing_chain)

@@ -13,7 +13,7 @@ from typing import Optional
 
 from ..config import HypervisorConfig
 from ..domain import Domain
-from ..groups import STATISTICS_GROUPS, vcpu_mapping
+from ..groups import health, vcpu_mapping
 from ..health import INCOMPLETE, Health
 from ..log import log
 from ..uri import redact
@@ -51,16 +51,18 @@ class Hypervisor:
         self.name = f"{name} ({redact(config.libvirt_uri)})"
         self._uri = config.libvirt_uri
         self._timeout = config.timeout
-        groups = [STATISTICS_GROUPS[group] for group in config.statistics_groups]
         self._session = Session(config.libvirt_uri, config.timeout)
         self._bulk = Bulk(
             self._session,
-            groups,
+            groups=config.groups,
+            everything=config.full and config.statistics_groups is None,
+            backing_chain=config.backing_chain,
             domains=config.domains,
             timeout=config.timeout,
         )
         self._mapping: Optional[Sweep] = None
-        if vcpu_mapping.GROUP.name in config.additional_statistics:
+        self._with_health = health.GROUP in config.additions
+        if vcpu_mapping.GROUP in config.additions:
             self._mapping = Sweep(f"{self.name}: vcpu_mapping", mapping)
         self.health = Health(binding.library_version())
         self._state = ""
@@ -106,7 +108,7 @@ class Hypervisor:
         if self._mapping is not None:
             left = self._add_mapping(self._mapping, answer.records, deadline - time.monotonic())
         for handle, stats in answer.records:
-            if binding.uuid(handle) in answer.incomplete:
+            if self._with_health and binding.uuid(handle) in answer.incomplete:
                 stats.update(INCOMPLETE)
         if left is None:
             self._session.give(connection)

@@ -1,0 +1,136 @@
+"""Where the value of a key goes: by its declaration, or derived from the key itself.
+
+Rule guarded: the two ways agree. A key that nobody declared joins the metric whose prefix it has,
+so that declaring it later changes nothing but its description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Optional
+
+from .schema import ANY, INDEX, Field, Group, Metric, Type
+
+#: Derived fields stand behind the declared ones of a line, derived metrics behind declared ones.
+_LAST = 1 << 30
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One field that a key fills; ``number`` is its position among the fields of its line."""
+
+    number: int
+    name: str
+    type: Optional[Type]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The line that a key belongs to, and the fields of it that the key fills.
+
+    ``order`` is the position of the measurement in the output, ``tags`` the names of its tags,
+    the subject's first, ``indexes`` the numbers in the key, which are the values of the others.
+    """
+
+    order: int
+    measurement: str
+    tags: tuple[str, ...]
+    indexes: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    active_only: bool = False
+
+
+class Places:
+    """Finds the places of keys by the declarations of these groups.
+
+    With ``full`` the declarations of the full set count as well, and a key without declaration
+    has a derived place; without, it has none.
+    """
+
+    def __init__(self, groups: Iterable[Group], full: bool) -> None:
+        self._full = full
+        self._declared: dict[str, tuple[Metric, int, list[tuple[int, Field]]]] = {}
+        self._prefixes: dict[str, tuple[Metric, int]] = {}
+        self._orders: dict[str, int] = {}
+        number = 0
+        for metric in (metric for group in groups for metric in group.metrics):
+            order = self._orders.setdefault(metric.measurement, len(self._orders))
+            self._prefixes.setdefault(metric.lookup_prefix, (metric, order))
+            for field in metric.fields:
+                number += 1
+                if full or not field.full:
+                    pattern = metric.lookup_pattern(field)
+                    declared = self._declared.setdefault(pattern, (metric, order, []))
+                    declared[2].append((number, field))
+
+    def find(self, key: str) -> Optional[Place]:
+        """The place of a key, or None."""
+        words = key.split(".")
+        indexes = tuple(word for word in words if is_index(word))
+        pattern = [INDEX if is_index(word) else word for word in words]
+        declared = self._declared.get(".".join(pattern))
+        if declared is None and len(words) > 2:
+            # Names that the hypervisor itself makes up, with a last word that is declared.
+            declared = self._declared.get(".".join([*pattern[:-2], ANY, pattern[-1]]))
+        if declared is None:
+            return self._derive(words, pattern, indexes) if self._full else None
+        metric, order, fields = declared
+        return Place(
+            order=order,
+            measurement=metric.measurement,
+            tags=metric.tags,
+            indexes=indexes,
+            slots=tuple(
+                Slot(
+                    number,
+                    field.name.replace(ANY, words[-2] if ANY in field.name else ""),
+                    field.type,
+                )
+                for number, field in fields
+            ),
+            active_only=any(field.active_only for _, field in fields),
+        )
+
+    def _derive(self, words: list[str], pattern: list[str], indexes: tuple[str, ...]) -> Place:
+        """The place of a key that is not declared.
+
+        It belongs to the metric with the longest prefix of it that leaves no number behind; else
+        the words up to the last number name the measurement. Each number is a tag, named after
+        the word before it; the words behind the last number name the field.
+        """
+        last = max((at + 1 for at, word in enumerate(pattern) if word == INDEX), default=0)
+        for length in range(len(words) - 1, last - 1, -1):
+            if length and (found := self._prefixes.get(".".join(pattern[:length]))):
+                metric, order = found
+                slot = Slot(_LAST, _name(words[length:]), None)
+                return Place(order, metric.measurement, metric.tags, indexes, (slot,))
+        head = max(last, 1)
+        measurement = "_".join(["libvirt", *(_name([w]) for w in words[:head] if not is_index(w))])
+        slot = Slot(_LAST, _name(words[head:]), None)
+        order = self._orders.get(measurement, _LAST)
+        return Place(order, measurement, self._derived_tags(words, pattern), indexes, (slot,))
+
+    def _derived_tags(self, words: list[str], pattern: list[str]) -> tuple[str, ...]:
+        tags = ["domain_name"]
+        for at, word in enumerate(pattern):
+            if word == INDEX:
+                found = self._prefixes.get(".".join(pattern[: at + 1]))
+                if found:
+                    tags = list(found[0].tags)
+                    continue
+                named = next((w for w in reversed(words[:at]) if not is_index(w)), "")
+                tag = f"{_name([named])}_id"
+                tags.append(tag if tag not in tags else f"{tag}_{len(tags)}")
+        return tuple(tags)
+
+
+def is_index(word: str) -> bool:
+    """Whether a word of a key is a number: ASCII digits only, whatever else Unicode counts."""
+    return word.isascii() and word.isdigit()
+
+
+def _name(words: list[str]) -> str:
+    """A name in the style of the declared ones: only letters, digits and underscores."""
+    text = "_".join(words)
+    return "".join(char if char.isalnum() else "_" for char in text) or "value"
