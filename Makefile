@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-$(subst /,-,$(PYTHON))
 TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 
-.PHONY: help run test lint format clean
+.PHONY: help run test lint format docs clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +30,9 @@ lint: $(TESTABLE) ## check style and types
 format: $(TESTABLE) ## put the code into the style that lint checks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(TESTABLE) ## bring the generated parts of the README and the examples up to date
+	$(BIN)/python scripts/update_readme.py
 
 clean: ## remove everything that make and the tests have made
 	rm -rf $(VENV) .venvs .cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -17,8 +17,11 @@ from typing import NoReturn, Optional
 
 from . import __version__, log
 from .config import Config, ConfigError, load
+from .config import uri as read_uri
 from .duration import parse_duration
 from .log import log as logger
+from .options import Problems
+from .output import Closed, Output, divert, open_missing
 
 _NAME = "telegraf-execd-libvirt"
 
@@ -65,17 +68,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs the command and returns its exit status; a collection ends the process itself."""
+    stdout_is_open = open_missing()
     options = _parser().parse_args(arguments)
-    if options.sample_config:
-        sys.stdout.write(sample_config())
-        return 0
     log.start(options.log_level)
     try:
+        if options.sample_config:
+            return _print(sample_config())
         if options.version:
             from .hypervisor.binding import library_version
 
-            print(f"{_NAME} {__version__} (libvirt {library_version()})")
-            return 0
+            return _print(f"{_NAME} {__version__} (libvirt {library_version()})\n")
+        if not stdout_is_open:
+            return 0  # nobody wants the metrics
         return _collect(options)
     except ImportError as error:
         logger.error("libvirt-python cannot be loaded: %s", error)
@@ -89,10 +93,21 @@ def sample_config() -> str:
     return resources.files(__package__).joinpath("sample.conf").read_text("utf-8")
 
 
+def _print(text: str) -> int:
+    """Writes a text to stdout; the exit status."""
+    try:
+        Output(1).write(text.encode())
+    except Closed:
+        pass  # nobody reads it
+    except OSError as error:
+        logger.error("stdout: %s", error.strerror)
+        return 1
+    return 0
+
+
 def _collect(options: argparse.Namespace) -> int:
     # Handlers first: importing libvirt takes long enough for a first signal to come meanwhile.
     from .loop import Loop, Signals
-    from .output import Closed, Output
 
     signals = Signals()
     try:
@@ -106,11 +121,11 @@ def _collect(options: argparse.Namespace) -> int:
     if options.check:
         from .check import check
 
-        return _leave(check(config.hypervisors, sys.stdout.write))
-    try:
-        output = Output.take_stdout()
-    except Closed:
-        return 0
+        divert(2)
+        lines, status = check(config.hypervisors)
+        return _leave(_print("".join(f"{line}\n" for line in lines)) or status)
+    output = Output(os.dup(1))
+    divert(1, 2)
     loop = Loop(config.hypervisors, output, signals, options.poll_interval)
     if options.once:
         return _leave(loop.once())
@@ -121,25 +136,19 @@ def _collect(options: argparse.Namespace) -> int:
 
 def _load(options: argparse.Namespace) -> Config:
     config = load(options.config, os.environ) if options.config else Config()
-    if options.uri is not None:
-        if len(config.hypervisors) > 1:
-            raise ConfigError(
-                [f"--uri: {options.config} has {len(config.hypervisors)} tables; one can be meant"]
-            )
-        config = replace(
-            config,
-            hypervisors=tuple(
-                replace(item, libvirt_uri=options.uri) for item in config.hypervisors
-            ),
-        )
-    return config
+    if options.uri is None:
+        return config
+    problems = Problems()
+    uri = read_uri(options.uri, "--uri", problems)
+    if len(config.hypervisors) > 1:
+        count = len(config.hypervisors)
+        problems.add("--uri", f"{options.config} has {count} tables, and one can be meant")
+    if problems.errors:
+        raise ConfigError(problems.errors)
+    return replace(config, hypervisors=(replace(config.hypervisors[0], libvirt_uri=uri),))
 
 
 def _leave(status: int) -> NoReturn:
     """Ends the process without waiting for calls that hang."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        pass  # nobody reads it
     log.drain()
     os._exit(status)

@@ -45,6 +45,7 @@ class HypervisorConfig:
     influx_uint_support: bool = False
     metric_set: str = "telegraf"
     backing_chain: bool = False
+    bulk_statistics: bool = True
 
     @property
     def full(self) -> bool:
@@ -76,9 +77,8 @@ class Config:
 def load(path: Path, environment: Mapping[str, str]) -> Config:
     """Reads a configuration file; raises ConfigError."""
     try:
-        with path.open("rb") as file:
-            mode = path.stat().st_mode
-            document = tomli.load(file)
+        mode = path.stat().st_mode
+        document = tomli.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
@@ -173,7 +173,8 @@ _RESERVED_TAGS = frozenset(
 )
 
 
-def _uri(value: object, path: str, problems: Problems) -> str:
+def uri(value: object, path: str, problems: Problems) -> str:
+    """A libvirt URI, or the name of an alias of libvirt's; an empty one is the default."""
     text = options.string(value, path, problems)
     if "/" in text and "://" not in text:
         problems.add(path, "expected driver[+transport]://[host]/path, such as qemu:///system")
@@ -197,12 +198,17 @@ def _tags(value: object, path: str, problems: Problems) -> dict[str, str]:
     for name in tags:
         if name in _RESERVED_TAGS:
             problems.add(options.join(path, name), "is a tag of the plugin's own metrics")
+        elif name in _OPTIONS:
+            problems.warn(
+                options.join(path, name),
+                f"is a tag here; the option {name} belongs above the table of tags",
+            )
     return tags
 
 
 #: Each option's name and the function that checks and converts its value.
 _OPTIONS: dict[str, options.Getter] = {
-    "libvirt_uri": _uri,
+    "libvirt_uri": uri,
     "domains": options.strings,
     "statistics_groups": _groups,
     "additional_statistics": _additional,
@@ -212,4 +218,5 @@ _OPTIONS: dict[str, options.Getter] = {
     "influx_uint_support": options.boolean,
     "metric_set": _metric_set,
     "backing_chain": options.boolean,
+    "bulk_statistics": options.boolean,
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import sys
 import threading
 from pathlib import Path
 from typing import Optional
@@ -109,10 +108,10 @@ _handler: Optional[_Handler] = None
 
 
 def start(level: str) -> None:
-    """Sends the log to stderr from this level on."""
+    """Sends the log to what is stderr now, from this level on."""
     global _handler
     if _handler is None:
-        _handler = _Handler(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+        _handler = _Handler(os.dup(2))
         log.addHandler(_handler)
         log.propagate = False
         # A line that cannot be formatted is a defect of ours, never worth a traceback on stderr.

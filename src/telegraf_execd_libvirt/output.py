@@ -1,13 +1,15 @@
 """The program's stdout: line protocol and nothing else.
 
 Rule guarded: lines come whole. Each batch is one write under one lock; whatever else in the
-process prints to file descriptor 1 ends up on stderr.
+process prints, to stdout or stderr (libraries of libvirt's do), becomes lines of the log.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+
+from .log import log
 
 
 class Closed(Exception):
@@ -21,16 +23,6 @@ class Output:
         self._fd = fd
         self._lock = threading.Lock()
 
-    @classmethod
-    def take_stdout(cls) -> Output:
-        """Keeps stdout for the metrics alone: fd 1 becomes another name of stderr."""
-        try:
-            fd = os.dup(1)
-            os.dup2(2, 1)
-        except OSError as error:
-            raise Closed from error
-        return cls(fd)
-
     def write(self, lines: bytes) -> None:
         """Writes whole lines; waits as long as the reader does not read. Raises Closed."""
         with self._lock:
@@ -40,3 +32,31 @@ class Output:
                     rest = rest[os.write(self._fd, rest) :]
             except BrokenPipeError as error:
                 raise Closed from error
+
+
+def open_missing() -> bool:
+    """Opens those of the three standard streams that are closed, so that nothing else gets their
+    numbers; tells whether stdout was open."""
+    was_open = []
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+            was_open.append(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    return 1 in was_open
+
+
+def divert(*fds: int) -> None:
+    """Turns what is printed to these file descriptors from now on into lines of the log."""
+    read, write = os.pipe()
+    for fd in fds:
+        os.dup2(write, fd)
+    os.close(write)
+
+    def pass_on() -> None:
+        with os.fdopen(read, "rb") as lines:
+            for line in lines:
+                log.warning("%s", line.decode("utf-8", "replace").strip())
+
+    threading.Thread(target=pass_on, name="stray output", daemon=True).start()

@@ -17,19 +17,22 @@ import libvirt
 
 from ..domain import Domain, Stats, Value
 from ..log import log
+from .devices import Devices
 from .errors import LibvirtError, Meaning
 
 #: A domain of a connection, for further calls about it.
 Handle = Any
 
-#: (number, state, CPU time in ns, physical CPU) of each vCPU; and for each the physical CPUs
-#: that it may run on.
-Vcpus = tuple[list[tuple[int, int, int, int]], list[tuple[bool, ...]]]
-
 #: What drivers answer to a flag that they do not know (vz: NOWAIT): INVALID_ARG,
 #: ARGUMENT_UNSUPPORTED.
 _FLAG_NOT_KNOWN = (8, 74)
 
+_EVENTS = (
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+    libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+)
 _NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 _BACKING = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
 
@@ -53,9 +56,17 @@ class Connection:
     It closes when nothing refers to it any more, neither a call nor a domain's handle.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, bulk: bool) -> None:
         _start_events()
         self._nowait = self._backing = True
+        self._callbacks: list[int] = []
+        self._refused: set[str] = set()
+        #: Whether the driver has bulk statistics at all, and they are wanted.
+        self.has_bulk = bulk
+        #: The calls for one domain that the driver does not have.
+        self.lacking: set[str] = set()
+        #: The devices of domains by UUID, with the state in which and the time when they were read.
+        self.devices: dict[str, tuple[tuple[bool, int], float, Devices]] = {}
         with _errors():
             self._connection = libvirt.openAuth(uri, _AUTHENTICATION, libvirt.VIR_CONNECT_RO)
             self.driver: str = self._connection.getType()
@@ -71,6 +82,34 @@ class Connection:
             return bool(self._connection.isAlive())
         except libvirt.libvirtError:
             return False
+
+    def watch(self) -> None:
+        """Forgets the devices of a domain when libvirt tells that it was changed or started,
+        where the driver has such events."""
+        if self._callbacks:
+            return
+        self._callbacks.append(-1)  # once is enough, also where the driver has no events
+
+        def forget(connection: Any, handle: Handle, *_: Any) -> None:
+            self.devices.pop(uuid(handle), None)
+
+        for event in _EVENTS:
+            try:
+                number = self._connection.domainEventRegisterAny(None, event, forget, None)
+            except libvirt.libvirtError as error:
+                log.debug("no events of kind %s: %s", event, error)
+            else:
+                self._callbacks.append(number)
+
+    def unwatch(self) -> None:
+        """Before the connection is let go of: libvirt's callbacks would hold on to it."""
+        while self._callbacks:
+            number = self._callbacks.pop()
+            if number >= 0:
+                try:
+                    self._connection.domainEventDeregisterAny(number)
+                except libvirt.libvirtError:
+                    pass  # the connection is dead; libvirt has let go of the callback all the same
 
     def domains(self) -> list[Handle]:
         """All domains, active and not."""
@@ -98,7 +137,9 @@ class Connection:
         if handles is None:
             handles = self.domains()
         if len(handles) == 1:
-            log.warning("domain %s: no statistics: %s", handles[0].UUIDString(), reason)
+            if uuid(handles[0]) not in self._refused:
+                self._refused.add(uuid(handles[0]))
+                log.warning("domain %s: no statistics: %s", uuid(handles[0]), reason)
             return []
         half = len(handles) // 2
         return [
@@ -149,16 +190,15 @@ def is_active(handle: Handle) -> bool:
     return bool(handle.ID() != -1)
 
 
-def vcpus(handle: Handle) -> Vcpus:
-    """The vCPUs of an active domain, where they run and where they may."""
-    with _errors():
-        return handle.vcpus()  # type: ignore[no-any-return]
+def identity(handle: Handle) -> int:
+    """The domain's id, another one each time that it is started."""
+    return int(handle.ID())
 
 
-def vcpu_pins(handle: Handle) -> list[tuple[bool, ...]]:
-    """For each vCPU of a domain, active or not, the physical CPUs that it may run on."""
+def call(handle: Handle, name: str, *arguments: Any) -> Any:
+    """One call of libvirt for one domain, by the name of its method of virDomain."""
     with _errors():
-        return handle.vcpuPinInfo()  # type: ignore[no-any-return]
+        return getattr(handle, name)(*arguments)
 
 
 @contextmanager

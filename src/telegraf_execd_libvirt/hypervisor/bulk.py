@@ -11,6 +11,7 @@ hanging and another one is made; each call that hangs marks one guest for the ne
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
@@ -33,6 +34,9 @@ _GRACE_SECONDS = 0.25
 
 #: How long calls that hung may take to come to their end when one of them does.
 _SETTLE_SECONDS = 0.1
+
+#: libvirt's number for "the driver does not have this call".
+_NO_SUPPORT = 3
 
 #: libvirt's way to ask for all groups that the driver has.
 _ALL_GROUPS = 0
@@ -107,11 +111,12 @@ class Bulk:
         self, groups: Optional[int], patience: float, hanging: list[Call[Records]]
     ) -> Optional[Answer]:
         """One call; None if it hangs, which is noted in ``hanging``."""
-        connection = self._session.take()
+        deadline = time.monotonic() + patience
+        connection = self._session.take(patience)
         call = Call(
             lambda: _ask(connection, groups, self._backing_chain, self._domains), "statistics"
         )
-        if not call.wait(patience):
+        if not call.wait(max(deadline - time.monotonic(), _GRACE_SECONDS)):
             hanging.append(call)
             self._session.leave(call, connection)
             return None
@@ -119,7 +124,7 @@ class Bulk:
             records = call.result()
         except LibvirtError as error:
             if error.meaning is Meaning.LOST:
-                self._session.lose()
+                self._session.lose(connection)
             else:
                 self._session.give(connection)
             raise
@@ -168,6 +173,11 @@ def _ask(
     handles: Optional[list[Handle]] = None
     if names:
         handles = [handle for handle in connection.domains() if binding.name(handle) in names]
-    if groups is None:  # for libvirt no group means all of them
-        return [(handle, {}) for handle in (connection.domains() if handles is None else handles)]
-    return connection.statistics(handles, groups, backing_chain)
+    if connection.has_bulk and groups is not None:
+        try:
+            return connection.statistics(handles, groups, backing_chain)
+        except LibvirtError as error:
+            if error.code != _NO_SUPPORT:
+                raise
+            connection.has_bulk = False
+    return [(handle, {}) for handle in (connection.domains() if handles is None else handles)]

@@ -79,24 +79,35 @@ def advice(error: LibvirtError, uri: str) -> str:
     if local and error.errno in (errno.EACCES, errno.EPERM):
         return _ADVICE_SOCKET_CLOSED
     if local and error.errno in (errno.ENOENT, errno.ECONNREFUSED):
-        service = _SERVICES.get(driver, "libvirtd")
-        return f"is the daemon running? systemctl start {service}.socket {service}-ro.socket"
-    if error.errno == errno.ECONNREFUSED:
-        return f"is the daemon of that host listening? systemctl start libvirtd-{transport}.socket"
+        if "?" in uri or "/session" in uri:
+            return "is the daemon of that socket running?"
+        modular = _SERVICES.get(driver)
+        other = f", or {modular}.socket where each driver has its own" if modular else ""
+        return f"is the daemon running? systemctl start libvirtd.socket{other}"
     if transport in ("ssh", "libssh", "libssh2"):
         return "does ssh to that host work for this user, without questions?"
+    if error.errno == errno.ECONNREFUSED:
+        return f"is the daemon of that host listening? systemctl start libvirtd-{transport}.socket"
+    if "system bus" in error.message:
+        return _ADVICE_NO_BUS
+    if "certificate" in error.message:
+        return "TLS needs the CA's and this client's certificates; see libvirt.org/kbase/tlscerts"
     return ""
 
 
-#: The daemon of a driver where libvirt runs one for each; libvirtd serves all where it does not.
+#: The daemons of drivers where libvirt runs one for each.
 _SERVICES = {"qemu": "virtqemud", "xen": "virtxend", "lxc": "virtlxcd", "ch": "virtchd"}
+
+_ADVICE_NO_BUS = (
+    "libvirt asks polkit by way of D-Bus: start both, or set auth_unix_ro to none in libvirtd.conf"
+)
 
 _ADVICE_DENIED = (
     "allow this user the polkit action org.libvirt.unix.monitor (a rule in "
     "/etc/polkit-1/rules.d), or put the credentials of a remote hypervisor into libvirt's auth.conf"
 )
 _ADVICE_SOCKET_CLOSED = (
-    "the read-only socket is open to everybody unless libvirtd.conf says otherwise: set "
-    'unix_sock_ro_perms = "0777" there, or add this user to the group of unix_sock_group '
-    "(usually libvirt)"
+    "the read-only socket is usually open to everybody: set SocketMode=0666 in "
+    'libvirtd-ro.socket, or without socket activation unix_sock_ro_perms = "0777" in '
+    "libvirtd.conf; or add this user to the socket's group (usually libvirt)"
 )

@@ -47,11 +47,13 @@ class Unreachable(Exception):
 class Session:
     """Lends out connections to a URI, or tells why there is none."""
 
-    def __init__(self, uri: str, timeout: int) -> None:
+    def __init__(self, uri: str, timeout: int, bulk: bool) -> None:
         self.reconnects = 0
         self._uri = uri
         self._timeout = timeout
+        self._bulk = bulk
         self._lost = False
+        self._usual_seconds = 0.0
         self._idle: list[Connection] = []
         self._left: list[tuple[Call[Any], Connection]] = []
         self._opening: Optional[Call[Connection]] = None
@@ -65,32 +67,34 @@ class Session:
         opening = self._opening is not None and not self._opening.done
         return opening + sum(not call.done for call, _ in self._left)
 
-    def take(self) -> Connection:
+    def take(self, patience: float) -> Connection:
         """A connection for one call at a time, made now if need be; raises Unreachable.
 
-        Waits for an attempt until it has lasted for the timeout, then no longer.
+        Waits for an attempt as many seconds as said (at least as long as attempts usually take)
+        but only until it has lasted for the timeout: one that hangs delays one tick.
         """
         self._take_back()
         if len(self._idle) > 1 and not self._left:
-            # Others were made beside calls that hung. Closing asks the daemon and so may hang as
-            # well: the last references go in a thread, now that no domain refers to them.
+            # Others were made beside calls that hung; no domain refers to them any more.
             spare, self._idle[1:] = self._idle[1:], []
-            Call(spare.clear, "close")
+            _let_go(spare)
         while self._idle:
             connection = self._idle.pop()
             if connection.alive():
                 return connection
-            self._lost = True
+            self.lose(connection)
         if self._opening is None:
             if self._refusal is not None and time.monotonic() < self._not_before:
                 raise Unreachable.by(self._refusal, self._uri)
-            uri = self._uri
-            self._opening = Call(lambda: Connection(uri), "open")
+            uri, bulk = self._uri, self._bulk
+            self._opening = Call(lambda: Connection(uri, bulk), "open")
         opening = self._opening
-        if not opening.wait(opening.started + self._timeout / 1e9 - time.monotonic()):
+        deadline = opening.started + self._timeout / 1e9
+        patience = max(patience, 4 * self._usual_seconds)
+        if not opening.wait(min(deadline - time.monotonic(), patience)):
             raise Unreachable(
                 "hangs",
-                f"connecting has not come to an end within {format_duration(self._timeout)}",
+                f"no answer to an attempt to connect within {format_duration(self._timeout)}",
                 "is the daemon stopped, or the host or the way to it down?",
             )
         self._opening = None
@@ -100,6 +104,7 @@ class Session:
             self._refused(error, opening.seconds)
             raise Unreachable.by(error, self._uri) from None
         self._pause = 0.0
+        self._usual_seconds = opening.seconds
         self._refusal = None
         self.reconnects += self._lost
         self._lost = False
@@ -110,11 +115,12 @@ class Session:
         if connection.alive():
             self._idle.append(connection)
         else:
-            self._lost = True
+            self.lose(connection)
 
-    def lose(self) -> None:
-        """Notes that a connection that was taken is dead."""
+    def lose(self, connection: Connection) -> None:
+        """Gives up a connection that is dead."""
         self._lost = True
+        _let_go([connection])
 
     def leave(self, call: Call[Any], connection: Connection) -> None:
         """Takes a connection back once the call that hangs in it has ended."""
@@ -134,3 +140,14 @@ class Session:
             log.debug("the next attempt to connect comes after %.1f s", self._pause)
         else:
             self._pause = self._not_before = 0.0
+
+
+def _let_go(connections: list[Connection]) -> None:
+    """Drops the last references in a thread, for closing asks the daemon and so may hang."""
+
+    def drop() -> None:
+        for connection in connections:
+            connection.unwatch()
+        connections.clear()
+
+    Call(drop, "close")

@@ -18,12 +18,13 @@ from ..health import INCOMPLETE, Health
 from ..log import log
 from ..uri import redact
 from . import binding
-from .bulk import Bulk, Records
-from .calls import Call
+from .bulk import Answer, Bulk
+from .domain_calls import DomainCalls
+from .drivers import FILLED, has_in_bulk
 from .errors import LibvirtError, Meaning
 from .session import Session, Unreachable
-from .sweep import Sweep
-from .vcpu_mapping import mapping, without_strays
+from .sweep import Sweep, Sweeper
+from .vcpu_mapping import drop_strays
 
 #: What a sweep may take where the bulk call has used up the timeout.
 _LEAST_SECONDS = 0.25
@@ -51,7 +52,7 @@ class Hypervisor:
         self.name = f"{name} ({redact(config.libvirt_uri)})"
         self._uri = config.libvirt_uri
         self._timeout = config.timeout
-        self._session = Session(config.libvirt_uri, config.timeout)
+        self._session = Session(config.libvirt_uri, config.timeout, config.bulk_statistics)
         self._bulk = Bulk(
             self._session,
             groups=config.groups,
@@ -60,10 +61,10 @@ class Hypervisor:
             domains=config.domains,
             timeout=config.timeout,
         )
-        self._mapping: Optional[Sweep] = None
+        self._groups = config.groups
+        self._sweeper = Sweeper()
+        self._with_mapping = vcpu_mapping.GROUP in config.additions
         self._with_health = health.GROUP in config.additions
-        if vcpu_mapping.GROUP in config.additions:
-            self._mapping = Sweep(f"{self.name}: vcpu_mapping", mapping)
         self.health = Health(binding.library_version())
         self._state = ""
         self._held_up: tuple[bool, frozenset[str]] = (False, frozenset())
@@ -104,31 +105,41 @@ class Hypervisor:
         deadline = started + self._timeout / 1e9
         answer = self._bulk.fetch()
         connection = answer.connection
-        left: Optional[Call[None]] = None
-        if self._mapping is not None:
-            left = self._add_mapping(self._mapping, answer.records, deadline - time.monotonic())
+        swept = self._sweep(answer, deadline - time.monotonic())
+        incomplete = answer.incomplete | swept.missing
         for handle, stats in answer.records:
-            if self._with_health and binding.uuid(handle) in answer.incomplete:
+            stats.update(swept.found.get(binding.uuid(handle), {}))
+            drop_strays(stats)
+            if self._with_health and binding.uuid(handle) in incomplete:
                 stats.update(INCOMPLETE)
-        if left is None:
+        if swept.left is None:
             self._session.give(connection)
         else:
-            self._session.leave(left, connection)
+            self._session.leave(swept.left, connection)
         return Snapshot(
             driver=connection.driver,
             version=connection.version,
             domains=[binding.domain(handle, stats) for handle, stats in answer.records],
-            incomplete=answer.incomplete,
+            incomplete=incomplete,
             late=answer.asked - started,
         )
 
-    def _add_mapping(self, sweep: Sweep, records: Records, seconds: float) -> Optional[Call[None]]:
-        handles = [handle for handle, _ in records]
-        found, left = sweep.run(handles, max(seconds, _LEAST_SECONDS))
-        for handle, stats in records:
-            keys = found.get(binding.uuid(handle), {})
-            stats.update(without_strays(keys, stats))
-        return left
+    def _sweep(self, answer: Answer, seconds: float) -> Sweep:
+        """What bulk statistics do not have, from the calls for one domain."""
+        connection = answer.connection
+        lacking = [
+            group
+            for group in self._groups
+            if group.name in FILLED
+            and not (connection.has_bulk and has_in_bulk(connection.driver, group.name))
+        ]
+        if not lacking and not self._with_mapping:
+            return Sweep({}, frozenset())
+        if lacking:
+            connection.watch()
+        calls = DomainCalls(connection, lacking, self._with_mapping)
+        handles = [handle for handle, _ in answer.records]
+        return self._sweeper.sweep(handles, calls.ask, max(seconds, _LEAST_SECONDS))
 
     def _tell(self, state: str, text: str) -> None:
         if state != self._state:

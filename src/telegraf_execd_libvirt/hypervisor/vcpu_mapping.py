@@ -1,51 +1,43 @@
-"""The calls behind ``vcpu_mapping``, and the keys that they fill.
+"""The keys of ``vcpu_mapping``, from what libvirt tells of one domain's vCPUs.
 
-Rule guarded: a domain that fails here loses its mapping only.
+Rule guarded: the current CPU of a vCPU is a field beside its other statistics, never alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Optional
 
 from ..domain import Value
-from . import binding
-from .binding import Handle
-from .errors import LibvirtError
+
+#: (number, state, CPU time in ns, physical CPU) of each vCPU; and for each the physical CPUs
+#: that it may run on.
+Vcpus = tuple[list[tuple[int, int, int, int]], list[tuple[bool, ...]]]
 
 
-def mapping(handle: Handle) -> dict[str, Value]:
-    """The keys of one domain: the affinity of each vCPU, and of an active domain's vCPUs the
-    physical CPU that each runs on now."""
-    if binding.is_active(handle):
-        try:
-            running, affinities = binding.vcpus(handle)
-        except LibvirtError:
-            pass  # it stopped meanwhile, or the driver does not tell: the pinning may be known
-        else:
-            return _keys(
-                (number, affinity, cpu)
-                for (number, _, _, cpu), affinity in zip(running, affinities)
-            )
-    return _keys((number, pins, -1) for number, pins in enumerate(binding.vcpu_pins(handle)))
+def keys(vcpus: Optional[Vcpus], pins: Optional[list[tuple[bool, ...]]]) -> dict[str, Value]:
+    """The affinity of each vCPU, and of those of an active domain the physical CPU where each is;
+    ``vcpus`` is what an active domain tells, ``pins`` what there is of others."""
+    if vcpus is not None:
+        running, affinities = vcpus
+        return _keys((v[0], affinity, v[3]) for v, affinity in zip(running, affinities))
+    return _keys((number, affinity, -1) for number, affinity in enumerate(pins or ()))
 
 
 def _keys(vcpus: Iterable[tuple[int, tuple[bool, ...], int]]) -> dict[str, Value]:
-    keys: dict[str, Value] = {}
+    result: dict[str, Value] = {}
     for number, affinity, cpu in vcpus:
         cpus = ",".join(str(index) for index, allowed in enumerate(affinity) if allowed)
         if cpus:
-            keys[f"vcpu_mapping.{number}.affinity"] = cpus
+            result[f"vcpu_mapping.{number}.affinity"] = cpus
         if cpu >= 0:  # libvirt has negative numbers for "offline" and "not known"
-            keys[f"vcpu_mapping.{number}.cpu"] = cpu
-    return keys
+            result[f"vcpu_mapping.{number}.cpu"] = cpu
+    return result
 
 
-def without_strays(keys: dict[str, Value], stats: Iterable[str]) -> dict[str, Value]:
-    """The keys without the current CPU of vCPUs that have no statistics of their own: it is a
-    field of theirs, not a metric by itself."""
+def drop_strays(stats: dict[str, Value]) -> None:
+    """Takes out the current CPU of vCPUs that have no statistics."""
     known = {key.split(".")[1] for key in stats if key.startswith("vcpu.")}
-    return {
-        key: value
-        for key, value in keys.items()
-        if not key.endswith(".cpu") or key.split(".")[1] in known
-    }
+    for key in [key for key in stats if key.startswith("vcpu_mapping.")]:
+        if key.endswith(".cpu") and key.split(".")[1] not in known:
+            del stats[key]
