@@ -180,6 +180,4 @@ def _string(text: str) -> bytes:
 
 def _error(code: int, domain: int, message: str) -> bytes:
     """A remote_error: an error has level 2; no domain, no strings, no network come with it."""
-    return (
-        _ints(code, domain, 1) + _string(message) + _ints(2, 0) + _ints(0, 0, 0) + _ints(0, 0, 0)
-    )
+    return _ints(code, domain, 1) + _string(message) + _ints(2, 0) + _ints(0, 0, 0) + _ints(0, 0, 0)

@@ -55,7 +55,13 @@ class Call(Generic[T]):
         return self._done.wait(max(0.0, seconds))
 
     def result(self) -> T:
-        """What the function returned; raises what it raised. Only once it is done."""
-        if self._error is not None:
-            raise self._error
+        """What the function returned; raises what it raised. Once, and only once it is done."""
+        error, self._error = self._error, None
+        if error is not None:
+            # Neither this call nor this frame keeps the error: by its traceback it keeps the
+            # connection, which is to close now and not when Python looks for cycles.
+            try:
+                raise error
+            finally:
+                del error
         return self._result  # type: ignore[return-value]  # None only if T allows it

@@ -74,6 +74,8 @@ class Session:
         but only until it has lasted for the timeout: one that hangs delays one tick.
         """
         self._take_back()
+        if self._idle and self._opening is not None and self._opening.done:
+            self._opened()
         if len(self._idle) > 1 and not self._left:
             # Others were made beside calls that hung; no domain refers to them any more.
             spare, self._idle[1:] = self._idle[1:], []
@@ -97,18 +99,10 @@ class Session:
                 f"no answer to an attempt to connect within {format_duration(self._timeout)}",
                 "is the daemon stopped, or the host or the way to it down?",
             )
-        self._opening = None
-        try:
-            connection = opening.result()
-        except LibvirtError as error:
-            self._refused(error, opening.seconds)
-            raise Unreachable.by(error, self._uri) from None
-        self._pause = 0.0
-        self._usual_seconds = opening.seconds
-        self._refusal = None
-        self.reconnects += self._lost
-        self._lost = False
-        return connection
+        self._opened()
+        if self._refusal is not None:
+            raise Unreachable.by(self._refusal, self._uri)
+        return self._idle.pop()
 
     def give(self, connection: Connection) -> None:
         """Takes a connection back."""
@@ -131,6 +125,22 @@ class Session:
         self._left = [(call, connection) for call, connection in self._left if not call.done]
         while ended:
             self.give(ended.pop())
+
+    def _opened(self) -> None:
+        """Notes what came of an attempt that has ended."""
+        opening, self._opening = self._opening, None
+        if opening is None:
+            return
+        try:
+            self._idle.append(opening.result())
+        except LibvirtError as error:
+            self._refused(error, opening.seconds)
+            return
+        self._pause = 0.0
+        self._usual_seconds = opening.seconds
+        self._refusal = None
+        self.reconnects += self._lost
+        self._lost = False
 
     def _refused(self, error: LibvirtError, seconds: float) -> None:
         self._refusal = error

@@ -29,6 +29,10 @@ from .vcpu_mapping import drop_strays
 #: What a sweep may take where the bulk call has used up the timeout.
 _LEAST_SECONDS = 0.25
 
+#: A connection that was lost can be made again at once; and one guest whose QEMU dies under a call
+#: makes it fail for all guests. Asking again in the same tick, nothing is lost.
+_WORTH_ANOTHER_CALL = (Meaning.LOST, Meaning.FAILED, Meaning.BUSY)
+
 #: More names than these do not help in one line of the log.
 _NAMES_SHOWN = 10
 
@@ -94,10 +98,10 @@ class Hypervisor:
             try:
                 return self._read(started)
             except LibvirtError as error:
-                if error.meaning is not Meaning.LOST:
+                if error.meaning not in _WORTH_ANOTHER_CALL:
                     raise
-                log.debug("%s: the connection was lost: %s", self.name, error.message)
-                return self._read(started)  # where it can be made again, nothing is lost
+                log.debug("%s: asking again after: %s", self.name, error.message)
+                return self._read(started)
         except LibvirtError as error:
             raise Unreachable.by(error, self._uri) from None
 

@@ -1,0 +1,170 @@
+"""The long run, too long for the tests: nothing may leak, and a daemon's trouble may not stay.
+
+First 10,000 ticks against a scripted daemon, whose connections are dropped at every 100th tick and
+which keeps silent at every 500th; then, where a hypervisor can be started, minutes in which its
+daemon is stopped, killed and restarted at random. Prints figures; status 1 if one is out of bounds.
+
+Usage: python scripts/soak.py [--ticks N] [--minutes M] [--seed S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.hypervisor import Hypervisor
+from support.missing import Missing
+from support.plugin import Plugin
+from support.server import Daemon
+
+OPTIONS = 'additional_statistics = ["health"]\n'
+
+
+def figures(pid: int) -> tuple[int, int, int]:
+    """How many threads and open files a process has, and how many KiB of memory."""
+    proc = Path("/proc") / str(pid)
+    memory = next(
+        line.split()[1]
+        for line in (proc / "status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    )
+    return len([*(proc / "task").iterdir()]), len([*(proc / "fd").iterdir()]), int(memory)
+
+
+class Ticker:
+    """Ticks a plugin, and throws away what it has written."""
+
+    def __init__(self, config: Path) -> None:
+        self.plugin = Plugin("--config", config)
+
+    def tick(self) -> bool:
+        """One tick; whether the hypervisor was read. Blocks until its health is there."""
+        seen = len(self.plugin.metrics.lines)
+        self.plugin.tick()
+        lines = self.plugin.metrics.wait_for(
+            lambda lines: any(line.startswith("libvirt_health,") for line in lines[seen:]),
+            "a tick's health",
+        )
+        self.plugin.metrics.forget()
+        return any(" up=1i," in line for line in lines[seen:])
+
+
+def leaks(folder: Path, ticks: int) -> bool:
+    """The ticks against the scripted daemon; whether nothing has leaked."""
+    path = folder / "sock"
+    config = folder / "scripted.conf"
+    config.write_text(
+        f'[[inputs.libvirt]]\nlibvirt_uri = "qemu+unix:///system?socket={path}"\n'
+        f'timeout = "500ms"\n{OPTIONS}'
+    )
+    daemon = Daemon(path)
+    ticker = Ticker(config)
+    read = 0
+    first = (0, 0, 0)
+    print(f"{'ticks':>7} {'read':>7} {'threads':>8} {'files':>6} {'KiB':>8}")
+    try:
+        for number in range(1, ticks + 1):
+            if number % 500 == 250:
+                daemon.silent = True
+            if number % 100 == 0:
+                daemon.close()
+                daemon = Daemon(path)
+            read += ticker.tick()
+            if number % 500 == 250:
+                daemon.answer()
+            if number % (ticks // 10) == 0:
+                for _ in range(3):  # calls that hung come to their end
+                    read += ticker.tick()
+                now = figures(ticker.plugin.pid)
+                first = first if first[0] else now
+                print(f"{number:>7} {read:>7} {now[0]:>8} {now[1]:>6} {now[2]:>8}", flush=True)
+        status = ticker.plugin.finish()
+    finally:
+        ticker.plugin.close()
+        daemon.close()
+    flat = now[:2] == first[:2] and now[2] < first[2] * 1.1
+    print(f"exit status {status}; {'flat' if flat and status == 0 else 'NOT FLAT'}")
+    return flat and status == 0
+
+
+def trouble(folder: Path, minutes: float) -> bool:
+    """A daemon that is stopped, killed and restarted at random; whether the plugin keeps up."""
+    longest, changes = 0.0, 1
+    with Hypervisor(linux=False) as hypervisor:
+        config = folder / "real.conf"
+        config.write_text(
+            f'[[inputs.libvirt]]\nlibvirt_uri = "{hypervisor.uri}"\ntimeout = "2s"\n{OPTIONS}'
+        )
+        ticker = Ticker(config)
+        try:
+            ticker.tick()
+            before = figures(ticker.plugin.pid)
+            end = time.monotonic() + minutes * 60
+            while time.monotonic() < end:
+                what = random.choice(("stop", "kill", "stop and kill", "restart"))
+                if "stop" in what:
+                    hypervisor.stop_daemon()
+                if what == "stop and kill":
+                    ticks_for(ticker, random.uniform(1, 8))
+                if what != "stop":
+                    hypervisor.kill_daemon()
+                if what != "restart":
+                    ticks_for(ticker, random.uniform(1, 8))
+                if what == "stop":
+                    hypervisor.continue_daemon()
+                else:
+                    hypervisor.start_daemon()
+                back = time.monotonic()
+                while not ticker.tick():
+                    time.sleep(0.2)
+                longest = max(longest, time.monotonic() - back)
+                changes += 1
+                ticks_for(ticker, random.uniform(0, 3))
+            time.sleep(1)
+            ticker.tick()
+            after = figures(ticker.plugin.pid)
+            lines = [line for line in ticker.plugin.log.lines if "count as one" not in line]
+            ticker.plugin.finish()
+        finally:
+            ticker.plugin.close()
+    good = longest < 5 and after[0] <= before[0] and after[1] <= before[1]
+    print(f"{changes} times in trouble; metrics were back after {longest:.1f} s at the longest")
+    print(f"{len(lines)} log lines; threads {before[0]} -> {after[0]}, files", end=" ")
+    print(f"{before[1]} -> {after[1]}, KiB {before[2]} -> {after[2]}: {'good' if good else 'BAD'}")
+    return good
+
+
+def ticks_for(ticker: Ticker, seconds: float) -> None:
+    """A tick each half second for as long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        ticker.tick()
+        time.sleep(0.5)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--ticks", type=int, default=10_000)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    options = parser.parse_args()
+    random.seed(options.seed)
+    print(f"seed {options.seed}")
+    with tempfile.TemporaryDirectory(prefix="soak-", dir="/tmp") as folder:
+        good = leaks(Path(folder), options.ticks)
+        if options.minutes:
+            try:
+                good &= trouble(Path(folder), options.minutes)
+            except Missing as missing:
+                print(f"left out: needs {missing}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,313 @@
+"""The plugin as a process of its own, started the way Telegraf starts it.
+
+The rule: whatever becomes of a test, no process outlives it; and what a test waits for is a
+condition, with a bound that only a defect reaches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from signal import SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, Signals
+from types import TracebackType
+from typing import IO, Any
+
+SECONDS = 20.0
+"""How long a test waits for what should come soon: generous, since machines are slow at times."""
+
+AT_ONCE = 3.0
+"""What counts as "at once" even on a slow machine."""
+
+COMMAND = (sys.executable, "-m", "telegraf_execd_libvirt")
+TEST_DRIVER = "test:///default"
+
+_TAG = r"(?:\\[,= ]|[^,= \n])+"
+_VALUE = r'(?:-?\d+[iu]?|-?\d+\.\d+|true|false|"(?:[^"\\]|\\["\\])*")'
+LINE = re.compile(
+    rf"libvirt_[a-z_]+(?:,{_TAG}={_TAG})* {_TAG}={_VALUE}(?:,{_TAG}={_VALUE})* (\d{{19}})"
+)
+"""A line of line protocol whose timestamp is in nanoseconds."""
+
+MESSAGE = re.compile(r"[EWID]! \S.{0,4000}")
+"""A line of the log, as Telegraf reads it."""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of the tests, without what would change how Python treats its streams."""
+    special = ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8")
+    return {**{name: os.environ[name] for name in os.environ if name not in special}, **changes}
+
+
+def in_front_of_libvirt(folder: Path, text: str) -> dict[str, str]:
+    """The environment in which the plugin finds this module where it imports libvirt."""
+    (folder / "libvirt.py").write_text(text)
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return environment(PYTHONPATH=os.pathsep.join(paths))
+
+
+LOAD_LIBVIRT = """
+import os, sys
+sys.path.remove(os.path.dirname(__file__))
+del sys.modules["libvirt"]
+import libvirt
+"""
+"""What such a module does in order to be replaced by the real one."""
+
+
+def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> bool:
+    """Whether the condition comes true in this time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def timestamps(lines: list[str]) -> list[int]:
+    """The timestamp of each line of line protocol."""
+    return [int(line.rpartition(" ")[2]) for line in lines]
+
+
+def small_pipe() -> tuple[IO[bytes], IO[bytes]]:
+    """The ends of a pipe that holds as little as can be, for reading and for writing."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, getattr(fcntl, "F_SETPIPE_SZ", 1031), 4096)  # named since Python 3.10
+    return os.fdopen(read, "rb", buffering=0), os.fdopen(write, "wb", buffering=0)
+
+
+def waiting_bytes(pipe: int) -> int:
+    """How many bytes are in the pipe of which this is an end."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+class Stream:
+    """What comes out of a pipe, read as it comes by a thread of its own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._data = b""
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="reader", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while data := os.read(self._file.fileno(), 65536):
+            with self._changed:
+                self._data += data
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def text(self) -> str:
+        """All that has come so far; a character may still be cut in the middle."""
+        with self._changed:
+            return self._data.decode("utf-8", "replace")
+
+    @property
+    def lines(self) -> list[str]:
+        """The whole lines that have come so far."""
+        with self._changed:
+            return self._data[: self._data.rfind(b"\n") + 1].decode().split("\n")[:-1]
+
+    def forget(self) -> None:
+        """Throw away the whole lines that have come so far."""
+        with self._changed:
+            self._data = self._data[self._data.rfind(b"\n") + 1 :]
+
+    def wait_for(self, condition: Callable[[list[str]], object], what: str) -> list[str]:
+        """The lines, once the condition holds for them; at the end of the stream it must hold."""
+        deadline = time.monotonic() + SECONDS
+        with self._changed:
+            while not condition(lines := self.lines):
+                rest = deadline - time.monotonic()
+                if rest < 0 or self._ended:
+                    raise AssertionError(f"{what} did not come; what came is {lines[-20:]}")
+                self._changed.wait(rest)
+            return lines
+
+    def close(self) -> None:
+        """Read to the end, which comes with that of the process."""
+        self._thread.join(SECONDS)
+        assert not self._thread.is_alive(), "the pipe is still open: a process was left behind"
+        self._file.close()
+
+
+class Plugin:
+    """A running plugin, with pipes on its three standard streams, or what a test puts there.
+
+    `metrics` and `log` are what came out of stdout and stderr, where those are pipes.
+    """
+
+    def __init__(
+        self,
+        *arguments: str | Path,
+        stdin: int | IO[bytes] = subprocess.PIPE,
+        stdout: int | IO[bytes] = subprocess.PIPE,
+        stderr: int | IO[bytes] = subprocess.PIPE,
+        redirect: str = "",
+        env: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        """Start it; `redirect` is what a shell would have after the command, such as `<&-`."""
+        command = [*COMMAND, *map(str, arguments)]
+        if redirect:
+            command = ["sh", "-c", f'exec "$@" {redirect}', "sh", *command]
+        self.process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            bufsize=0,
+            cwd="/",
+            env=environment() if env is None else env,
+            **options,
+        )
+        self.pid = self.process.pid
+        self._streams: list[Stream] = []
+        self._metrics = self._stream(self.process.stdout)
+        self._log = self._stream(self.process.stderr)
+
+    def _stream(self, file: IO[bytes] | None) -> Stream | None:
+        if file is None:
+            return None
+        self._streams.append(Stream(file))
+        return self._streams[-1]
+
+    @property
+    def metrics(self) -> Stream:
+        """What comes out of stdout."""
+        assert self._metrics is not None, "stdout is not a pipe of the tests"
+        return self._metrics
+
+    @property
+    def log(self) -> Stream:
+        """What comes out of stderr."""
+        assert self._log is not None, "stderr is not a pipe of the tests"
+        return self._log
+
+    def __enter__(self) -> Plugin:
+        """It runs since it was made."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Kill it where it still runs, and close the pipes."""
+        self.close()
+
+    def tick(self) -> None:
+        """One newline, as Telegraf writes it."""
+        self.write(b"\n")
+
+    def tick_and_go_on(self) -> None:
+        """One newline, which the plugin has read when this returns."""
+        self.tick()
+        assert self.process.stdin is not None
+        file = self.process.stdin.fileno()
+        assert eventually(lambda: waiting_bytes(file) == 0), "it does not read its stdin"
+
+    def write(self, data: bytes) -> None:
+        """Something else on stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+
+    def signal(self, number: Signals) -> None:
+        """A signal to the process."""
+        self.process.send_signal(number)
+
+    def end_input(self) -> None:
+        """End stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def wait(self, seconds: float = SECONDS) -> int:
+        """The exit status; TimeoutExpired where it goes on for longer."""
+        status = self.process.wait(seconds)
+        for stream in self._streams:
+            stream.close()
+        return status
+
+    def finish(self, seconds: float = SECONDS) -> int:
+        """End stdin and give the exit status."""
+        self.end_input()
+        return self.wait(seconds)
+
+    def wait_for_metrics(self, count: int) -> list[str]:
+        """The lines of stdout, once there are as many."""
+        return self.metrics.wait_for(lambda lines: len(lines) >= count, f"line {count} of metrics")
+
+    def wait_for_message(self, text: str, count: int = 1) -> list[str]:
+        """The messages of the log that have the text in them, once there are as many."""
+        lines = self.log.wait_for(
+            lambda lines: sum(text in line for line in lines) >= count, f"message {text!r}"
+        )
+        return [line for line in lines if text in line]
+
+    def wait_until_listening(self) -> None:
+        """Wait until it sleeps with a handler for each signal, so that none kills it any more."""
+        assert eventually(self._listens), "it did not begin"
+
+    def _listens(self) -> bool:
+        status = dict(
+            line.split(":\t")
+            for line in self.proc("status").read_text().splitlines()
+            if ":" in line
+        )
+        caught = int(status["SigCgt"], 16)
+        numbers = (SIGHUP, SIGUSR1, SIGUSR2, SIGTERM)  # Python itself has a handler for SIGINT
+        return status["State"][0] == "S" and all(caught >> (number - 1) & 1 for number in numbers)
+
+    def proc(self, *names: str) -> Path:
+        """What the kernel tells of it."""
+        return Path("/proc", str(self.pid), *names)
+
+    def close(self) -> None:
+        """Kill it where it still runs, and close the pipes; any number of times."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(SECONDS)
+        for stream in self._streams:
+            stream.close()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+
+    def check_streams(self) -> None:
+        """Nothing but whole lines of line protocol went to stdout, and of the log to stderr."""
+        if self._metrics is not None:
+            assert self._metrics.text == "" or self._metrics.text.endswith("\n")
+            assert [line for line in self._metrics.lines if not LINE.fullmatch(line)] == []
+        if self._log is not None:
+            assert self._log.text == "" or self._log.text.endswith("\n")
+            assert [line for line in self._log.lines if not MESSAGE.fullmatch(line)] == []
+
+
+def run(
+    *arguments: str | Path, prefix: tuple[str, ...] = (), **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, with an empty stdin, and give all that came of it."""
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(
+        [*prefix, *COMMAND, *map(str, arguments)],
+        **{**streams, "env": environment(), **options},
+        cwd="/",
+        encoding="utf-8",
+        timeout=2 * SECONDS,
+        check=False,
+    )
