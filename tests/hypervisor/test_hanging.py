@@ -204,6 +204,7 @@ def test_a_daemon_that_is_killed_and_restarted(host: Host) -> None:
         took, domains, health = host.tick()
         assert took < SLACK + TIMEOUT and set(domains) == set(whole) and health["up"] == 1
     assert health["reconnects"] == 2
+    host.plugin.wait_for_message("connected:", 3)
     log = host.plugin.log.lines
     assert len([line for line in log if "cannot be read" in line]) == 2
     assert len([line for line in log if "connected:" in line]) == 3
@@ -243,7 +244,7 @@ def test_one_hypervisor_of_two_hangs(hypervisor: Hypervisor, tmp_path: Path) -> 
     config = tmp_path / "plugin.conf"
     config.write_text(
         f'[[inputs.libvirt]]\n  libvirt_uri = "{hypervisor.uri}"\n'
-        '[[inputs.libvirt]]\n  libvirt_uri = "test:///default"\n'
+        '[[inputs.libvirt]]\n  libvirt_uri = "test:///default"\n  statistics_groups = ["state"]\n'
     )
     hypervisor.stop_daemon()
     with Plugin("--config", config) as plugin:
