@@ -279,3 +279,18 @@ def counts(pid: int) -> tuple[int, int]:
     """How many threads and open files a process has."""
     proc = Path("/proc") / str(pid)
     return len([*proc.joinpath("task").iterdir()]), len([*proc.joinpath("fd").iterdir()])
+
+
+def test_a_guest_that_dies_under_a_call(host: Host) -> None:
+    """libvirt lets a call fail for all guests when one dies that it waits for; nobody else is
+    missing all the same."""
+    whole = host.calm()
+    seen = len(host.plugin.metrics.lines)
+    host.hypervisor.pause_process("idle2")
+    host.plugin.tick_and_go_on()
+    os.kill(host.hypervisor.guest_pid("idle2"), signal.SIGKILL)
+    lines = host.plugin.metrics.wait_for(
+        lambda lines: any(line.startswith("libvirt_health,") for line in lines[seen:]), "the tick"
+    )
+    domains = {dict(series[1]).get("domain_name") for series, _ in fields_of(lines[seen:])} - {None}
+    assert domains == set(whole)

@@ -58,7 +58,7 @@ def test_generated_parts_of_the_readme_are_in_step() -> None:
 
 
 def test_generator_names_and_mends_what_is_stale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """With --check the generator only names what is stale, without it mends that and no more."""
     readme, plugin_conf = tmp_path / "README.md", tmp_path / "plugin.conf"
@@ -71,7 +71,7 @@ def test_generator_names_and_mends_what_is_stale(
     assert update_readme.main(["--check"]) == 1
     assert readme.read_text("utf-8") == stale
     assert not plugin_conf.exists()
-    named = [line.partition(" is ")[0] for line in capsys.readouterr().err.splitlines()]
+    named = [line.partition(" is ")[0] for line in capfd.readouterr().err.splitlines()]
     assert named == ["README.md: metrics", "examples/plugin.conf"]
 
     assert update_readme.main([]) == 0
@@ -86,10 +86,10 @@ def test_generator_does_without_no_part() -> None:
         update_readme.updated(README.replace("<!-- metrics: end -->", ""))
 
 
-def test_sample_is_one_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sample_is_one_text(capfd: pytest.CaptureFixture[str]) -> None:
     """The program prints the sample configuration that the examples have."""
     assert cli.main(["--sample-config"]) == 0
-    assert capsys.readouterr().out == SAMPLE
+    assert capfd.readouterr().out == SAMPLE
     assert (ROOT / "examples" / "plugin.conf").read_text("utf-8") == SAMPLE
 
 

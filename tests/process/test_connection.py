@@ -1,0 +1,130 @@
+"""What libvirt does that no hypervisor does on demand: its own calls are made to fail here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+from pytest_mock import MockerFixture
+
+from telegraf_execd_libvirt.config import HypervisorConfig
+from telegraf_execd_libvirt.hypervisor.session import Unreachable
+from telegraf_execd_libvirt.hypervisor.source import Hypervisor
+
+NAMES = [f"guest{number}" for number in range(7)]
+
+
+@pytest.fixture
+def hypervisor(tmp_path: Path) -> Hypervisor:
+    """A hypervisor of the test driver with some domains."""
+    domains = "".join(
+        f"<domain type='test'><name>{name}</name><memory>1</memory><vcpu>1</vcpu>"
+        "<os><type>hvm</type></os></domain>"
+        for name in NAMES
+    )
+    file = tmp_path / "node.xml"
+    file.write_text(f"<node>{domains}</node>")
+    config = HypervisorConfig(libvirt_uri=f"test://{file}", statistics_groups=("state",))
+    return Hypervisor(config, "test")
+
+
+def refuse_one(mocker: MockerFixture, error: Exception) -> None:
+    """Make each bulk call fail that has guest3 in it, as libvirt would."""
+    real = libvirt.virConnect.domainListGetStats
+
+    def all_at_once(connection: Any, *_: Any) -> Any:
+        raise error
+
+    def listed(connection: Any, domains: list[Any], *rest: Any) -> Any:
+        if any(domain.name() == "guest3" for domain in domains):
+            raise error
+        return real(connection, domains, *rest)
+
+    mocker.patch.object(libvirt.virConnect, "getAllDomainStats", all_at_once)
+    mocker.patch.object(libvirt.virConnect, "domainListGetStats", listed)
+
+
+def libvirt_error(mocker: MockerFixture, code: int, domain: int) -> libvirt.libvirtError:
+    """An error of libvirt's with this code and domain."""
+    error = libvirt.libvirtError("made up")
+    error.err = (code, domain, "made up", 2, None, None, None, -1, -1)
+    return error
+
+
+@pytest.mark.parametrize("kind", ["not UTF-8", "too large"])
+def test_one_domain_that_cannot_be_read_costs_itself_only(
+    hypervisor: Hypervisor, mocker: MockerFixture, kind: str
+) -> None:
+    """A text that is not UTF-8, or an answer that is too large, does not take the others away."""
+    bad_text = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+    refuse_one(mocker, bad_text if kind == "not UTF-8" else libvirt_error(mocker, 39, 7))
+    for _ in range(2):
+        names = {domain.name for domain in hypervisor.read().domains}
+        assert names == {*NAMES} - {"guest3"}
+
+
+@pytest.mark.parametrize(("code", "domain"), [(38, 10), (1, 10), (68, 10), (38, 7), (6, 20)])
+def test_a_call_that_fails_once_is_made_again(
+    hypervisor: Hypervisor, mocker: MockerFixture, code: int, domain: int
+) -> None:
+    """One failure, of the connection or of a guest that dies under the call, loses nothing."""
+    real = libvirt.virConnect.getAllDomainStats
+    failures = [libvirt_error(mocker, code, domain)]
+
+    def once(connection: Any, *arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return real(connection, *arguments)
+
+    mocker.patch.object(libvirt.virConnect, "getAllDomainStats", once)
+    assert {found.name for found in hypervisor.read().domains} == {*NAMES}
+    assert failures == []
+
+
+def test_a_call_that_fails_for_good_is_reported(
+    hypervisor: Hypervisor, mocker: MockerFixture
+) -> None:
+    """A failure that stays is the reason why there are no statistics."""
+
+    def never(*_: Any) -> Any:
+        raise libvirt_error(mocker, 1, 10)
+
+    mocker.patch.object(libvirt.virConnect, "getAllDomainStats", never)
+    with pytest.raises(Unreachable, match="made up"):
+        hypervisor.read()
+
+
+def test_flags_that_the_driver_does_not_know_are_left_out(
+    hypervisor: Hypervisor, mocker: MockerFixture
+) -> None:
+    """A driver that refuses NOWAIT is asked without it, and from then on at once."""
+    real = libvirt.virConnect.getAllDomainStats
+    flags: list[int] = []
+
+    def without_nowait(connection: Any, groups: int, wanted: int) -> Any:
+        flags.append(wanted)
+        if wanted & libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT:
+            raise libvirt_error(mocker, 8, 0)
+        return real(connection, groups, wanted)
+
+    mocker.patch.object(libvirt.virConnect, "getAllDomainStats", without_nowait)
+    assert len(hypervisor.read().domains) == len(hypervisor.read().domains) == len(NAMES)
+    assert flags == [libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT, 0, 0]
+
+
+def test_a_driver_without_bulk_statistics(hypervisor: Hypervisor, mocker: MockerFixture) -> None:
+    """A driver that has none is asked once, and read by the calls for one domain from then on."""
+    asked: list[int] = []
+
+    def none(_: Any, groups: int, flags: int) -> Any:
+        asked.append(groups)
+        raise libvirt_error(mocker, 3, 0)
+
+    mocker.patch.object(libvirt.virConnect, "getAllDomainStats", none)
+    for _ in range(2):
+        found = hypervisor.read().domains
+        assert {domain.name for domain in found} == {*NAMES}
+        assert all(domain.stats["state.state"] == 1 for domain in found)
+    assert len(asked) == 1

@@ -1,0 +1,86 @@
+"""What libvirt's errors mean, and what helps."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from telegraf_execd_libvirt.hypervisor.errors import LibvirtError, Meaning, advice
+
+
+@pytest.mark.parametrize(
+    ("code", "domain", "meaning"),
+    [
+        (38, 7, Meaning.LOST),
+        (38, 10, Meaning.FAILED),  # a QEMU that died under a call
+        (1, 7, Meaning.LOST),
+        (1, 10, Meaning.FAILED),
+        (6, 20, Meaning.LOST),
+        (39, 7, Meaning.TOO_LARGE),
+        (5, 0, Meaning.WRONG_URI),
+        *((code, 0, Meaning.DENIED) for code in (45, 79, 88, 94, 29)),
+        *((code, 10, Meaning.UNSUPPORTED) for code in (3, 8, 74, 84)),
+        *((code, 10, Meaning.GONE) for code in (42, 55)),
+        *((code, 10, Meaning.BUSY) for code in (68, 9)),
+        (12345, 0, Meaning.FAILED),
+        (0, 0, Meaning.FAILED),
+    ],
+)
+def test_meanings(code: int, domain: int, meaning: Meaning) -> None:
+    """Each error is looked up by its code, and where that is not enough by its domain."""
+    assert LibvirtError(code, domain, "text").meaning is meaning
+
+
+@pytest.mark.parametrize(
+    ("uri", "error", "words"),
+    [
+        (
+            "qemu:///system",
+            LibvirtError(38, 7, "Failed to connect socket", errno.ENOENT),
+            ("libvirtd.socket", "virtqemud.socket"),
+        ),
+        (
+            "lxc:///system",
+            LibvirtError(38, 7, "Failed to connect socket", errno.ECONNREFUSED),
+            ("libvirtd.socket", "virtlxcd.socket"),
+        ),
+        (
+            "qemu+unix:///system?socket=/x",
+            LibvirtError(38, 7, "Failed to connect socket", errno.ENOENT),
+            ("daemon of that socket",),
+        ),
+        (
+            "qemu:///system",
+            LibvirtError(38, 7, "Failed to connect socket", errno.EACCES),
+            ("SocketMode", "unix_sock_ro_perms", "group"),
+        ),
+        (
+            "qemu+tls://h/system",
+            LibvirtError(38, 7, "unable to connect", errno.ECONNREFUSED),
+            ("libvirtd-tls.socket",),
+        ),
+        (
+            "qemu+ssh://h/system",
+            LibvirtError(38, 7, "Cannot recv data", errno.ECONNREFUSED),
+            ("ssh",),
+        ),
+        (
+            "qemu+tcp://h/system",
+            LibvirtError(38, 7, "Unable to resolve address 'h' service '1': Name not known"),
+            ("host name",),
+        ),
+        ("qemu:///system", LibvirtError(45, 60, "access denied by policy"), ("polkit",)),
+        ("foo:///x", LibvirtError(5, 0, "no connection driver"), ("driver 'foo'",)),
+        ("qemu:///system", LibvirtError(38, 0, "Unable to get system bus"), ("D-Bus",)),
+        ("qemu+tls://h/", LibvirtError(38, 7, "Cannot read CA certificate"), ("certificates",)),
+    ],
+)
+def test_advice(uri: str, error: LibvirtError, words: tuple[str, ...]) -> None:
+    """Each refusal that users meet comes with what helps."""
+    assert all(word in advice(error, uri) for word in words), advice(error, uri)
+
+
+def test_no_advice_where_none_is_known() -> None:
+    """Nothing is made up."""
+    assert advice(LibvirtError(1, 0, "internal error"), "qemu:///system") == ""
