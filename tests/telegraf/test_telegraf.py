@@ -1,0 +1,122 @@
+"""The real Telegraf with examples/telegraf.conf, where a machine has it.
+
+Telegraf is in no distribution, so this is the one component whose absence is no failure anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.metrics import fields_of
+from support.plugin import environment, eventually
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "telegraf.conf"
+TELEGRAF = shutil.which("telegraf")
+
+pytestmark = pytest.mark.skipif(TELEGRAF is None, reason="needs Telegraf, an executable on PATH")
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """The example, with this checkout's plugin, libvirt's test driver, and a file for output."""
+    plugin = tmp_path / "plugin.conf"
+    plugin.write_text(
+        '[[inputs.libvirt]]\n  libvirt_uri = "test:///default"\n'
+        '  additional_statistics = ["health"]\n'
+    )
+    command = [sys.executable, "-m", "telegraf_execd_libvirt", "--config", str(plugin)]
+    text = EXAMPLE.read_text("utf-8")
+    old = 'command = ["telegraf-execd-libvirt", "--config", "/etc/telegraf-execd-libvirt.conf"]'
+    agent = '  interval = "10s"\n  flush_interval = "10s"\n'
+    assert text.count(old) == text.count('files = ["stdout"]') == text.count(agent) == 1
+    text = text.replace(old, f"command = {json.dumps(command)}")
+    text = text.replace('files = ["stdout"]', f'files = ["{tmp_path / "out.lp"}"]')
+    text = text.replace(agent, agent.replace("10s", "1s"))
+    path = tmp_path / "telegraf.conf"
+    path.write_text(text, "utf-8")
+    return path
+
+
+@pytest.fixture
+def telegraf(conf: Path) -> Iterator[subprocess.Popen[str]]:
+    """Telegraf at work with that configuration."""
+    process = subprocess.Popen(
+        [str(TELEGRAF), "--config", str(conf)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        encoding="utf-8",
+    )
+    yield process
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+def test_metrics_arrive_tick_by_tick(telegraf: subprocess.Popen[str], conf: Path) -> None:
+    """Metrics of several ticks arrive; Telegraf ends the plugin with itself, without complaint."""
+    output = conf.with_name("out.lp")
+    assert eventually(lambda: output.exists() and len(stamps(output)) >= 3, 30)
+    names = {series[0] for series, _ in fields_of(last_tick(output))}
+    assert {"libvirt_state", "libvirt_block", "libvirt_net", "libvirt_health"} <= names
+    telegraf.send_signal(signal.SIGTERM)
+    _, log = telegraf.communicate(timeout=20)
+    assert telegraf.returncode == 0
+    assert "I! [inputs.execd] inputs.libvirt[0] (test:///default): connected" in log
+    complaints = [line for line in log.splitlines() if " E! " in line]
+    # Telegraf closes its ends of the pipes when the plugin has ended, and reports that itself.
+    assert [line for line in complaints if "file already closed" not in line] == []
+
+
+def test_a_plugin_that_is_killed_is_started_again(
+    telegraf: subprocess.Popen[str], conf: Path
+) -> None:
+    """Telegraf starts it again, and metrics go on."""
+    output = conf.with_name("out.lp")
+    assert eventually(lambda: output.exists() and len(stamps(output)) >= 1, 30)
+    children = Path(f"/proc/{telegraf.pid}/task/{telegraf.pid}/children")
+    pids = set(children.read_text().split())
+    for task in Path(f"/proc/{telegraf.pid}/task").iterdir():
+        pids |= set((task / "children").read_text().split())
+    (pid,) = pids
+    before = len(stamps(output))
+    subprocess.run(["kill", "-KILL", pid], check=True)
+    killed = time.monotonic()
+    assert eventually(lambda: len(stamps(output)) >= before + 3, 40)
+    assert time.monotonic() - killed < 40
+
+
+def test_one_collection(conf: Path) -> None:
+    """`telegraf --test` prints the metrics of one tick."""
+    done = subprocess.run(
+        [str(TELEGRAF), "--config", str(conf), "--test"],
+        capture_output=True,
+        env=environment(),
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "> libvirt_state,domain_name=test" in done.stdout
+
+
+def stamps(output: Path) -> set[str]:
+    """The timestamps in a file of line protocol."""
+    return {line.rpartition(" ")[2] for line in output.read_text("utf-8").splitlines()}
+
+
+def last_tick(output: Path) -> list[str]:
+    """The lines with the newest timestamp."""
+    newest = max(stamps(output))
+    return [line for line in output.read_text("utf-8").splitlines() if line.endswith(newest)]
