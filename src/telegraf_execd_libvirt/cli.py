@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import NoReturn, Optional
+from typing import Any, NoReturn, Optional
 
 from . import __version__, log
 from .config import Config, ConfigError, load
@@ -22,6 +23,7 @@ from .duration import parse_duration
 from .log import log as logger
 from .options import Problems
 from .output import Closed, Output, divert, open_missing
+from .signals import Signals
 
 _NAME = "telegraf-execd-libvirt"
 
@@ -30,6 +32,9 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"E! {log.one_line(message)} (see {_NAME} --help)\n")
         sys.exit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        _print(message)
 
 
 def _duration(text: str) -> int:
@@ -80,7 +85,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             return _print(f"{_NAME} {__version__} (libvirt {library_version()})\n")
         if not stdout_is_open:
             return 0  # nobody wants the metrics
-        return _collect(options)
+        return _check(options) if options.check else _collect(options)
     except ImportError as error:
         logger.error("libvirt-python cannot be loaded: %s", error)
         return 2
@@ -106,24 +111,13 @@ def _print(text: str) -> int:
 
 
 def _collect(options: argparse.Namespace) -> int:
-    # Handlers first: importing libvirt takes long enough for a first signal to come meanwhile.
-    from .loop import Loop, Signals
-
+    # Handlers first: loading libvirt takes long enough for a first signal to come meanwhile.
     signals = Signals()
-    try:
-        config = _load(options)
-    except ConfigError as error:
-        for problem in error.problems:
-            logger.error("%s", problem)
+    config = _load(options)
+    if config is None:
         return 2
-    for warning in config.warnings:
-        logger.warning("%s", warning)
-    if options.check:
-        from .check import check
+    from .loop import Loop
 
-        divert(2)
-        lines, status = check(config.hypervisors)
-        return _leave(_print("".join(f"{line}\n" for line in lines)) or status)
     output = Output(os.dup(1))
     divert(1, 2)
     loop = Loop(config.hypervisors, output, signals, options.poll_interval)
@@ -134,7 +128,33 @@ def _collect(options: argparse.Namespace) -> int:
     return _leave(loop.run(0))
 
 
-def _load(options: argparse.Namespace) -> Config:
+def _check(options: argparse.Namespace) -> int:
+    # Nothing is in hand that a signal could spoil, so it ends the process, whatever hangs.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    config = _load(options)
+    if config is None:
+        return 2
+    from .check import check
+
+    divert(2)
+    lines, status = check(config.hypervisors)
+    return _leave(_print("".join(f"{line}\n" for line in lines)) or status)
+
+
+def _load(options: argparse.Namespace) -> Optional[Config]:
+    """The configuration, or None; what is to be said about it is in the log."""
+    try:
+        config = _read(options)
+    except ConfigError as error:
+        for problem in error.problems:
+            logger.error("%s", problem)
+        return None
+    for warning in config.warnings:
+        logger.warning("%s", warning)
+    return config
+
+
+def _read(options: argparse.Namespace) -> Config:
     config = load(options.config, os.environ) if options.config else Config()
     if options.uri is None:
         return config

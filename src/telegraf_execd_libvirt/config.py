@@ -83,8 +83,10 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: expected UTF-8, byte {error.start} is not"]) from None
-    except tomli.TOMLDecodeError as error:
+    except (tomli.TOMLDecodeError, RecursionError) as error:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
+    except ValueError as error:  # a number with thousands of digits, which Python refuses to read
+        raise ConfigError([f"{path}: cannot be read: {error}"]) from None
     problems = Problems()
     config = parse(document, environment, problems)
     if problems.errors:
@@ -176,7 +178,9 @@ _RESERVED_TAGS = frozenset(
 def uri(value: object, path: str, problems: Problems) -> str:
     """A libvirt URI, or the name of an alias of libvirt's; an empty one is the default."""
     text = options.string(value, path, problems)
-    if "/" in text and "://" not in text:
+    if not text.isprintable():
+        problems.expected(path, "a URI without control characters", text)
+    elif "/" in text and "://" not in text:
         problems.add(path, "expected driver[+transport]://[host]/path, such as qemu:///system")
     return text or DEFAULT_URI
 

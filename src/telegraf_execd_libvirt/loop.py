@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Optional
 
 from .collector import Collector
 from .config import HypervisorConfig
 from .log import log
 from .output import Output
-
-_TICK_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from .signals import Signals
 
 #: On top of the timeouts, for translating and for a reader that is slow, at the end of stdin.
 _LAST_TICK_SECONDS = 5.0
+
+#: poll() counts milliseconds with 32 bits; after a day it may look at the clock once more.
+_LONGEST_WAIT_SECONDS = 86_400.0
 
 
 @dataclass
@@ -47,51 +46,6 @@ class _Clock:
         if self.due - now > self.interval:
             self.set(now)
         return max(0, self.due - now) / 1e9
-
-
-class Signals:
-    """Notes signals from its making on, so that an early one does not end the process.
-
-    Whoever waits for one selects ``fd``; others may wake it up as well.
-    """
-
-    def __init__(self) -> None:
-        self.fd, self._write = os.pipe()
-        for fd in (self.fd, self._write):
-            os.set_blocking(fd, False)
-        self._noted: set[int] = set()
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, _: Optional[FrameType]) -> None:
-        self._noted.add(number)
-
-    @property
-    def stop(self) -> Optional[int]:
-        """The signal that asked for the end, if one did."""
-        return next((number for number in _STOP_SIGNALS if number in self._noted), None)
-
-    def take_tick(self) -> bool:
-        """Whether a signal asked for a tick since the last call."""
-        asked = not self._noted.isdisjoint(_TICK_SIGNALS)
-        self._noted.difference_update(_TICK_SIGNALS)
-        return asked
-
-    def wake(self) -> None:
-        """Makes ``fd`` readable; from any thread."""
-        try:
-            os.write(self._write, b"w")
-        except BlockingIOError:
-            pass  # the pipe is full, so the main thread is about to wake up anyway
-
-    def drain(self) -> None:
-        """Empties ``fd``."""
-        try:
-            while os.read(self.fd, 4096):
-                pass
-        except BlockingIOError:
-            pass
 
 
 class Loop:
@@ -159,7 +113,7 @@ class Loop:
                 and self._signals.stop is None
                 and time.monotonic() < deadline
             ):
-                selector.select(max(0.0, deadline - time.monotonic()))
+                selector.select(max(0.0, min(deadline - time.monotonic(), _LONGEST_WAIT_SECONDS)))
                 self._signals.drain()
 
     def _tick(self) -> None:
@@ -183,7 +137,8 @@ class Loop:
 
     def _seconds_to_tick(self) -> Optional[float]:
         now = time.time_ns()
-        return min((clock.seconds(now) for clock in self._clocks), default=None)
+        nearest = min((clock.seconds(now) for clock in self._clocks), default=None)
+        return None if nearest is None else min(nearest, _LONGEST_WAIT_SECONDS)
 
     def _close(self) -> None:
         self._output_closed = True

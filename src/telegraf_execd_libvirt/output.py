@@ -7,6 +7,7 @@ process prints, to stdout or stderr (libraries of libvirt's do), becomes lines o
 from __future__ import annotations
 
 import os
+import select
 import threading
 
 from .log import log
@@ -29,7 +30,10 @@ class Output:
             rest = memoryview(lines)
             try:
                 while rest:
-                    rest = rest[os.write(self._fd, rest) :]
+                    try:
+                        rest = rest[os.write(self._fd, rest) :]
+                    except BlockingIOError:  # somebody else made the pipe so
+                        select.select((), (self._fd,), ())
             except BrokenPipeError as error:
                 raise Closed from error
 

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import re
+import select
 import subprocess
 import sys
 import termios
@@ -73,6 +74,11 @@ def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> boo
     return True
 
 
+def states(lines: list[str]) -> list[str]:
+    """Those of the lines that there is one of for each domain and tick, first in its batch."""
+    return [line for line in lines if line.startswith("libvirt_state,")]
+
+
 def timestamps(lines: list[str]) -> list[int]:
     """The timestamp of each line of line protocol."""
     return [int(line.rpartition(" ")[2]) for line in lines]
@@ -83,6 +89,12 @@ def small_pipe() -> tuple[IO[bytes], IO[bytes]]:
     read, write = os.pipe()
     fcntl.fcntl(write, getattr(fcntl, "F_SETPIPE_SZ", 1031), 4096)  # named since Python 3.10
     return os.fdopen(read, "rb", buffering=0), os.fdopen(write, "wb", buffering=0)
+
+
+def read(file: IO[bytes], size: int) -> bytes:
+    """What is in the pipe, up to this size, once there is something."""
+    assert select.select([file], [], [], SECONDS)[0], "nothing came"
+    return file.read(size)
 
 
 def waiting_bytes(pipe: int) -> int:
@@ -248,9 +260,16 @@ class Plugin:
         self.end_input()
         return self.wait(seconds)
 
-    def wait_for_metrics(self, count: int) -> list[str]:
-        """The lines of stdout, once there are as many."""
-        return self.metrics.wait_for(lambda lines: len(lines) >= count, f"line {count} of metrics")
+    @property
+    def states(self) -> list[str]:
+        """The lines of states that have come so far: one for each domain and tick."""
+        return states(self.metrics.lines)
+
+    def wait_for_states(self, count: int) -> list[str]:
+        """The lines of states, once there are as many."""
+        return states(
+            self.metrics.wait_for(lambda lines: len(states(lines)) >= count, f"state {count}")
+        )
 
     def wait_for_message(self, text: str, count: int = 1) -> list[str]:
         """The messages of the log that have the text in them, once there are as many."""

@@ -1,0 +1,186 @@
+"""--check says for each hypervisor what works, and about what does not, what helps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.missing import leave_out
+from support.plugin import AT_ONCE, TEST_DRIVER, Plugin, environment, eventually, run, small_pipe
+from support.server import GET_ALL_DOMAIN_STATS, Daemon
+
+MISSING = "qemu+unix:///system?socket=/nonexistent"
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody may enter, but whoever has root's capabilities."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0)
+    yield folder
+    folder.chmod(0o700)
+
+
+def test_what_works() -> None:
+    """A hypervisor that works is described: driver, version, domains, groups; the status is 0."""
+    done = run("--check", "--uri", TEST_DRIVER)
+    assert (done.returncode, done.stderr) == (0, "")
+    title, reachable, *rest = done.stdout.splitlines(keepends=True)
+    assert title == "inputs.libvirt[0]: test:///default\n"
+    assert reachable.startswith("  reachable: yes: driver TEST, libvirt ")
+    domains, reported, silent = rest
+    assert domains == "  domains: 1, of which 1 run\n"
+    assert reported.startswith("  reported: state")
+    assert silent.startswith("  not reported by any domain now: ") and "perf" in silent
+
+
+def test_domains_that_are_not_there(config: Callable[..., Path]) -> None:
+    """Configured domains that the hypervisor does not have are named."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\ndomains = ["test", "größe", "b\\nc"]')
+    done = run("--check", "--config", path)
+    assert "  domains: 1, of which 1 run\n" in done.stdout
+    assert "  domains that are not there: b\\nc, größe\n" in done.stdout
+
+
+def test_additional_statistics_are_among_the_groups(config: Callable[..., Path]) -> None:
+    """What the driver can tell of the vCPUs' places is reported beside the groups."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\nadditional_statistics = ["vcpu_mapping"]')
+    done = run("--check", "--config", path)
+    assert done.returncode == 0
+    assert "vcpu_mapping" in done.stdout
+
+
+def test_a_missing_socket() -> None:
+    """Where there is no socket, the daemon is asked about, and the status is 1."""
+    done = run("--check", "--uri", MISSING)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines() == [
+        "inputs.libvirt[0]: qemu+unix:///system",
+        "  reachable: no: Failed to connect socket to '/nonexistent': No such file or directory",
+        "  what helps: is the daemon of that socket running?",
+    ]
+
+
+def test_a_socket_without_a_daemon(tmp_path: Path) -> None:
+    """A socket on which nobody listens leads to the same advice."""
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(os.fspath(tmp_path / "socket"))
+    done = run("--check", "--uri", f"xen+unix:///system?socket={tmp_path}/socket")
+    assert done.returncode == 1
+    assert "Connection refused" in done.stdout
+    assert "  what helps: is the daemon of that socket running?\n" in done.stdout
+
+
+def test_a_socket_that_may_not_be_used(closed_folder: Path) -> None:
+    """Where permission is denied, the setting and the group that give it are named."""
+    prefix: tuple[str, ...] = ()
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            leave_out("needs setpriv (Debian package util-linux)")
+        prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
+    done = run("--check", "--uri", f"qemu+unix:///system?socket={closed_folder}/s", prefix=prefix)
+    assert done.returncode == 1
+    assert "Permission denied" in done.stdout
+    assert "  what helps: the read-only socket is usually open to everybody: " in done.stdout
+    assert "unix_sock_ro_perms" in done.stdout and "(usually libvirt)" in done.stdout
+
+
+@pytest.mark.parametrize("code", [45, 88])
+def test_access_that_is_refused(daemon: Callable[..., Daemon], code: int) -> None:
+    """Where the daemon refuses access, the polkit action to allow is named."""
+    done = run("--check", "--uri", daemon(error=(code, 0, "access denied")).uri)
+    assert done.returncode == 1
+    assert "  reachable: no: access denied\n" in done.stdout
+    assert "org.libvirt.unix.monitor" in done.stdout
+
+
+def test_an_unknown_host() -> None:
+    """Where the name of the host is wrong, that is said."""
+    env = environment(RES_OPTIONS="timeout:1 attempts:1")
+    done = run("--check", "--uri", "qemu+tcp://name.invalid/system", env=env)
+    assert done.returncode == 1
+    assert "nable to resolve address 'name.invalid'" in done.stdout
+    assert "  what helps: check the host name in libvirt_uri\n" in done.stdout
+
+
+def test_a_host_that_does_not_listen() -> None:
+    """Where nothing listens on the host's port, the socket to start there is named."""
+    done = run("--check", "--uri", "qemu+tcp://127.0.0.1:1/system")
+    assert done.returncode == 1
+    assert "  what helps: is the daemon of that host listening? systemctl start libvirtd-tcp" in (
+        done.stdout
+    )
+
+
+def test_an_unknown_driver() -> None:
+    """Where libvirt does not know the driver, that is said."""
+    done = run("--check", "--uri", "nosuch:///system")
+    assert done.returncode == 1
+    assert "  what helps: this libvirt knows no driver 'nosuch'; check libvirt_uri" in done.stdout
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_daemon_that_hangs(
+    daemon: Callable[..., Daemon], config: Callable[..., Path], silent: bool
+) -> None:
+    """A daemon that does not answer is reported after the timeout."""
+    hypervisor = daemon(silent=silent)
+    hypervisor.unanswered.add(GET_ALL_DOMAIN_STATS)
+    done = run("--check", "--config", config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "1s"'))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "  reachable: no: " in done.stdout and " within 1s\n" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it(
+    start: Callable[..., Plugin],
+    daemon: Callable[..., Daemon],
+    config: Callable[..., Path],
+    number: signal.Signals,
+) -> None:
+    """Nobody has to wait for a daemon that hangs: SIGTERM and SIGINT are obeyed at once."""
+    hypervisor = daemon(silent=True)
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "1m"')
+    reader, writer = small_pipe()
+    with reader, writer:
+        plugin = start("--check", "--config", path, stdout=writer)
+        assert eventually(lambda: hypervisor.asked)
+        plugin.signal(number)
+        assert plugin.wait(AT_ONCE) in (0, 1, 128 + number, -number)
+        assert plugin.log.text == ""
+
+
+def test_all_hypervisors_are_reported(config: Callable[..., Path]) -> None:
+    """One that fails does not end the report, and makes the status 1."""
+    done = run(
+        "--check",
+        "--config",
+        config(f'libvirt_uri = "{MISSING}"', f'libvirt_uri = "{TEST_DRIVER}"'),
+    )
+    assert done.returncode == 1
+    first, second = done.stdout.split("inputs.libvirt[1]: test:///default\n")
+    assert "  reachable: no: " in first and "  reachable: yes: " in second
+
+
+def test_a_uri_that_libvirt_cannot_take(config: Callable[..., Path]) -> None:
+    """A URI with a character that no string of libvirt's can have is refused in one line."""
+    for option in ("--check", "--once"):
+        done = run(option, "--config", config('libvirt_uri = "test:///\\u0000"'))
+        assert done.returncode in (1, 2)
+        assert "Traceback" not in done.stderr
+        assert done.stderr.count("\n") <= 1
+
+
+def test_names_that_the_terminal_cannot_show(config: Callable[..., Path]) -> None:
+    """In a locale that lacks a name's characters the report is whole, with escapes for them."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\ndomains = ["größe"]')
+    done = run("--check", "--config", path, env=environment(PYTHONIOENCODING="ascii"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  domains that are not there: gr" in done.stdout

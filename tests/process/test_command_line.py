@@ -1,0 +1,164 @@
+"""The command line does what it says, in Telegraf's spelling too, and refuses the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.plugin import (
+    LINE,
+    TEST_DRIVER,
+    Plugin,
+    environment,
+    in_front_of_libvirt,
+    run,
+    small_pipe,
+)
+
+
+def test_the_version() -> None:
+    """--version gives the versions of the program and of libvirt."""
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(
+        r"telegraf-execd-libvirt \d+\.\d+\.\d+\S* \(libvirt \d+\.\d+\.\d+\)\n", done.stdout
+    )
+
+
+def test_the_help() -> None:
+    """--help names all options."""
+    done = run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for option in ("--config FILE", "--once", "--poll-interval", "--uri", "--check"):
+        assert option in done.stdout
+
+
+def test_the_sample_is_a_configuration(tmp_path: Path) -> None:
+    """What --sample-config prints can be used as it is."""
+    sample = run("--sample-config")
+    assert (sample.returncode, sample.stderr) == (0, "")
+    (tmp_path / "plugin.conf").write_text(sample.stdout)
+    done = run("--once", "--config", tmp_path / "plugin.conf", "--uri", TEST_DRIVER)
+    assert done.returncode == 0
+    assert all(LINE.fullmatch(line) for line in done.stdout.splitlines())
+    assert done.stdout.startswith("libvirt_state,domain_name=test ")
+
+
+def test_the_sample_names_all_options(tmp_path: Path) -> None:
+    """With its options uncommented the sample is a configuration as well."""
+    sample = run("--sample-config").stdout.replace("${VARIABLES}", "")
+    text = re.sub(r"^( +)# (?=\S)", r"\1", sample, flags=re.MULTILINE).replace("#   rack", "rack")
+    text = text.replace("qemu:///system", TEST_DRIVER)
+    (tmp_path / "plugin.conf").write_text(text)
+    assert "\n  [inputs.libvirt.tags]" in text
+    done = run("--once", "--config", tmp_path / "plugin.conf")
+    assert (done.returncode, done.stderr[:3]) == (0, "I! ")
+    assert ",rack=r12 " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "spelling", [("--config", "{}"), ("-config", "{}"), ("--config={}",), ("-config={}",)]
+)
+def test_the_configuration_file(config: Callable[..., Path], spelling: tuple[str, ...]) -> None:
+    """The file can be given in Python's spelling and in that of Go's programs."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\n[inputs.libvirt.tags]\nrack = "r 1"')
+    done = run("--once", *(part.format(path) for part in spelling))
+    assert done.returncode == 0
+    assert done.stdout.startswith("libvirt_state,domain_name=test,rack=r\\ 1 state=1i,reason=0i ")
+
+
+def test_variables_come_from_the_environment(config: Callable[..., Path]) -> None:
+    """A variable in the file stands for what the environment has."""
+    path = config('libvirt_uri = "${HV}"')
+    assert run("--once", "--config", path, env=environment(HV=TEST_DRIVER)).returncode == 0
+    env = environment()
+    env.pop("HV", None)
+    done = run("--once", "--config", path, env=env)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"E! {path}: inputs.libvirt[0].libvirt_uri: environment variable HV is not set\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        ("-poll_interval", "100ms"),
+        ("--poll-interval", "100ms"),
+        ("--poll_interval", "100ms"),
+        ("-poll_interval=100ms",),
+        ("--poll-interval=100ms",),
+    ],
+)
+def test_the_poll_interval(start: Callable[..., Plugin], spelling: tuple[str, ...]) -> None:
+    """The interval can be given in Python's spelling and in that of Telegraf's shim."""
+    plugin = start(*spelling, "--uri", TEST_DRIVER)
+    plugin.wait_for_states(1)
+    assert plugin.finish() == 0
+
+
+def test_a_uri_goes_before_the_file(config: Callable[..., Path]) -> None:
+    """--uri replaces the file's URI and leaves its other options alone."""
+    path = config('libvirt_uri = "qemu+unix:///system?socket=/no"\n[inputs.libvirt.tags]\na = "b"')
+    done = run("--once", "--config", path, "--uri", TEST_DRIVER)
+    assert done.returncode == 0
+    assert done.stdout.startswith("libvirt_state,a=b,domain_name=test ")
+
+
+def test_one_uri_for_two_tables_is_refused(config: Callable[..., Path]) -> None:
+    """--uri beside a file with several tables is an error, for it could mean any of them."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"', f'libvirt_uri = "{TEST_DRIVER}"')
+    done = run("--once", "--config", path, "--uri", TEST_DRIVER)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"E! --uri: .*2 tables.*\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--nonsense",),
+        ("surplus",),
+        ("--config",),
+        ("--uri",),
+        ("--poll-interval",),
+        ("--poll-interval", "10"),
+        ("--poll-interval", "0s"),
+        ("--poll-interval", "-1s"),
+        ("--poll-interval", "soon"),
+        ("-poll_interval", "1000000000h"),
+        ("--log-level", "loud"),
+        ("--once=yes",),
+        ("--conf", "x"),
+        ("two\nlines",),
+        ("--log-level", "x" * 100_000),
+    ],
+)
+def test_wrong_command_lines(arguments: tuple[str, ...]) -> None:
+    """A command line that cannot be meant is refused with status 2 and one line."""
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"E! \S.{,4000}\n", done.stderr)
+
+
+@pytest.mark.parametrize("option", ["--version", "--sample-config", "--check", "--help"])
+def test_output_that_nobody_reads(option: str) -> None:
+    """A pipe that was closed, as by `| head -0`, causes no complaint."""
+    reader, writer = small_pipe()
+    reader.close()
+    with writer:
+        done = run(option, "--uri", TEST_DRIVER, stdout=writer)
+    assert done.stderr == ""
+
+
+def test_a_library_that_is_missing(tmp_path: Path) -> None:
+    """Where libvirt cannot be loaded, the program says so in one line, with status 2."""
+    text = "libvirt.so.0: cannot open shared object file: No such file or directory"
+    env = in_front_of_libvirt(tmp_path, f"raise ImportError({text!r})")
+    for option in ("--once", "--check", "--version"):
+        done = run(option, env=env)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"E! libvirt-python cannot be loaded: {text}\n"
+    assert run("--sample-config", env=env).returncode == 0

@@ -1,0 +1,150 @@
+"""The log is lines that Telegraf can read, and never in the way of the metrics."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from support.plugin import AT_ONCE, TEST_DRIVER, Plugin, Stream, small_pipe
+from support.server import Daemon
+
+
+def fill(pipe: IO[bytes]) -> None:
+    """Write to the pipe until it is full."""
+    os.set_blocking(pipe.fileno(), False)
+    while pipe.write(b"x" * 4096) is not None:
+        pass
+    os.set_blocking(pipe.fileno(), True)
+
+
+def test_a_full_stderr_does_not_hold_up_the_metrics(start: Callable[..., Plugin]) -> None:
+    """With a log that nobody reads, each tick gives its metrics, and the end comes as usual."""
+    reader, writer = small_pipe()
+    with reader:
+        fill(writer)
+        plugin = start("--log-level", "debug", "--uri", TEST_DRIVER, stderr=writer)
+        writer.close()
+        for count in range(1, 21):
+            plugin.tick()
+            plugin.wait_for_states(count)
+        assert plugin.finish(AT_ONCE) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_full_stderr_does_not_hold_up_a_signal(
+    start: Callable[..., Plugin], number: signal.Signals
+) -> None:
+    """With a log that nobody reads, SIGTERM and SIGINT are obeyed at once."""
+    reader, writer = small_pipe()
+    with reader:
+        fill(writer)
+        plugin = start("--uri", TEST_DRIVER, stderr=writer)
+        writer.close()
+        plugin.tick()
+        plugin.wait_for_states(1)
+        plugin.signal(number)
+        assert plugin.wait(AT_ONCE) == 0
+
+
+def test_messages_that_waited_come_whole(start: Callable[..., Plugin]) -> None:
+    """When a full log is read again, the messages that have been waiting come as whole lines."""
+    reader, writer = small_pipe()
+    fill(writer)
+    plugin = start("--uri", TEST_DRIVER, stderr=writer)
+    writer.close()
+    plugin.tick()
+    plugin.wait_for_states(1)
+    log = Stream(reader)
+    log.wait_for(lambda lines: lines, "a message")
+    assert plugin.finish() == 0
+    log.close()
+    assert log.text.lstrip("x").startswith("I! inputs.libvirt[0] (test:///default): connected")
+
+
+def test_a_log_without_reader_does_not_end_it(start: Callable[..., Plugin]) -> None:
+    """When nobody reads stderr any more, the metrics go on."""
+    reader, writer = small_pipe()
+    reader.close()
+    plugin = start("--log-level", "debug", "--uri", TEST_DRIVER, stderr=writer)
+    writer.close()
+    for count in (1, 2, 3):
+        plugin.tick()
+        plugin.wait_for_states(count)
+    assert plugin.finish() == 0
+
+
+def test_hostile_messages_are_bounded_lines(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon]
+) -> None:
+    """What a daemon answers stays inside its one line, however long it is and whatever is in it."""
+    text = "broken\nE! fake\r\x1b[31m\x00\x85\u2028é" + "x" * 60_000
+    hypervisor = daemon(error=(38, 10, text))
+    plugin = start("--log-level", "debug", "--uri", hypervisor.uri)
+    plugin.tick()
+    plugin.wait_for_message("cannot be read: broken")
+    assert plugin.finish() == 0
+    assert [line for line in plugin.log.lines if not line.isprintable()] == []
+    assert {line[:3] for line in plugin.log.lines} == {"D! ", "E! "}
+    assert not any(line.startswith("E! fake") for line in plugin.log.lines)
+    assert "E! fake" in plugin.log.text
+
+    plugin = start("--once", "--log-level", "debug", "--uri", "nosuch:///" + "x" * 60_000)
+    assert plugin.wait() == 1
+    assert {line[:3] for line in plugin.log.lines} == {"D! ", "E! "}
+
+
+def test_the_level_is_obeyed(start: Callable[..., Plugin], config: Callable[..., Path]) -> None:
+    """Only messages of the wanted level and above are written."""
+    path = config(
+        'libvirt_uri = "qemu+unix:///system?socket=/nonexistent"\ndomain_names = ["a"]',
+        f'libvirt_uri = "{TEST_DRIVER}"',
+    )
+    seen = {}
+    for level in ("error", "warn", "info", "debug"):
+        plugin = start("--once", "--log-level", level, "--config", path)
+        assert plugin.wait() == 1
+        seen[level] = "".join(sorted({line[0] for line in plugin.log.lines}))
+    assert seen == {"error": "E", "warn": "EW", "info": "EIW", "debug": "DEIW"}
+
+
+def test_libvirt_does_not_print_by_itself(start: Callable[..., Plugin]) -> None:
+    """An error of libvirt's is one message of ours; with debug, its own words come prefixed."""
+    uri = "qemu+unix:///system?socket=/nonexistent"
+    plugin = start("--once", "--uri", uri)
+    assert plugin.wait() == 1
+    (line,) = plugin.log.lines
+    assert line.startswith("E! inputs.libvirt[0] (qemu+unix:///system): cannot be read: ")
+
+    plugin = start("--once", "--log-level", "debug", "--uri", uri)
+    assert plugin.wait() == 1
+    assert any(line.startswith("D! libvirt: code ") for line in plugin.log.lines)
+
+
+def test_libraries_of_libvirts_do_not_print_either(
+    start: Callable[..., Plugin], tmp_path: Path
+) -> None:
+    """What libvirt's XML parser prints about a file that is missing becomes a line of the log."""
+    plugin = start("--once", "--uri", f"test://{tmp_path}/missing.xml")
+    assert plugin.wait() == 1
+    assert sum(line.startswith("E! ") for line in plugin.log.lines) == 1
+
+
+@pytest.mark.parametrize("option", [["--once"], ["--check"], []])
+def test_credentials_are_not_shown(start: Callable[..., Plugin], option: list[str]) -> None:
+    """Neither the user nor the password nor the parameters of a URI are in any output."""
+    uri = "qemu+tcp://alice:hunter2@127.0.0.1:1/system?pkipath=/hidden"
+    reader, writer = small_pipe()
+    plugin = start(*option, "--log-level", "debug", "--uri", uri, stdout=writer)
+    writer.close()
+    output = Stream(reader)
+    plugin.tick()
+    plugin.finish()
+    output.close()
+    text = plugin.log.text + output.text
+    assert "qemu+tcp://127.0.0.1:1/system" in text
+    assert not any(secret in text for secret in ("alice", "hunter2", "hidden"))

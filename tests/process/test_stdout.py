@@ -1,0 +1,237 @@
+"""Stdout carries whole lines of metrics, a write for each batch, whatever its reader does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.plugin import (
+    AT_ONCE,
+    LINE,
+    LOAD_LIBVIRT,
+    TEST_DRIVER,
+    Plugin,
+    Stream,
+    eventually,
+    in_front_of_libvirt,
+    read,
+    small_pipe,
+    states,
+    timestamps,
+    waiting_bytes,
+)
+
+#: As many domains as make a batch that is some times larger than a small pipe.
+NAMES = [f"domain-{number:03}" for number in range(200)]
+
+NOISY_OPENING = """
+quiet = libvirt.openAuth
+
+def loud(*arguments):
+    os.write(1, b"noise\\n")
+    return quiet(*arguments)
+
+libvirt.openAuth = loud
+"""
+
+
+def resident_kilobytes(plugin: Plugin) -> int:
+    """The memory that the process holds now."""
+    (line,) = (line for line in plugin.proc("status").read_text().splitlines() if "VmRSS" in line)
+    return int(line.split()[1])
+
+
+def test_a_batch_is_one_write(
+    start: Callable[..., Plugin], with_domains: Callable[..., str]
+) -> None:
+    """A socket that keeps the bounds of writes gets all lines of a tick as one message."""
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with reader, writer:
+        plugin = start("--uri", with_domains(*NAMES), stdout=writer.fileno())
+        reader.settimeout(20)
+        for _ in range(3):
+            plugin.tick()
+            text = reader.recv(1 << 20).decode()
+            lines = text.split("\n")
+            assert lines.pop() == ""
+            assert len(states(lines)) == len(NAMES)
+            assert len(set(timestamps(lines))) == 1
+        assert plugin.finish() == 0
+
+
+def test_each_hypervisor_is_a_batch(
+    start: Callable[..., Plugin], config: Callable[..., Path], with_domains: Callable[..., str]
+) -> None:
+    """Hypervisors that are collected side by side write whole batches, one after the other."""
+    uris = [
+        with_domains(*(f"{side}-{name}" for name in NAMES), file=side) for side in ("a", "b", "c")
+    ]
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with reader, writer:
+        plugin = start(
+            "--config", config(*(f'libvirt_uri = "{uri}"' for uri in uris)), stdout=writer.fileno()
+        )
+        reader.settimeout(20)
+        plugin.tick()
+        batches = [reader.recv(1 << 20).decode() for _ in uris]
+        lines = [batch.split("\n") for batch in batches]
+        assert [batch.pop() for batch in lines] == ["", "", ""]
+        sides = [{line.split("domain_name=")[1][0] for line in batch} for batch in lines]
+        assert sorted(sides, key=str) == [{"a"}, {"b"}, {"c"}]
+        assert [len(states(batch)) for batch in lines] == [len(NAMES)] * 3
+        assert plugin.finish() == 0
+
+
+def test_stdout_that_is_closed_ends_it_quietly(start: Callable[..., Plugin]) -> None:
+    """When nobody reads the metrics any more, the program ends with status 0, without an error."""
+    reader, writer = small_pipe()
+    with reader:
+        plugin = start("--uri", TEST_DRIVER, stdout=writer)
+        writer.close()
+        plugin.tick()
+        assert read(reader, 4096).startswith(b"libvirt_state,domain_name=test ")
+    plugin.tick()
+    assert plugin.wait() == 0
+    assert [line[:3] for line in plugin.log.lines] == ["I! "]
+
+
+def test_one_that_was_closed_before(start: Callable[..., Plugin]) -> None:
+    """A pipe without a reader from the start ends it at the first tick, quietly too."""
+    reader, writer = small_pipe()
+    reader.close()
+    with writer:
+        plugin = start("--uri", TEST_DRIVER, stdout=writer)
+    plugin.tick()
+    assert plugin.wait() == 0
+    assert [line[:3] for line in plugin.log.lines] == ["I! "]
+
+
+def test_stdout_that_is_not_read(
+    start: Callable[..., Plugin], with_domains: Callable[..., str]
+) -> None:
+    """A reader that stops costs metrics but neither memory nor the program; then they go on."""
+    reader, writer = small_pipe()
+    plugin = start("--uri", with_domains(*NAMES), stdout=writer)
+    writer.close()
+    plugin.tick()
+    assert eventually(lambda: waiting_bytes(reader.fileno()) == 4096)
+    for _ in range(50):
+        plugin.tick_and_go_on()
+    before = resident_kilobytes(plugin)
+    for _ in range(1000):
+        plugin.tick_and_go_on()
+        plugin.signal(signal.SIGUSR1)
+    assert resident_kilobytes(plugin) < before + 1024
+
+    between = time.time_ns()
+    metrics = Stream(reader)
+    count = len(NAMES)
+    metrics.wait_for(
+        lambda lines: len(states(lines)) == 2 * count, "the batch in hand, and one more"
+    )
+    plugin.tick()
+    metrics.wait_for(lambda lines: len(states(lines)) == 3 * count, "another batch")
+    assert plugin.finish() == 0
+    metrics.close()
+    assert [line for line in metrics.lines if not LINE.fullmatch(line)] == []
+    first, second, third = sorted(set(timestamps(metrics.lines)))
+    assert first < between < second < third
+    assert len(plugin.wait_for_message("longer than the interval")) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_while_nobody_reads(
+    start: Callable[..., Plugin], with_domains: Callable[..., str], number: signal.Signals
+) -> None:
+    """A batch that nobody takes does not hold up SIGTERM and SIGINT."""
+    reader, writer = small_pipe()
+    with reader:
+        plugin = start("--uri", with_domains(*NAMES), stdout=writer)
+        writer.close()
+        plugin.tick()
+        assert eventually(lambda: waiting_bytes(reader.fileno()) == 4096)
+        plugin.signal(number)
+        assert plugin.wait(AT_ONCE) == 0
+
+
+def test_the_end_of_input_is_bounded_while_nobody_reads(
+    start: Callable[..., Plugin], with_domains: Callable[..., str], config: Callable[..., Path]
+) -> None:
+    """A batch that nobody takes holds up the end of stdin for a while only."""
+    reader, writer = small_pipe()
+    path = config(f'libvirt_uri = "{with_domains(*NAMES)}"\ntimeout = "100ms"')
+    with reader:
+        plugin = start("--config", path, stdout=writer)
+        writer.close()
+
+        def full() -> bool:
+            plugin.tick()  # again, for the first one may have taken longer than the timeout
+            return waiting_bytes(reader.fileno()) == 4096
+
+        assert eventually(full)
+        assert plugin.finish() == 0
+
+
+def test_signals_do_not_break_lines(
+    start: Callable[..., Plugin], with_domains: Callable[..., str]
+) -> None:
+    """Ticks by signals in the middle of a large write that waits leave its lines whole."""
+    reader, writer = small_pipe()
+    plugin = start("--uri", with_domains(*NAMES), stdout=writer)
+    writer.close()
+    plugin.wait_until_listening()
+    received = b""
+    while received.count(b"libvirt_state") < 10 * len(NAMES):
+        plugin.signal(signal.SIGUSR1)
+        received += read(reader, 1000)
+    metrics = Stream(reader)
+    assert plugin.finish() == 0
+    metrics.close()
+    lines = (received.decode() + metrics.text).split("\n")
+    assert lines.pop() == ""
+    assert [line for line in lines if not LINE.fullmatch(line)] == []
+    assert len(states(lines)) % len(NAMES) == 0
+
+
+def test_a_pipe_that_does_not_block_gets_whole_lines(
+    start: Callable[..., Plugin], with_domains: Callable[..., str]
+) -> None:
+    """Stdout that somebody made non-blocking is waited for like any other."""
+    reader, writer = small_pipe()
+    os.set_blocking(writer.fileno(), False)
+    plugin = start("--uri", with_domains(*NAMES), stdout=writer)
+    writer.close()
+    for _ in range(3):
+        plugin.tick_and_go_on()
+    assert eventually(lambda: waiting_bytes(reader.fileno()) == 4096)
+    metrics = Stream(reader)
+    assert plugin.finish() == 0
+    metrics.close()
+    assert [line for line in metrics.lines if not LINE.fullmatch(line)] == []
+    assert len(states(metrics.lines)) >= len(NAMES)
+
+
+def test_a_full_disk_does_not_end_it(start: Callable[..., Plugin]) -> None:
+    """Metrics that cannot be written are lost, with a message, and the program goes on."""
+    with Path("/dev/full").open("wb") as full:
+        plugin = start("--uri", TEST_DRIVER, stdout=full)
+    plugin.tick()
+    plugin.wait_for_message("No space left on device")
+    plugin.tick_and_go_on()
+    assert plugin.process.poll() is None
+    assert plugin.finish() == 0
+
+
+def test_what_others_print_is_not_there(start: Callable[..., Plugin], tmp_path: Path) -> None:
+    """What a library prints to its stdout does not get between the metrics, but into the log."""
+    env = in_front_of_libvirt(tmp_path, LOAD_LIBVIRT + NOISY_OPENING)
+    plugin = start("--once", "--uri", TEST_DRIVER, env=env)
+    assert plugin.wait() == 0
+    assert len(plugin.states) == 1
+    assert any("noise" in line for line in plugin.log.lines)

@@ -1,0 +1,93 @@
+"""The program ends when it is told to, at once or after the tick in hand, and never before."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.plugin import (
+    AT_ONCE,
+    LOAD_LIBVIRT,
+    TEST_DRIVER,
+    Plugin,
+    eventually,
+    in_front_of_libvirt,
+)
+from support.server import GET_ALL_DOMAIN_STATS, Daemon
+
+BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+
+
+@BOTH
+def test_a_signal_ends_it_while_it_waits(plugin: Plugin, number: signal.Signals) -> None:
+    """SIGTERM and SIGINT end an idle program at once, with status 0 and without a word."""
+    plugin.wait_until_listening()
+    plugin.signal(number)
+    assert plugin.wait(AT_ONCE) == 0
+    assert plugin.metrics.text == plugin.log.text == ""
+
+
+@BOTH
+def test_a_signal_ends_it_between_ticks(plugin: Plugin, number: signal.Signals) -> None:
+    """The same is so after some ticks, of which no metrics are lost."""
+    plugin.tick()
+    plugin.wait_for_states(1)
+    plugin.signal(number)
+    assert plugin.wait(AT_ONCE) == 0
+    assert len(plugin.states) == 1
+
+
+@pytest.mark.parametrize("milliseconds", range(0, 160, 20))
+def test_sigterm_ends_it_while_it_starts(plugin: Plugin, milliseconds: int) -> None:
+    """At whatever moment of its start SIGTERM comes, the program ends at once and quietly."""
+    time.sleep(milliseconds / 1000)
+    plugin.signal(signal.SIGTERM)
+    assert plugin.wait(AT_ONCE) in (0, -signal.SIGTERM)
+    assert plugin.metrics.text == plugin.log.text == ""
+
+
+def start_with_signal(start: Callable[..., Plugin], folder: Path, number: signal.Signals) -> Plugin:
+    """The plugin, which gets a signal at the moment when it begins to load libvirt."""
+    text = f"import os\nos.kill(os.getpid(), {int(number)})\n{LOAD_LIBVIRT}"
+    return start("--uri", TEST_DRIVER, env=in_front_of_libvirt(folder, text))
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_tick_while_libvirt_is_loaded_is_answered(
+    start: Callable[..., Plugin], tmp_path: Path, number: signal.Signals
+) -> None:
+    """A first tick that comes before libvirt is there does not kill the program: it is kept."""
+    plugin = start_with_signal(start, tmp_path, number)
+    plugin.wait_for_states(1)
+    assert plugin.finish() == 0
+    assert len(plugin.states) == 1
+
+
+@BOTH
+def test_a_signal_while_libvirt_is_loaded_ends_it(
+    start: Callable[..., Plugin], tmp_path: Path, number: signal.Signals
+) -> None:
+    """SIGTERM and SIGINT that come before libvirt is there end the program with status 0."""
+    plugin = start_with_signal(start, tmp_path, number)
+    assert plugin.wait() == 0
+    assert plugin.log.text == ""
+
+
+def test_the_end_of_input_waits_for_the_tick_in_hand(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon]
+) -> None:
+    """Metrics that take their time are written, although stdin ended in the meantime."""
+    hypervisor = daemon()
+    hypervisor.unanswered.add(GET_ALL_DOMAIN_STATS)
+    plugin = start("--uri", hypervisor.uri)
+    plugin.tick()
+    plugin.end_input()
+    assert eventually(lambda: GET_ALL_DOMAIN_STATS in hypervisor.asked)
+    assert plugin.process.poll() is None
+    hypervisor.answer()
+    assert plugin.wait() == 0
+    assert len(plugin.states) == 1

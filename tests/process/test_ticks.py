@@ -1,0 +1,123 @@
+"""Each tick, however it comes, gives the metrics of that moment, and nothing else does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.plugin import TEST_DRIVER, Plugin, environment, timestamps
+
+
+def test_a_newline_gives_metrics(plugin: Plugin) -> None:
+    """A newline on stdin gives the state of the test driver's domain, with the time of now."""
+    before = time.time_ns()
+    plugin.tick()
+    (line,) = plugin.wait_for_states(1)
+    assert line.rpartition(" ")[0] == "libvirt_state,domain_name=test state=1i,reason=0i"
+    assert before <= timestamps([line])[0] <= time.time_ns()
+
+
+def test_each_tick_gives_metrics(plugin: Plugin) -> None:
+    """Two newlines after each other's metrics give two lines with the times of their ticks."""
+    plugin.tick()
+    plugin.wait_for_states(1)
+    between = time.time_ns()
+    plugin.tick()
+    first, second = timestamps(plugin.wait_for_states(2))
+    assert first < between < second
+    assert plugin.finish() == 0
+    assert len(plugin.states) == 2
+
+
+def test_a_tick_has_one_timestamp(
+    start: Callable[..., Plugin], config: Callable[..., Path], with_domains: Callable[..., str]
+) -> None:
+    """All domains of all hypervisors have the same time at a tick."""
+    uri = with_domains("one", "two", "three")
+    plugin = start("--config", config(f'libvirt_uri = "{uri}"', f'libvirt_uri = "{TEST_DRIVER}"'))
+    plugin.tick()
+    assert plugin.finish() == 0
+    assert len(set(timestamps(plugin.metrics.lines))) == 1
+    names = {line.split(" ")[0].partition("domain_name=")[2] for line in plugin.states}
+    assert names == {"one", "two", "three", "test"}
+
+
+def test_a_newline_right_before_the_end_of_input_is_answered(plugin: Plugin) -> None:
+    """What Telegraf's --test and --once do, a tick and the end at once, still gives metrics."""
+    plugin.tick()
+    assert plugin.finish() == 0
+    assert len(plugin.states) == 1
+
+
+@pytest.mark.parametrize("text", [b"\n\n", b"\n" * 1000, b"\r\n", b"x\ny"])
+def test_newlines_that_wait_are_one_tick(start: Callable[..., Plugin], text: bytes) -> None:
+    """All newlines that are there when stdin is read count as one tick, with any text around."""
+    plugin = start("--uri", TEST_DRIVER)
+    plugin.write(text)
+    assert plugin.finish() == 0
+    assert len(plugin.states) == 1
+
+
+@pytest.mark.parametrize("text", [b"", b"tick"])
+def test_no_newline_is_no_tick(plugin: Plugin, text: bytes) -> None:
+    """The end of stdin without a newline ends the program, with nothing on stdout and stderr."""
+    plugin.write(text)
+    assert plugin.finish() == 0
+    assert plugin.metrics.text == plugin.log.text == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_is_a_tick(plugin: Plugin, number: signal.Signals) -> None:
+    """Each of the signals that Telegraf may be told to send gives metrics, any number of times."""
+    plugin.wait_until_listening()
+    for count in (1, 2):
+        plugin.signal(number)
+        plugin.wait_for_states(count)
+    assert plugin.finish() == 0
+    assert len(plugin.states) == 2
+
+
+def test_odd_names_come_out_escaped(
+    start: Callable[..., Plugin], with_domains: Callable[..., str]
+) -> None:
+    """Names with all that line protocol separates by, quotes, backslashes and umlauts are whole."""
+    names = ["a b", "c,d", "e=f", 'g"h', "i\\j", "k\\", "l\\,m", "größe", "日本", "<&>", "'", "#"]
+    plugin = start("--uri", with_domains(*names))
+    plugin.tick()
+    assert plugin.finish() == 0
+    written = [r"a\ b", r"c\,d", r"e\=f", 'g"h', r"i\j", "k", r"l\\,m", *names[7:]]
+    assert {line.rpartition(" ")[0] for line in plugin.states} == {
+        f"libvirt_state,domain_name={name} state=1i,reason=0i" for name in written
+    }
+
+
+def test_the_environment_does_not_matter(
+    start: Callable[..., Plugin], with_domains: Callable[..., str]
+) -> None:
+    """Without any locale and home, as a service may be started, names are UTF-8 all the same."""
+    env = {name: value for name, value in environment().items() if name.startswith("PYTHON")}
+    plugin = start("--uri", with_domains("größe"), env={**env, "LC_ALL": "C"})
+    plugin.tick()
+    assert plugin.finish() == 0
+    assert plugin.states[0].startswith("libvirt_state,domain_name=größe ")
+
+
+def test_a_file_of_newlines_is_a_tick(start: Callable[..., Plugin], tmp_path: Path) -> None:
+    """A regular file as stdin gives metrics once and then ends the program."""
+    (tmp_path / "ticks").write_bytes(b"\n\n\n")
+    with (tmp_path / "ticks").open("rb") as file:
+        plugin = start("--uri", TEST_DRIVER, stdin=file)
+    assert plugin.wait() == 0
+    assert len(plugin.states) == 1
+
+
+def test_dev_null_as_stdin_is_the_end(start: Callable[..., Plugin]) -> None:
+    """Nothing to read is the end of the input: no metrics, no complaint."""
+    plugin = start("--uri", TEST_DRIVER, stdin=subprocess.DEVNULL)
+    assert plugin.wait() == 0
+    assert plugin.metrics.text == plugin.log.text == ""

@@ -1,0 +1,115 @@
+"""A wrong configuration ends the program at its start, with a line for each mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.plugin import TEST_DRIVER, Plugin, run
+
+MISTAKES = f"""\
+[agent]
+interval = "10s"
+[[inputs.libvirt]]
+libvirt_uri = 7
+domains = ["a", 7, ""]
+statistics_groups = ["state", "stat", "state"]
+alias = "hv"
+[[inputs.libvirt]]
+libvirt_uri = "{TEST_DRIVER}"
+timeout = 5
+interval = "5 s"
+influx_uint_support = "yes"
+metrics = []
+[inputs.libvirt.tags]
+rack = 12
+domain_name = "x"
+"""
+
+FOUND = [
+    "agent: unknown; only [[inputs.libvirt]] tables belong in this file",
+    "inputs.libvirt[0].libvirt_uri: expected a string, got 7",
+    "inputs.libvirt[0].domains[1]: expected a string, got 7",
+    'inputs.libvirt[0].domains[2]: expected a string that is not empty, got ""',
+    'inputs.libvirt[0].statistics_groups[1]: unknown name "stat"; did you mean state?',
+    'inputs.libvirt[0].statistics_groups[2]: "state" stands there twice',
+    "inputs.libvirt[0].alias: is handled by Telegraf itself: it belongs in the [[inputs.execd]]",
+    "inputs.libvirt[1].timeout: expected a duration",
+    "inputs.libvirt[1].interval: expected a duration",
+    'inputs.libvirt[1].influx_uint_support: expected true or false, got "yes"',
+    "inputs.libvirt[1].metrics: unknown option",
+    "inputs.libvirt[1].tags.rack: expected a string, got 12",
+    "inputs.libvirt[1].tags.domain_name: is a tag of the plugin's own metrics",
+]
+
+
+@pytest.mark.parametrize("option", [[], ["--once"], ["--check"]])
+def test_all_mistakes_are_reported_in_one_go(tmp_path: Path, option: list[str]) -> None:
+    """Each mistake of a file is one line with the file and the option; nothing is collected."""
+    path = tmp_path / "plugin.conf"
+    path.write_text(MISTAKES)
+    done = run(*option, "--config", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(FOUND)
+    for found in FOUND:
+        assert any(line.startswith(f"E! {path}: {found}") for line in lines), found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"[[inputs.libvirt]\n", "not valid TOML: "),
+        (b'[[inputs.libvirt]]\nlibvirt_uri = "\xff"\n', "expected UTF-8, "),
+        (b"", "inputs.libvirt: expected at least one [[inputs.libvirt]] table, found none"),
+        (b"x = " + b"[" * 5_000 + b"]" * 5_000, "not valid TOML: "),
+        (b"[[inputs.libvirt]]\ntimeout = " + b"9" * 5_000, ""),
+        (b'[[inputs.libvirt]]\n"a\\n\\u001b b" = 1\n', 'inputs.libvirt[0]."a'),
+        (b'[[inputs.libvirt]]\nlibvirt_uri = "' + b"x" * 99_999 + b'/"\n', "inputs.libvirt[0]."),
+    ],
+)
+def test_a_broken_file(tmp_path: Path, text: bytes, message: str) -> None:
+    """Whatever is in a file, what is wrong with it is said in one bounded line."""
+    path = tmp_path / "plugin.conf"
+    path.write_bytes(text)
+    done = run("--once", "--config", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"E! {path}: {message}")
+    assert done.stderr.count("\n") == 1 and len(done.stderr) < 4000
+    assert done.stderr.rstrip("\n").isprintable()
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A file that is not there, or is none, is named with the reason."""
+    for path, reason in (
+        (tmp_path / "missing.conf", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / ("n" * 300), "File name too long"),
+    ):
+        done = run("--config", path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"E! {path}: cannot be read: {reason}\n"
+
+
+def test_it_does_not_wait_for_its_input(start: Callable[..., Plugin], tmp_path: Path) -> None:
+    """A program that cannot work ends while its stdin stays open."""
+    plugin = start("--config", tmp_path / "missing.conf")
+    assert plugin.wait() == 2
+
+
+def test_names_of_other_days_are_warned_about_once(
+    start: Callable[..., Plugin], config: Callable[..., Path]
+) -> None:
+    """`domain_names` works and is warned about at the start, not at each tick."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\ndomain_names = ["test"]')
+    plugin = start("--config", path)
+    for count in (1, 2, 3):
+        plugin.tick()
+        plugin.wait_for_states(count)
+    assert plugin.finish() == 0
+    assert next(line for line in plugin.log.lines if line.startswith("W! ")) == (
+        f"W! {path}: inputs.libvirt[0].domain_names: is read as domains; write domains instead"
+    )
+    assert sum("domain_names" in line for line in plugin.log.lines) == 1
