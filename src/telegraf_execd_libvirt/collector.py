@@ -117,6 +117,6 @@ class Collector:
                 incomplete=len(snapshot.incomplete) if snapshot else 0,
                 collect_time_ns=time.monotonic_ns() - started,
             )
-            lines += self._encoder.lines([record], timestamp)
+            lines += self._encoder.slow_lines([record], timestamp)
         self._output.write(lines.encode("utf-8", "replace"))
         return snapshot is not None

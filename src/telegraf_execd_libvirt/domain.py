@@ -7,8 +7,7 @@ and typed as libvirt's bulk statistics, so that one translation serves all sourc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Union
+from typing import NamedTuple, Union
 
 #: A statistic as libvirt-python hands it over.
 Value = Union[int, float, bool, str]
@@ -17,8 +16,7 @@ Value = Union[int, float, bool, str]
 Stats = Mapping[str, Value]
 
 
-@dataclass(frozen=True)
-class Domain:
+class Domain(NamedTuple):
     """One domain and its statistics; ``active`` is whether it runs, from the same answer."""
 
     name: str

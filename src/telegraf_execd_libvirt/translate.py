@@ -1,6 +1,9 @@
 """From flat domstats keys to points.
 
 Rule guarded: one bad or unknown key costs itself only, and two keys never share a field.
+
+Where keys go does not depend on their values, and guests share their sets of keys and keep them
+from tick to tick. So a set of keys is laid out once; each tick only fills in the values.
 """
 
 from __future__ import annotations
@@ -14,11 +17,34 @@ from .lineprotocol import FieldValue, Unsigned
 from .places import Place, Places
 from .schema import Group, Type
 
-#: Different keys that one run sees are few (guests share them); the bound is for guests that
-#: come and go with ever new keys.
+#: Different keys and sets of keys that one run sees are few; the bounds are for guests that come
+#: and go with ever new ones.
 _REMEMBERED_KEYS = 65_536
+_REMEMBERED_LAYOUTS = 1_024
 
 _SIGNED_32 = 1 << 32
+
+
+@dataclass(frozen=True)
+class LaidOutField:
+    """One field of a line: its name, the key of its value, and the value's declared type."""
+
+    name: str
+    key: str
+    type: Optional[Type]
+
+
+@dataclass(frozen=True)
+class LaidOutLine:
+    """One line without what differs between domains of the same keys: their names and values.
+
+    ``tags`` are those that come from indexes; ``subject`` is the tag that gets the domain's name.
+    """
+
+    measurement: str
+    subject: str
+    tags: tuple[tuple[str, str], ...]
+    fields: tuple[LaidOutField, ...]
 
 
 @dataclass(frozen=True)
@@ -32,7 +58,7 @@ class Point:
 
 #: Sorts lines: the position of the measurement, its name, its tags, and the indexes by their
 #: length first, which orders numbers without converting them, so without a limit to their size.
-_Line = tuple[int, str, tuple[str, ...], tuple[tuple[int, str], ...]]
+_Order = tuple[int, str, tuple[str, ...], tuple[tuple[int, str], ...]]
 
 
 class Translator:
@@ -42,29 +68,50 @@ class Translator:
     def __init__(self, groups: Iterable[Group], full: bool = False) -> None:
         self._places = Places(groups, full)
         self._known: dict[str, Optional[Place]] = {}
+        self._layouts: dict[tuple[tuple[str, ...], bool], tuple[LaidOutLine, ...]] = {}
 
     def points(self, domain: Domain) -> Iterator[Point]:
         """The points of a domain, in the order of the declarations, indexes counted up."""
-        lines: dict[_Line, tuple[Place, list[tuple[int, str, str, FieldValue]]]] = {}
-        for key, value in domain.stats.items():
+        for line in self.layout(tuple(domain.stats), domain.active):
+            yield Point(
+                measurement=line.measurement,
+                tags=((line.subject, domain.name), *line.tags),
+                fields=tuple(
+                    (field.name, convert(domain.stats[field.key], field.type))
+                    for field in line.fields
+                ),
+            )
+
+    def layout(self, keys: tuple[str, ...], active: bool) -> tuple[LaidOutLine, ...]:
+        """The lines that these keys give for a domain that is active or not."""
+        found = self._layouts.get((keys, active))
+        if found is None:
+            if len(self._layouts) >= _REMEMBERED_LAYOUTS:
+                self._layouts.clear()
+            found = self._layouts[keys, active] = tuple(self._lay_out(keys, active))
+        return found
+
+    def _lay_out(self, keys: tuple[str, ...], active: bool) -> Iterator[LaidOutLine]:
+        lines: dict[_Order, tuple[Place, list[tuple[int, str, str, Optional[Type]]]]] = {}
+        for key in keys:
             place = self._place(key)
-            if place is None or (place.active_only and not domain.active):
+            if place is None or (place.active_only and not active):
                 continue
-            line = (
+            order = (
                 place.order,
                 place.measurement,
                 place.tags,
                 tuple((len(index), index) for index in place.indexes),
             )
-            fields = lines.setdefault(line, (place, []))[1]
-            for slot in place.slots:
-                fields.append((slot.number, slot.name, key, convert(value, slot.type)))
-        for line in sorted(lines):
-            place, fields = lines[line]
+            fields = lines.setdefault(order, (place, []))[1]
+            fields += ((slot.number, slot.name, key, slot.type) for slot in place.slots)
+        for order in sorted(lines):
+            place, fields = lines[order]
             fields.sort(key=_position)
-            yield Point(
+            yield LaidOutLine(
                 measurement=place.measurement,
-                tags=tuple(zip(place.tags, (domain.name, *place.indexes))),
+                subject=place.tags[0],
+                tags=tuple(zip(place.tags[1:], place.indexes)),
                 fields=tuple(_unique(fields)),
             )
 
@@ -96,19 +143,19 @@ def convert(value: Value, declared: Optional[Type]) -> FieldValue:
     return value
 
 
-def _position(field: tuple[int, str, str, FieldValue]) -> tuple[int, str, str]:
+def _position(field: tuple[int, str, str, Optional[Type]]) -> tuple[int, str, str]:
     return field[:3]
 
 
 def _unique(
-    fields: Iterable[tuple[int, str, str, FieldValue]],
-) -> Iterator[tuple[str, FieldValue]]:
-    """Names and values; where derived names meet, the later ones are numbered."""
+    fields: Iterable[tuple[int, str, str, Optional[Type]]],
+) -> Iterator[LaidOutField]:
+    """The fields of a line; where derived names meet, the later ones are numbered."""
     used: set[str] = set()
-    for _, base, _, value in fields:
+    for _, base, key, declared in fields:
         name, count = base, 1
         while name in used:
             count += 1
             name = f"{base}_{count}"
         used.add(name)
-        yield name, value
+        yield LaidOutField(name, key, declared)

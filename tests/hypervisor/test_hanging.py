@@ -251,7 +251,7 @@ def test_one_hypervisor_of_two_hangs(hypervisor: Hypervisor, tmp_path: Path) -> 
         for number in range(3):
             started = time.monotonic()
             plugin.tick()
-            plugin.wait_for_metrics(number + 1)
+            plugin.wait_for_states(number + 1)
             assert time.monotonic() - started < SLACK
         assert all("domain_name=test " in line for line in plugin.metrics.lines)
 

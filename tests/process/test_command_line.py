@@ -131,7 +131,7 @@ def test_one_uri_for_two_tables_is_refused(config: Callable[..., Path]) -> None:
         ("-poll_interval", "1000000000h"),
         ("--log-level", "loud"),
         ("--once=yes",),
-        ("--conf", "x"),
+        ("--onc", "--uri", TEST_DRIVER),
         ("two\nlines",),
         ("--log-level", "x" * 100_000),
     ],

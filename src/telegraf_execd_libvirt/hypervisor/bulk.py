@@ -136,7 +136,7 @@ class Bulk:
         """The answer with the domains that are incomplete; another one where a call that hung
         has come back meanwhile, for a guest that wakes up is busy with that one first."""
         if not self._hanging:
-            self._whole = {binding.uuid(handle): len(stats) for handle, stats in answer.records}
+            self._whole = {binding.name(handle): len(stats) for handle, stats in answer.records}
             return answer
         incomplete = frozenset(
             binding.uuid(handle)
@@ -153,7 +153,7 @@ class Bulk:
     def _is_incomplete(self, handle: Handle, stats: dict[str, Value]) -> bool:
         """Whether a domain came with fewer keys than before any call hung. Of one that was not
         seen before, the keys that only a monitor that answers gives tell it."""
-        known = self._whole.get(binding.uuid(handle))
+        known = self._whole.get(binding.name(handle))
         if known is not None:
             return len(stats) < known
         return binding.is_active(handle) and bool(self._proofs) and self._proofs.isdisjoint(stats)

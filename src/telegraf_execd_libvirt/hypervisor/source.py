@@ -111,11 +111,13 @@ class Hypervisor:
         connection = answer.connection
         swept = self._sweep(answer, deadline - time.monotonic())
         incomplete = answer.incomplete | swept.missing
-        for handle, stats in answer.records:
-            stats.update(swept.found.get(binding.uuid(handle), {}))
-            drop_strays(stats)
-            if self._with_health and binding.uuid(handle) in incomplete:
-                stats.update(INCOMPLETE)
+        if swept.found or (incomplete and self._with_health):
+            for handle, stats in answer.records:
+                uuid = binding.uuid(handle)
+                stats.update(swept.found.get(uuid, {}))
+                drop_strays(stats)
+                if self._with_health and uuid in incomplete:
+                    stats.update(INCOMPLETE)
         if swept.left is None:
             self._session.give(connection)
         else:

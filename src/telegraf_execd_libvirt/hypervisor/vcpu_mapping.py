@@ -37,7 +37,10 @@ def _keys(vcpus: Iterable[tuple[int, tuple[bool, ...], int]]) -> dict[str, Value
 
 def drop_strays(stats: dict[str, Value]) -> None:
     """Takes out the current CPU of vCPUs that have no statistics."""
+    mapped = [key for key in stats if key.startswith("vcpu_mapping.") and key.endswith(".cpu")]
+    if not mapped:
+        return
     known = {key.split(".")[1] for key in stats if key.startswith("vcpu.")}
-    for key in [key for key in stats if key.startswith("vcpu_mapping.")]:
-        if key.endswith(".cpu") and key.split(".")[1] not in known:
+    for key in mapped:
+        if key.split(".")[1] not in known:
             del stats[key]
