@@ -128,3 +128,28 @@ def test_a_driver_without_bulk_statistics(hypervisor: Hypervisor, mocker: Mocker
         assert {domain.name for domain in found} == {*NAMES}
         assert all(domain.stats["state.state"] == 1 for domain in found)
     assert len(asked) == 1
+
+
+def test_what_fits_in_an_answer_is_learnt(hypervisor: Hypervisor, mocker: MockerFixture) -> None:
+    """Where libvirt refuses answers with more than three domains, the tick in which that is found
+    out loses nothing, and the next one asks for as many as fit."""
+    real = libvirt.virConnect.domainListGetStats
+    asked: list[int] = []
+
+    def all_at_once(*_: Any) -> Any:
+        asked.append(len(NAMES))
+        raise libvirt_error(mocker, 39, 7)
+
+    def listed(connection: Any, domains: list[Any], *rest: Any) -> Any:
+        asked.append(len(domains))
+        if len(domains) > 3:
+            raise libvirt_error(mocker, 39, 7)
+        return real(connection, domains, *rest)
+
+    mocker.patch.object(libvirt.virConnect, "getAllDomainStats", all_at_once)
+    mocker.patch.object(libvirt.virConnect, "domainListGetStats", listed)
+    assert {domain.name for domain in hypervisor.read().domains} == {*NAMES}
+    assert asked == [7, 4, 2, 2, 3]
+    asked.clear()
+    assert {domain.name for domain in hypervisor.read().domains} == {*NAMES}
+    assert asked == [2, 2, 2, 1]

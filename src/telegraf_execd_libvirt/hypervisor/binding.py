@@ -18,7 +18,7 @@ import libvirt
 from ..domain import Domain, Stats, Value
 from ..log import log
 from .devices import Devices
-from .errors import LibvirtError, Meaning
+from .errors import LibvirtError
 
 #: A domain of a connection, for further calls about it.
 Handle = Any
@@ -60,7 +60,10 @@ class Connection:
         _start_events()
         self._nowait = self._backing = True
         self._callbacks: list[int] = []
-        self._refused: set[str] = set()
+        #: The domains, by UUID, whose statistics cannot be had.
+        self.refused: set[str] = set()
+        #: How many domains fit in one answer, where not all do.
+        self.fits: Optional[int] = None
         #: Whether the driver has bulk statistics at all, and they are wanted.
         self.has_bulk = bulk
         #: The calls for one domain that the driver does not have.
@@ -123,34 +126,8 @@ class Connection:
         0 for all that the driver has.
 
         Domains that are busy come with the keys that need no monitor, where the driver knows
-        the flag NOWAIT. An answer that is too large or holds a string that is not UTF-8 is
-        asked for in parts, so that one domain costs itself only.
+        the flag NOWAIT. Raises UnicodeDecodeError where a string is not UTF-8.
         """
-        try:
-            return self._statistics(handles, groups, backing_chain)
-        except LibvirtError as error:
-            if error.meaning is not Meaning.TOO_LARGE:
-                raise
-            reason: Exception = error
-        except UnicodeDecodeError as error:
-            reason = error
-        if handles is None:
-            handles = self.domains()
-        if len(handles) == 1:
-            if uuid(handles[0]) not in self._refused:
-                self._refused.add(uuid(handles[0]))
-                log.warning("domain %s: no statistics: %s", uuid(handles[0]), reason)
-            return []
-        half = len(handles) // 2
-        return [
-            record
-            for part in (handles[:half], handles[half:])
-            for record in self.statistics(part, groups, backing_chain)
-        ]
-
-    def _statistics(
-        self, handles: Optional[list[Handle]], groups: int, backing_chain: bool
-    ) -> list[tuple[Handle, dict[str, Value]]]:
         if handles is not None and not handles:
             return []
         flags = _NOWAIT if self._nowait else 0
@@ -169,7 +146,7 @@ class Connection:
             else:
                 self._backing = False
                 log.info("driver %s does not know backing images", self.driver)
-            return self._statistics(handles, groups, backing_chain)
+            return self.statistics(handles, groups, backing_chain)
 
 
 def domain(handle: Handle, stats: Stats) -> Domain:

@@ -23,6 +23,7 @@ from . import binding
 from .binding import Connection, Handle
 from .calls import Call
 from .errors import LibvirtError, Meaning
+from .parts import Parts
 from .session import Session, Unreachable
 
 #: So many guests may hang at once before the others come without the keys that need a monitor.
@@ -30,7 +31,7 @@ from .session import Session, Unreachable
 MOST_HANGING = 4
 
 #: Once a call hangs, a further one may take four times as long as usual, and at least this.
-_GRACE_SECONDS = 0.25
+_GRACE_SECONDS = 0.2
 
 #: How long calls that hung may take to come to their end when one of them does.
 _SETTLE_SECONDS = 0.1
@@ -175,7 +176,7 @@ def _ask(
         handles = [handle for handle in connection.domains() if binding.name(handle) in names]
     if connection.has_bulk and groups is not None:
         try:
-            return connection.statistics(handles, groups, backing_chain)
+            return Parts(connection, groups, backing_chain).ask(handles)
         except LibvirtError as error:
             if error.code != _NO_SUPPORT:
                 raise
