@@ -59,6 +59,14 @@ def test_once_needs_stdout_only() -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
+def test_no_stderr_to_complain_to(redirect: str) -> None:
+    """Mistakes make the status 2 where they cannot be told, too."""
+    shell = ("sh", "-c", f'exec "$@" {redirect}', "sh")
+    assert run("--nonsense", prefix=shell).returncode == 2
+    assert run("--config", "/nonexistent", prefix=shell).returncode == 2
+
+
 @pytest.mark.parametrize("option", ["--once", "--check", "--sample-config", "--version"])
 def test_no_stdout_to_print_to(option: str) -> None:
     """What would be printed to a stdout that is closed is lost without a traceback."""

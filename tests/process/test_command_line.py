@@ -13,7 +13,7 @@ from support.plugin import (
     TEST_DRIVER,
     Plugin,
     environment,
-    in_front_of_libvirt,
+    in_front_of,
     run,
     small_pipe,
 )
@@ -156,7 +156,7 @@ def test_output_that_nobody_reads(option: str) -> None:
 def test_a_library_that_is_missing(tmp_path: Path) -> None:
     """Where libvirt cannot be loaded, the program says so in one line, with status 2."""
     text = "libvirt.so.0: cannot open shared object file: No such file or directory"
-    env = in_front_of_libvirt(tmp_path, f"raise ImportError({text!r})")
+    env = in_front_of("libvirt", tmp_path, f"raise ImportError({text!r})")
     for option in ("--once", "--check", "--version"):
         done = run(option, env=env)
         assert (done.returncode, done.stdout) == (2, "")

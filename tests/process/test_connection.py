@@ -153,3 +153,69 @@ def test_what_fits_in_an_answer_is_learnt(hypervisor: Hypervisor, mocker: Mocker
     asked.clear()
     assert {domain.name for domain in hypervisor.read().domains} == {*NAMES}
     assert asked == [2, 2, 2, 1]
+
+
+def test_a_connection_that_dies_under_the_calls_for_one_domain(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    """It is given up, and another one has everything in the same tick."""
+    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri="test:///default"), "test")
+    real = libvirt.virDomain.info
+    failures = [libvirt_error(mocker, 38, 7)]
+
+    def once(domain: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return real(domain)
+
+    mocker.patch.object(libvirt.virDomain, "info", once)
+    (domain,) = hypervisor.read().domains
+    assert domain.stats["balloon.current"] == 2097152 and failures == []
+
+
+def test_a_call_that_the_driver_lacks_is_tried_once(mocker: MockerFixture) -> None:
+    """What a driver does not have is not asked for again on the same connection."""
+    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri="test:///default"), "test")
+    flags = mocker.spy(libvirt.virDomain, "blockStatsFlags")
+    plain = mocker.spy(libvirt.virDomain, "blockStats")
+    for _ in range(3):
+        (domain,) = hypervisor.read().domains
+        assert "block.0.rd.bytes" in domain.stats
+    assert flags.call_count == 1 and plain.call_count == 3
+
+
+def test_xml_is_read_again_when_the_domain_changes(mocker: MockerFixture) -> None:
+    """Once for a domain, and again after an event, here its being started anew."""
+    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri="test:///default"), "test")
+    xml = mocker.spy(libvirt.virDomain, "XMLDesc")
+    for _ in range(3):
+        hypervisor.read()
+    assert xml.call_count == 1
+    connection = libvirt.open("test:///default")  # the same domains: they live in this process
+    guest = connection.lookupByName("test")
+    guest.destroy()
+    guest.create()
+    hypervisor.read()
+    assert xml.call_count == 2
+
+
+def test_a_device_that_fails_costs_itself_only(mocker: MockerFixture) -> None:
+    """Where one call fails for one device, the rest of the domain is there."""
+    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri="test:///default"), "test")
+
+    def fails(*_: Any) -> Any:
+        raise libvirt_error(mocker, 1, 10)
+
+    mocker.patch.object(libvirt.virDomain, "interfaceStats", fails)
+    (domain,) = hypervisor.read().domains
+    assert "net.0.name" in domain.stats and "net.0.rx.bytes" not in domain.stats
+    assert "block.0.rd.bytes" in domain.stats and "vcpu.1.time" in domain.stats
+
+
+def test_minus_one_is_not_known(mocker: MockerFixture) -> None:
+    """libvirt's -1 for a counter that the driver does not know is left out."""
+    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri="test:///default"), "test")
+    mocker.patch.object(libvirt.virDomain, "blockStats", return_value=(1, 2, 3, -1, -1))
+    (domain,) = hypervisor.read().domains
+    assert domain.stats["block.0.wr.reqs"] == 3
+    assert "block.0.wr.bytes" not in domain.stats and "block.0.errors" not in domain.stats

@@ -10,8 +10,22 @@ from typing import IO
 
 import pytest
 
-from support.plugin import AT_ONCE, TEST_DRIVER, Plugin, Stream, small_pipe
+from support.plugin import (
+    AT_ONCE,
+    LOAD_THE_REAL_ONE,
+    TEST_DRIVER,
+    Plugin,
+    Stream,
+    in_front_of,
+    small_pipe,
+)
 from support.server import Daemon
+
+# Follows on libvirt's loading, and lets the main thread fail when it waits for the first time.
+DEFECT = """
+import selectors
+selectors.PollSelector.select = lambda *arguments: 1 / 0
+"""
 
 
 def fill(pipe: IO[bytes]) -> None:
@@ -132,6 +146,15 @@ def test_libraries_of_libvirts_do_not_print_either(
     plugin = start("--once", "--uri", f"test://{tmp_path}/missing.xml")
     assert plugin.wait() == 1
     assert sum(line.startswith("E! ") for line in plugin.log.lines) == 1
+
+
+def test_a_defect_is_one_message(start: Callable[..., Plugin], tmp_path: Path) -> None:
+    """An exception that nobody expected ends the program with one line that names it."""
+    env = in_front_of("libvirt", tmp_path, LOAD_THE_REAL_ONE + DEFECT)
+    plugin = start("--uri", TEST_DRIVER, env=env)
+    assert plugin.wait() == 1
+    (line,) = plugin.log.lines
+    assert line.startswith("E! ") and "ZeroDivisionError" in line
 
 
 @pytest.mark.parametrize("option", [["--once"], ["--check"], []])

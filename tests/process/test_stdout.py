@@ -14,12 +14,12 @@ import pytest
 from support.plugin import (
     AT_ONCE,
     LINE,
-    LOAD_LIBVIRT,
+    LOAD_THE_REAL_ONE,
     TEST_DRIVER,
     Plugin,
     Stream,
     eventually,
-    in_front_of_libvirt,
+    in_front_of,
     read,
     small_pipe,
     states,
@@ -31,6 +31,7 @@ from support.plugin import (
 NAMES = [f"domain-{number:03}" for number in range(200)]
 
 NOISY_OPENING = """
+import libvirt
 quiet = libvirt.openAuth
 
 def loud(*arguments):
@@ -160,22 +161,23 @@ def test_a_signal_ends_it_while_nobody_reads(
         assert plugin.wait(AT_ONCE) == 0
 
 
-def test_the_end_of_input_is_bounded_while_nobody_reads(
+def test_the_end_is_bounded_while_nobody_reads(
     start: Callable[..., Plugin], with_domains: Callable[..., str], config: Callable[..., Path]
 ) -> None:
-    """A batch that nobody takes holds up the end of stdin for a while only."""
+    """A batch that nobody takes holds up the end for a while only; --once then has failed."""
+    path = config(f'libvirt_uri = "{with_domains(*NAMES)}"\ntimeout = "1s"')
     reader, writer = small_pipe()
-    path = config(f'libvirt_uri = "{with_domains(*NAMES)}"\ntimeout = "100ms"')
-    with reader:
+    reader_of_once, writer_of_once = small_pipe()
+    with reader, reader_of_once:
         plugin = start("--config", path, stdout=writer)
+        once = start("--once", "--config", path, stdout=writer_of_once)
         writer.close()
-
-        def full() -> bool:
-            plugin.tick()  # again, for the first one may have taken longer than the timeout
-            return waiting_bytes(reader.fileno()) == 4096
-
-        assert eventually(full)
+        writer_of_once.close()
+        plugin.tick()
+        for pipe in (reader, reader_of_once):
+            assert eventually(lambda: waiting_bytes(pipe.fileno()) == 4096)  # noqa: B023
         assert plugin.finish() == 0
+        assert once.wait() == 1
 
 
 def test_signals_do_not_break_lines(
@@ -230,7 +232,7 @@ def test_a_full_disk_does_not_end_it(start: Callable[..., Plugin]) -> None:
 
 def test_what_others_print_is_not_there(start: Callable[..., Plugin], tmp_path: Path) -> None:
     """What a library prints to its stdout does not get between the metrics, but into the log."""
-    env = in_front_of_libvirt(tmp_path, LOAD_LIBVIRT + NOISY_OPENING)
+    env = in_front_of("libvirt", tmp_path, LOAD_THE_REAL_ONE + NOISY_OPENING)
     plugin = start("--once", "--uri", TEST_DRIVER, env=env)
     assert plugin.wait() == 0
     assert len(plugin.states) == 1

@@ -11,11 +11,11 @@ import pytest
 
 from support.plugin import (
     AT_ONCE,
-    LOAD_LIBVIRT,
+    LOAD_THE_REAL_ONE,
     TEST_DRIVER,
     Plugin,
     eventually,
-    in_front_of_libvirt,
+    in_front_of,
 )
 from support.server import GET_ALL_DOMAIN_STATS, Daemon
 
@@ -56,30 +56,38 @@ def test_sigterm_ends_it_while_it_starts(start: Callable[..., Plugin]) -> None:
     assert set(statuses) <= {-signal.SIGTERM, 0}
 
 
-def start_with_signal(start: Callable[..., Plugin], folder: Path, number: signal.Signals) -> Plugin:
-    """The plugin, which gets a signal at the moment when it begins to load libvirt."""
-    text = f"import os\nos.kill(os.getpid(), {int(number)})\n{LOAD_LIBVIRT}"
-    return start("--uri", TEST_DRIVER, env=in_front_of_libvirt(folder, text))
+#: What the program loads first, and what it loads last and longest.
+LOADED = pytest.mark.parametrize("module", ["argparse", "libvirt"])
 
 
+def start_with_signal(
+    start: Callable[..., Plugin], folder: Path, module: str, number: signal.Signals
+) -> Plugin:
+    """The plugin, which gets a signal at the moment when it begins to load a module."""
+    text = f"import os\nos.kill(os.getpid(), {int(number)})\n{LOAD_THE_REAL_ONE}"
+    return start("--uri", TEST_DRIVER, env=in_front_of(module, folder, text))
+
+
+@LOADED
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_tick_while_libvirt_is_loaded_is_answered(
-    start: Callable[..., Plugin], tmp_path: Path, number: signal.Signals
+def test_a_tick_while_it_starts_is_answered(
+    start: Callable[..., Plugin], tmp_path: Path, module: str, number: signal.Signals
 ) -> None:
-    """A first tick that comes before libvirt is there does not kill the program: it is kept."""
-    plugin = start_with_signal(start, tmp_path, number)
+    """A first tick that comes before all is loaded does not kill the program: it is kept."""
+    plugin = start_with_signal(start, tmp_path, module, number)
     plugin.wait_for_states(1)
     assert plugin.finish() == 0
     assert len(plugin.states) == 1
 
 
+@LOADED
 @BOTH
-def test_a_signal_while_libvirt_is_loaded_ends_it(
-    start: Callable[..., Plugin], tmp_path: Path, number: signal.Signals
+def test_a_signal_while_it_starts_ends_it(
+    start: Callable[..., Plugin], tmp_path: Path, module: str, number: signal.Signals
 ) -> None:
-    """SIGTERM and SIGINT that come before libvirt is there end the program with status 0."""
-    plugin = start_with_signal(start, tmp_path, number)
-    assert plugin.wait() == 0
+    """SIGTERM and SIGINT that come before all is loaded end the program without a word."""
+    plugin = start_with_signal(start, tmp_path, module, number)
+    assert plugin.wait() in (0, -number)
     assert plugin.log.text == ""
 
 

@@ -48,20 +48,20 @@ def environment(**changes: str) -> dict[str, str]:
     return {**{name: os.environ[name] for name in os.environ if name not in special}, **changes}
 
 
-def in_front_of_libvirt(folder: Path, text: str) -> dict[str, str]:
-    """The environment in which the plugin finds this module where it imports libvirt."""
-    (folder / "libvirt.py").write_text(text)
+def in_front_of(module: str, folder: Path, text: str) -> dict[str, str]:
+    """The environment in which the plugin finds this text where it imports a module."""
+    (folder / f"{module}.py").write_text(text)
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     return environment(PYTHONPATH=os.pathsep.join(paths))
 
 
-LOAD_LIBVIRT = """
-import os, sys
+LOAD_THE_REAL_ONE = """
+import importlib, os, sys
 sys.path.remove(os.path.dirname(__file__))
-del sys.modules["libvirt"]
-import libvirt
+del sys.modules[__name__]
+importlib.import_module(__name__)
 """
-"""What such a module does in order to be replaced by the real one."""
+"""What such a text does in order to be replaced by the module that it stands in front of."""
 
 
 def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> bool:

@@ -57,6 +57,8 @@ class DomainCalls:
     def ask(self, handle: Handle, keys: Keys) -> None:
         """Fills the keys of one domain; those that need no monitor first, since the others may
         hang. Raises LibvirtError only where the connection is dead."""
+        if self._groups:
+            self._connection.watch()
         info: Any = None
         found: Optional[Devices] = None
         if self._groups & {"balloon", "vcpu", "cpu_total"}:

@@ -141,11 +141,13 @@ class Hypervisor:
         ]
         if not lacking and not self._with_mapping:
             return Sweep({}, frozenset())
-        if lacking:
-            connection.watch()
         calls = DomainCalls(connection, lacking, self._with_mapping)
         handles = [handle for handle, _ in answer.records]
-        return self._sweeper.sweep(handles, calls.ask, max(seconds, _LEAST_SECONDS))
+        try:
+            return self._sweeper.sweep(handles, calls.ask, max(seconds, _LEAST_SECONDS))
+        except LibvirtError:
+            self._session.lose(connection)
+            raise
 
     def _tell(self, state: str, text: str) -> None:
         if state != self._state:
