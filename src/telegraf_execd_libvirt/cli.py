@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from .config import uri as read_uri
 from .duration import parse_duration
 from .log import log as logger
 from .options import Problems
-from .output import Closed, Output, divert, open_missing
+from .output import Closed, Output, divert
 from .signals import Signals
 
 _NAME = "telegraf-execd-libvirt"
@@ -30,7 +29,10 @@ _NAME = "telegraf-execd-libvirt"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"E! {log.one_line(message)} (see {_NAME} --help)\n")
+        try:
+            Output(2).write(f"E! {log.one_line(message)} (see {_NAME} --help)\n".encode())
+        except (Closed, OSError):
+            pass  # there is nobody to tell
         sys.exit(2)
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -71,9 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Runs the command and returns its exit status; a collection ends the process itself."""
-    stdout_is_open = open_missing()
+def main(
+    arguments: Optional[Sequence[str]] = None,
+    signals: Optional[Signals] = None,
+    stdout_is_open: bool = True,
+) -> int:
+    """Runs the command and returns its exit status; a collection ends the process itself.
+
+    ``signals`` have been noted since the start; without them that begins with a collection.
+    """
     options = _parser().parse_args(arguments)
     log.start(options.log_level)
     try:
@@ -85,10 +93,18 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             return _print(f"{_NAME} {__version__} (libvirt {library_version()})\n")
         if not stdout_is_open:
             return 0  # nobody wants the metrics
-        return _check(options) if options.check else _collect(options)
+        if options.check:
+            if signals is not None:
+                # Nothing is in hand that a signal could spoil, so it ends the process at once.
+                signals.leave()
+            return _check(options)
+        return _collect(options, signals or Signals())
     except ImportError as error:
         logger.error("libvirt-python cannot be loaded: %s", error)
         return 2
+    except Exception:  # the edge of the program: a defect is one line of the log
+        logger.exception("a defect ended the program")
+        return 1
     finally:
         log.drain()
 
@@ -110,9 +126,7 @@ def _print(text: str) -> int:
     return 0
 
 
-def _collect(options: argparse.Namespace) -> int:
-    # Handlers first: loading libvirt takes long enough for a first signal to come meanwhile.
-    signals = Signals()
+def _collect(options: argparse.Namespace, signals: Signals) -> int:
     config = _load(options)
     if config is None:
         return 2
@@ -129,8 +143,6 @@ def _collect(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    # Nothing is in hand that a signal could spoil, so it ends the process, whatever hangs.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     config = _load(options)
     if config is None:
         return 2

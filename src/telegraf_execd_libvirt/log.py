@@ -114,9 +114,15 @@ def start(level: str) -> None:
         _handler = _Handler(os.dup(2))
         log.addHandler(_handler)
         log.propagate = False
-        # A line that cannot be formatted is a defect of ours, never worth a traceback on stderr.
+        # Defects of ours are lines of the log as well, never a traceback on stderr.
         logging.raiseExceptions = False
+        threading.excepthook = _log_thread
     log.setLevel(LEVELS[level])
+
+
+def _log_thread(defect: threading.ExceptHookArgs) -> None:
+    if defect.exc_value is not None:
+        log.error("a defect ended a thread: %s", _trace(defect.exc_value))
 
 
 def drain(seconds: float = 0.5) -> None:

@@ -72,12 +72,14 @@ class Loop:
         ]
 
     def once(self) -> int:
-        """One collection; 0, or 1 if a hypervisor could not be read."""
+        """One collection; 0, or 1 if a hypervisor could not be read or nobody took its lines."""
         self._tick()
         self._finish()
         if self._signals.stop is not None:
             return 128 + self._signals.stop
-        return int(any(collector.failed for collector in self._collectors))
+        if self._output_closed:
+            return 0  # somebody has seen enough
+        return int(any(collector.failed or collector.busy for collector in self._collectors))
 
     def run(self, stdin: int) -> int:
         """Collects at each tick until the end of stdin; the exit status."""

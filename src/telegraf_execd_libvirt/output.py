@@ -38,19 +38,6 @@ class Output:
                 raise Closed from error
 
 
-def open_missing() -> bool:
-    """Opens those of the three standard streams that are closed, so that nothing else gets their
-    numbers; tells whether stdout was open."""
-    was_open = []
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-            was_open.append(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    return 1 in was_open
-
-
 def divert(*fds: int) -> None:
     """Turns what is printed to these file descriptors from now on into lines of the log."""
     read, write = os.pipe()

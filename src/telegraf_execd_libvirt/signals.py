@@ -30,6 +30,13 @@ class Signals:
         for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
             signal.signal(number, self._note)
 
+    def leave(self) -> None:
+        """Gives the signals back their usual meaning: they end the process."""
+        for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
+            signal.signal(number, signal.SIG_DFL)
+        if self.stop is not None:
+            os.kill(os.getpid(), self.stop)
+
     def _note(self, number: int, _: Optional[FrameType]) -> None:
         self._noted.add(number)
 

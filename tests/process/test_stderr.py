@@ -160,7 +160,7 @@ def test_a_defect_is_one_message(start: Callable[..., Plugin], tmp_path: Path) -
 @pytest.mark.parametrize("option", [["--once"], ["--check"], []])
 def test_credentials_are_not_shown(start: Callable[..., Plugin], option: list[str]) -> None:
     """Neither the user nor the password nor the parameters of a URI are in any output."""
-    uri = "qemu+tcp://alice:hunter2@127.0.0.1:1/system?pkipath=/hidden"
+    uri = "qemu+tcp://monitor:hunter2@127.0.0.1:1/system?pkipath=/hidden"
     reader, writer = small_pipe()
     plugin = start(*option, "--log-level", "debug", "--uri", uri, stdout=writer)
     writer.close()
@@ -170,4 +170,4 @@ def test_credentials_are_not_shown(start: Callable[..., Plugin], option: list[st
     output.close()
     text = plugin.log.text + output.text
     assert "qemu+tcp://127.0.0.1:1/system" in text
-    assert not any(secret in text for secret in ("alice", "hunter2", "hidden"))
+    assert not any(secret in text for secret in ("monitor", "hunter2", "hidden"))

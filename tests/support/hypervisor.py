@@ -61,7 +61,7 @@ NOVA = """\
 <nova:name>web-1</nova:name>
 <nova:flavor name="m1.tiny"><nova:memory>192</nova:memory></nova:flavor>
 <nova:owner>
-<nova:user uuid="u-1">alice</nova:user><nova:project uuid="p-1">demo</nova:project>
+<nova:user uuid="u-1">monitoring</nova:user><nova:project uuid="p-1">demo</nova:project>
 </nova:owner>
 </nova:instance></metadata>"""
 
