@@ -53,6 +53,7 @@ class Collector:
         self._wanted: Optional[int] = None
         self._busy = False
         self._late = False
+        self._lost = False
         self._began = 0.0
         threading.Thread(target=self._run, name=self._source.name, daemon=True).start()
 
@@ -118,5 +119,16 @@ class Collector:
                 collect_time_ns=time.monotonic_ns() - started,
             )
             lines += self._encoder.slow_lines([record], timestamp)
-        self._output.write(lines.encode("utf-8", "replace"))
-        return snapshot is not None
+        return self._write(lines.encode("utf-8", "replace")) and snapshot is not None
+
+    def _write(self, lines: bytes) -> bool:
+        """Writes a tick's lines; tells whether it could, and says once that it could not."""
+        try:
+            self._output.write(lines)
+        except OSError as error:
+            if not self._lost:
+                log.error("stdout: %s; metrics are lost until it takes them", error.strerror)
+            self._lost = True
+            return False
+        self._lost = False
+        return True

@@ -12,6 +12,9 @@ import threading
 
 from .log import log
 
+#: A line that something else prints is cut after so many bytes.
+_LONGEST_STRAY = 4096
+
 
 class Closed(Exception):
     """Nobody reads stdout any more."""
@@ -47,7 +50,7 @@ def divert(*fds: int) -> None:
 
     def pass_on() -> None:
         with os.fdopen(read, "rb") as lines:
-            for line in lines:
+            for line in iter(lambda: lines.readline(_LONGEST_STRAY), b""):
                 log.warning("%s", line.decode("utf-8", "replace").strip())
 
     threading.Thread(target=pass_on, name="stray output", daemon=True).start()

@@ -1,0 +1,93 @@
+"""The metrics of a real Linux container, from a driver that has no bulk statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.containers import NAME, Containers
+from support.metrics import fields_of
+from support.plugin import eventually, run
+
+
+def collect(containers: Containers) -> dict[str, dict[str, Any]]:
+    """The fields of the container by measurement, from a run that logs nothing but information."""
+    done = run("--once", "--uri", containers.uri)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if not line.startswith("I! ")] == []
+    found: dict[str, dict[str, Any]] = {}
+    fields = fields_of(done.stdout.splitlines())
+    for ((measurement, tags), field), value in fields.items():
+        assert dict(tags)["domain_name"] == NAME
+        found.setdefault(measurement, {})[field] = value
+    return found
+
+
+def seconds(info: dict[str, str]) -> float:
+    """The CPU time that virsh tells, which it rounds to a tenth of a second."""
+    return float(info["CPU time"].rstrip("s"))
+
+
+def kibibytes(text: str) -> int:
+    """An amount of memory that virsh tells."""
+    amount, unit = text.split()
+    assert unit == "KiB"
+    return int(amount)
+
+
+def test_running_container(containers: Containers) -> None:
+    """All that the driver can tell comes, and it is what virsh tells."""
+    before, sent_before = containers.dominfo(), containers.domifstat()
+    found = collect(containers)
+    after, sent_after = containers.dominfo(), containers.domifstat()
+
+    assert set(found) == {
+        *("libvirt_state", "libvirt_cpu", "libvirt_balloon", "libvirt_vcpu_total"),
+        *("libvirt_net_total", "libvirt_net", "libvirt_block_total"),
+    }
+    assert before["State"] == after["State"] == "running"
+    assert found["libvirt_state"]["state"] == 1
+
+    cpu = found["libvirt_cpu"]
+    assert seconds(before) - 0.06 <= cpu["time"] / 1e9 <= seconds(after) + 0.06
+    assert 0 < cpu["user"] + cpu["system"] <= cpu["time"] + 2000  # each is cut to microseconds
+
+    balloon = found["libvirt_balloon"]
+    assert balloon["current"] == balloon["maximum"] == kibibytes(after["Max memory"]) == 32 * 1024
+    assert 0 < balloon["rss"] < balloon["maximum"]
+    assert balloon["rss"] == pytest.approx(kibibytes(after["Used memory"]), abs=2048)
+
+    assert found["libvirt_vcpu_total"] == {"current": 1, "maximum": 1}
+    assert int(after["CPU(s)"]) == 1
+    assert found["libvirt_block_total"] == {"count": 0}
+    assert found["libvirt_net_total"] == {"count": 1}
+    for key, low in sent_before.items():
+        name = key.replace("_packets", "_pkts")
+        assert low <= found["libvirt_net"][name] <= sent_after[key], key
+
+
+def test_counters_grow(containers: Containers) -> None:
+    """The container's work is to be seen in its counters."""
+    first = collect(containers)
+
+    def all_have_grown() -> bool:
+        now = collect(containers)
+        more_time = now["libvirt_cpu"]["time"] > first["libvirt_cpu"]["time"]
+        return more_time and now["libvirt_net"]["rx_pkts"] > first["libvirt_net"]["rx_pkts"]
+
+    assert eventually(all_have_grown)
+
+
+def test_container_that_is_off(containers: Containers) -> None:
+    """A container that is shut off keeps its state and sizes, and has no counters."""
+    containers.virsh("destroy", NAME)
+    try:
+        assert containers.dominfo()["State"] == "shut off"
+        off = collect(containers)
+    finally:
+        containers.virsh("start", NAME)
+    assert off["libvirt_state"]["state"] == 5
+    assert off["libvirt_balloon"] == {"current": 32 * 1024, "maximum": 32 * 1024}
+    assert off["libvirt_vcpu_total"] == {"current": 1, "maximum": 1}
+    assert not {"libvirt_cpu", "libvirt_net"} & set(off)
