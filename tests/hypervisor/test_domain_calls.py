@@ -108,6 +108,9 @@ def test_a_guest_that_hangs_costs_itself_only(hypervisor: Hypervisor, tmp_path: 
             took, fields = tick(plugin)
             assert took < 2 and of_others(fields) == of_others(whole)
             assert incomplete(fields) == 1
+            assert any(
+                at[0] == ("libvirt_state", frozenset({("domain_name", "idle1")})) for at in fields
+            )
         hypervisor.resume_process("idle1")
         assert eventually(lambda: incomplete(tick(plugin)[1]) == 0)
         assert set(tick(plugin)[1]) == set(whole)

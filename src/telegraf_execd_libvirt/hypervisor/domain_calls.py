@@ -54,11 +54,13 @@ class DomainCalls:
         self._groups = {group.name for group in groups}
         self._mapping = mapping
 
-    def ask(self, handle: Handle, keys: Keys) -> None:
-        """Fills the keys of one domain; those that need no monitor first, since the others may
-        hang. Raises LibvirtError only where the connection is dead."""
+    def ask(self, handle: Handle, keys: Keys, light: bool) -> None:
+        """Fills the keys of one domain, with ``light`` only those for which QEMU asks no monitor.
+        They come first, since the others may hang. Raises LibvirtError only where the connection
+        is dead."""
         if self._groups:
             self._connection.watch()
+        active = binding.is_active(handle)
         info: Any = None
         found: Optional[Devices] = None
         if self._groups & {"balloon", "vcpu", "cpu_total"}:
@@ -67,16 +69,18 @@ class DomainCalls:
             found = self._devices(handle)
         if "state" in self._groups:
             self._state(handle, keys)
-        if "cpu_total" in self._groups and binding.is_active(handle):
+        if "cpu_total" in self._groups and active:
             self._cpu(handle, info, keys)
         if "vcpu" in self._groups:
             self._vcpus(handle, info, found, keys)
-        if found and "interface" in self._groups and binding.is_active(handle):
+        if found and "interface" in self._groups and active:
             self._interfaces(handle, found, keys)
-        if "iothread" in self._groups and binding.is_active(handle):
-            self._iothreads(handle, keys)
         if self._mapping:
             self._map(handle, keys)
+        if light:
+            return
+        if "iothread" in self._groups and active:
+            self._iothreads(handle, keys)
         if "balloon" in self._groups:
             self._balloon(handle, info, keys)
         if found and "block" in self._groups:
