@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,28 @@ def test_a_device_that_fails_costs_itself_only(mocker: MockerFixture) -> None:
     (domain,) = hypervisor.read().domains
     assert "net.0.name" in domain.stats and "net.0.rx.bytes" not in domain.stats
     assert "block.0.rd.bytes" in domain.stats and "vcpu.1.time" in domain.stats
+
+
+def test_a_timeout_that_is_too_short_is_said_once(
+    hypervisor: Hypervisor, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where calls come back whole but late, the log says so, for nobody would think of it."""
+    config = HypervisorConfig(
+        libvirt_uri=hypervisor._uri, statistics_groups=("state",), timeout=50_000_000
+    )
+    slow = Hypervisor(config, "test")
+    real = libvirt.virConnect.getAllDomainStats
+    pauses = [0.5, 0.0, 0.5, 0.0, 0.0]
+
+    def late(*arguments: Any) -> Any:
+        time.sleep(pauses.pop(0) if pauses else 0.0)
+        return real(*arguments)
+
+    mocker.patch.object(libvirt.virConnect, "getAllDomainStats", late)
+    for _ in range(6):
+        slow.fetch()
+        time.sleep(0.3)
+    assert sum("the timeout is too short" in text for text in caplog.messages) == 1
 
 
 def test_minus_one_is_not_known(mocker: MockerFixture) -> None:

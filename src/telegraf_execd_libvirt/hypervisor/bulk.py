@@ -84,10 +84,15 @@ class Bulk:
         self._light: Optional[Call[Records]] = None
         self._usual_seconds = 0.0
         self._whole: dict[str, int] = {}
+        #: How long a call took that came back whole after it had been left behind, if one did.
+        self.late_seconds = 0.0
 
     def fetch(self) -> Answer:
         """The statistics of this moment; raises Unreachable and LibvirtError."""
         patience = self._timeout / 1e9
+        for call in self._hanging:
+            if call.done and call.succeeded:
+                self.late_seconds = call.seconds
         self._hanging = [call for call in self._hanging if not call.done]
         while len(self._hanging) < MOST_HANGING:
             answer = self._ask(self._groups, patience, self._hanging)

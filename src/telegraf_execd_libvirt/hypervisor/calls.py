@@ -46,6 +46,11 @@ class Call(Generic[T]):
         return self._done.is_set()
 
     @property
+    def succeeded(self) -> bool:
+        """Whether the function returned; only once the call is done."""
+        return self._error is None
+
+    @property
     def seconds(self) -> float:
         """How long the call took; only once it is done."""
         return self.ended - self.started

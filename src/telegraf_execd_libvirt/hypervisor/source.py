@@ -71,6 +71,7 @@ class Hypervisor:
         self._with_health = health.GROUP in config.additions
         self.health = Health(binding.library_version())
         self._state = ""
+        self._told_late = False
         self._held_up: tuple[bool, frozenset[str]] = (False, frozenset())
 
     def fetch(self) -> Optional[Snapshot]:
@@ -86,6 +87,7 @@ class Hypervisor:
             self.health.calls_hanging = self._session.hanging
         self.health.daemon_version = snapshot.version
         self._tell("up", f"connected: driver {snapshot.driver}, libvirt {snapshot.version}")
+        self._tell_late()
         self._tell_held_up(
             domain.name for domain in snapshot.domains if domain.uuid in snapshot.incomplete
         )
@@ -153,6 +155,16 @@ class Hypervisor:
         if state != self._state:
             self._state = state
             (log.info if state == "up" else log.error)("%s: %s", self.name, text)
+
+    def _tell_late(self) -> None:
+        if self._bulk.late_seconds and not self._told_late:
+            self._told_late = True
+            log.warning(
+                "%s: a call took %.1f s, longer than the timeout; if no guest hung meanwhile, "
+                "the timeout is too short for this hypervisor",
+                self.name,
+                self._bulk.late_seconds,
+            )
 
     def _tell_held_up(self, names: Iterable[str]) -> None:
         now = (self._session.hanging > 0, frozenset(names))
