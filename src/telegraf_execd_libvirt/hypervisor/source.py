@@ -85,9 +85,9 @@ class Hypervisor:
         finally:
             self.health.reconnects = self._session.reconnects
             self.health.calls_hanging = self._session.hanging
+            self._tell_late()
         self.health.daemon_version = snapshot.version
         self._tell("up", f"connected: driver {snapshot.driver}, libvirt {snapshot.version}")
-        self._tell_late()
         self._tell_held_up(
             domain.name for domain in snapshot.domains if domain.uuid in snapshot.incomplete
         )
