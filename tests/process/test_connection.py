@@ -14,6 +14,7 @@ from support.plugin import eventually
 from telegraf_execd_libvirt.config import HypervisorConfig
 from telegraf_execd_libvirt.hypervisor.session import Unreachable
 from telegraf_execd_libvirt.hypervisor.source import Hypervisor
+from telegraf_execd_libvirt.log import log
 
 NAMES = [f"guest{number}" for number in range(7)]
 
@@ -215,7 +216,7 @@ def test_a_device_that_fails_costs_itself_only(mocker: MockerFixture) -> None:
 
 
 def test_a_timeout_that_is_too_short_is_said_once(
-    hypervisor: Hypervisor, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
+    hypervisor: Hypervisor, mocker: MockerFixture
 ) -> None:
     """Where calls come back whole but late, the log says so, for nobody would think of it."""
     config = HypervisorConfig(
@@ -229,8 +230,9 @@ def test_a_timeout_that_is_too_short_is_said_once(
         return real(*arguments)
 
     def said() -> int:
-        return sum("the timeout is too short" in text for text in caplog.messages)
+        return sum("the timeout is too short" in call.args[0] for call in warning.mock_calls)
 
+    warning = mocker.patch.object(log, "warning")
     mocker.patch.object(libvirt.virConnect, "getAllDomainStats", late)
     assert eventually(lambda: slow.fetch() or said())
     for _ in range(3):
