@@ -46,10 +46,13 @@ class Signals:
         return next((number for number in _STOP_SIGNALS if number in self._noted), None)
 
     def take_tick(self) -> bool:
-        """Whether a signal asked for a tick since the last call."""
-        asked = not self._noted.isdisjoint(_TICK_SIGNALS)
-        self._noted.difference_update(_TICK_SIGNALS)
-        return asked
+        """Whether a signal asked for a tick since the last call.
+
+        Only what was seen is struck out: a signal may be noted between any two of these lines.
+        """
+        asked = self._noted.intersection(_TICK_SIGNALS)
+        self._noted.difference_update(asked)
+        return bool(asked)
 
     def wake(self) -> None:
         """Makes ``fd`` readable; from any thread."""
