@@ -119,10 +119,12 @@ def test_a_host_that_does_not_listen() -> None:
     )
 
 
-def test_an_unknown_driver() -> None:
+def test_an_unknown_driver(daemon: Callable[..., Daemon]) -> None:
     """Where libvirt does not know the driver, that is said."""
-    done = run("--check", "--uri", "nosuch:///system")
+    refusing = daemon(error=(5, 0, "no connection driver available for nosuch:///system"))
+    done = run("--check", "--uri", refusing.uri.replace("qemu", "nosuch"))
     assert done.returncode == 1
+    assert "  reachable: no: no connection driver available for nosuch:///system\n" in done.stdout
     assert "  what helps: this libvirt knows no driver 'nosuch'; check libvirt_uri" in done.stdout
 
 

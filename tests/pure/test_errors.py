@@ -72,6 +72,11 @@ def test_meanings(code: int, domain: int, meaning: Meaning) -> None:
         ),
         ("qemu:///system", LibvirtError(45, 60, "access denied by policy"), ("polkit",)),
         ("foo:///x", LibvirtError(5, 0, "no connection driver"), ("driver 'foo'",)),
+        (
+            "qmeu:///system",
+            LibvirtError(38, 7, "Failed to connect socket", errno.ENOENT),
+            ("driver 'qmeu'",),
+        ),
         ("qemu:///system", LibvirtError(38, 0, "Unable to get system bus"), ("D-Bus",)),
         ("qemu+tls://h/", LibvirtError(38, 7, "Cannot read CA certificate"), ("certificates",)),
     ],

@@ -72,13 +72,14 @@ def advice(error: LibvirtError, uri: str) -> str:
     local = transport in ("", "unix")
     if error.meaning is Meaning.DENIED:
         return _ADVICE_DENIED
-    if error.meaning is Meaning.WRONG_URI:
+    missing = local and error.errno in (errno.ENOENT, errno.ECONNREFUSED)
+    if error.meaning is Meaning.WRONG_URI or (missing and driver not in _DRIVERS):
         return f"this libvirt knows no driver {driver!r}; check libvirt_uri"
     if "resolve address" in error.message:
         return "check the host name in libvirt_uri"
     if local and error.errno in (errno.EACCES, errno.EPERM):
         return _ADVICE_SOCKET_CLOSED
-    if local and error.errno in (errno.ENOENT, errno.ECONNREFUSED):
+    if missing:
         if "?" in uri or "/session" in uri:
             return "is the daemon of that socket running?"
         modular = _SERVICES.get(driver)
@@ -94,6 +95,9 @@ def advice(error: LibvirtError, uri: str) -> str:
         return "TLS needs the CA's and this client's certificates; see libvirt.org/kbase/tlscerts"
     return ""
 
+
+#: The drivers that a daemon can have. The client asks a daemon about every other name as well.
+_DRIVERS = frozenset(("qemu", "xen", "lxc", "ch", "vz", "bhyve", "test", "vbox", "openvz"))
 
 #: The daemons of drivers where libvirt runs one for each.
 _SERVICES = {"qemu": "virtqemud", "xen": "virtxend", "lxc": "virtlxcd", "ch": "virtchd"}
