@@ -39,13 +39,12 @@ def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
 def _report(config: HypervisorConfig, snapshot: Snapshot) -> Iterator[str]:
     active = sum(domain.active for domain in snapshot.domains)
     yield f"  reachable: yes: driver {snapshot.driver}, libvirt {snapshot.version}"
-    yield f"  domains: {len(snapshot.domains)}, of which {active} run"
+    yield f"  domains: {snapshot.count}, of which {active} run"
     missing = sorted(set(config.domains) - {domain.name for domain in snapshot.domains})
     if missing:
         yield f"  domains that are not there: {', '.join(missing)}"
     if snapshot.incomplete:
-        names = sorted(d.name for d in snapshot.domains if d.uuid in snapshot.incomplete)
-        yield f"  domains that do not answer: {', '.join(names)}"
+        yield f"  domains that do not answer: {', '.join(sorted(snapshot.incomplete))}"
     wanted = [*config.groups, *(group for group in config.additions if group is not health.GROUP)]
     came = {key.partition(".")[0] for domain in snapshot.domains for key in domain.stats}
     reported = [group.name for group in wanted if came & group.words]

@@ -30,7 +30,8 @@ _NAME = "telegraf-execd-libvirt"
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         try:
-            Output(2).write(f"E! {log.one_line(message)} (see {_NAME} --help)\n".encode())
+            line = f"E! {log.one_line(message)} (see {_NAME} --help)\n"
+            Output(2).write(line.encode())
         except (Closed, OSError):
             pass  # there is nobody to tell
         sys.exit(2)

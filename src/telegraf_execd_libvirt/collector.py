@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Callable, Optional
 
 from .config import HypervisorConfig
+from .domain import Domain
 from .encode import Encoder
 from .groups import health
 from .hypervisor.source import Hypervisor
 from .log import log
-from .output import Closed, Output
+from .output import Buffer, Closed, Output
 from .uri import redact
 
 #: Up to this, what was collected counts as of the moment of the tick.
@@ -45,6 +47,8 @@ class Collector:
         self.failed = False
         self._source = Hypervisor(config, name)
         self._encoder = Encoder(config)
+        self._encoding = threading.Lock()
+        self._buffers: list[Buffer] = []
         self._with_health = health.GROUP in config.additions
         self._output = output
         self._idle = idle
@@ -103,25 +107,34 @@ class Collector:
     def _collect(self, timestamp: int) -> bool:
         """One tick; tells whether the hypervisor was read."""
         started = time.monotonic_ns()
-        snapshot = self._source.fetch()
-        lines = ""
-        if snapshot is not None:
-            if snapshot.late > _ON_TIME_SECONDS:
-                # The counters are of that later moment: with the tick's time, rates were wrong.
-                timestamp += int(snapshot.late * 1e9)
-            lines = self._encoder.lines(snapshot.domains, timestamp)
+
+        def encode(domains: Sequence[Domain], late: float) -> Buffer:
+            # In whichever thread: of two, one works for a call that has been given up.
+            buffer = self._buffers.pop() if self._buffers else Buffer()
+            buffer.clear()
+            with self._encoding:
+                for text in self._encoder.lines(domains, _moment(timestamp, late)):
+                    buffer.append(text)
+            return buffer
+
+        snapshot = self._source.fetch(encode)
+        buffer = (snapshot and snapshot.lines) or Buffer()
         if self._with_health:
             record = self._source.health.record(
                 redact(self.config.libvirt_uri),
                 up=snapshot is not None,
-                domains=len(snapshot.domains) if snapshot else 0,
+                domains=snapshot.count if snapshot else 0,
                 incomplete=len(snapshot.incomplete) if snapshot else 0,
                 collect_time_ns=time.monotonic_ns() - started,
             )
-            lines += self._encoder.slow_lines([record], timestamp)
-        return self._write(lines.encode("utf-8", "replace")) and snapshot is not None
+            moment = _moment(timestamp, snapshot.late if snapshot else 0.0)
+            buffer.append(self._encoder.slow_lines([record], moment))
+        with buffer.view() as lines:
+            written = self._write(lines)
+        self._buffers = [buffer]
+        return written and snapshot is not None
 
-    def _write(self, lines: bytes) -> bool:
+    def _write(self, lines: memoryview) -> bool:
         """Writes a tick's lines; tells whether it could, and says once that it could not."""
         try:
             self._output.write(lines)
@@ -132,3 +145,9 @@ class Collector:
             return False
         self._lost = False
         return True
+
+
+def _moment(timestamp: int, late: float) -> int:
+    """The time of statistics that were asked for so many seconds after the tick: those counters
+    are of that later moment, and with the tick's time, rates would be wrong."""
+    return timestamp + (int(late * 1e9) if late > _ON_TIME_SECONDS else 0)

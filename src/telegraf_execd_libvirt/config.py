@@ -22,6 +22,9 @@ from .uri import has_password
 
 DEFAULT_URI = "qemu:///system"
 
+#: libvirtd works off calls of all its clients with 20 workers.
+MOST_PARALLEL_CALLS = 5
+
 
 class ConfigError(Exception):
     """A configuration that cannot be used; ``problems`` has a line for each mistake."""
@@ -46,6 +49,7 @@ class HypervisorConfig:
     metric_set: str = "telegraf"
     backing_chain: bool = False
     bulk_statistics: bool = True
+    parallel_calls: int = 1
 
     @property
     def full(self) -> bool:
@@ -197,6 +201,10 @@ def _metric_set(value: object, path: str, problems: Problems) -> str:
     return options.choice(value, path, problems, ["telegraf", "full"])
 
 
+def _parallel_calls(value: object, path: str, problems: Problems) -> int:
+    return options.integer(value, path, problems, 1, MOST_PARALLEL_CALLS)
+
+
 def _tags(value: object, path: str, problems: Problems) -> dict[str, str]:
     tags = options.string_table(value, path, problems)
     for name in tags:
@@ -223,4 +231,5 @@ _OPTIONS: dict[str, options.Getter] = {
     "metric_set": _metric_set,
     "backing_chain": options.boolean,
     "bulk_statistics": options.boolean,
+    "parallel_calls": _parallel_calls,
 }

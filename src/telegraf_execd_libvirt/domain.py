@@ -6,20 +6,23 @@ and typed as libvirt's bulk statistics, so that one translation serves all sourc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 #: A statistic as libvirt-python hands it over.
 Value = Union[int, float, bool, str]
 
 #: Flat domstats keys (``net.0.rx.bytes``) and their values.
-Stats = Mapping[str, Value]
+Stats = dict[str, Value]
 
 
 class Domain(NamedTuple):
-    """One domain and its statistics; ``active`` is whether it runs, from the same answer."""
+    """One domain and its statistics; ``active`` is whether it runs, from the same answer.
+
+    ``handle`` is what libvirt calls the domain by, where there is one. It keeps its connection
+    open: nobody holds on to it for longer than a tick.
+    """
 
     name: str
-    uuid: str
     active: bool
     stats: Stats
+    handle: Any = None

@@ -5,14 +5,20 @@ Rule guarded: the same domains and the same timestamp give the same bytes, by wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from .config import HypervisorConfig
 from .domain import Domain
 from .groups import STATISTICS_GROUPS
 from .lineprotocol import format_line
-from .templates import STAMP, Template
+from .templates import STAMP, Form, Template
 from .translate import Translator
+
+#: Sets of keys are few; the bound is for guests that come and go with ever new ones.
+_REMEMBERED_FORMS = 1_024
+
+#: So many domains' lines make a text of their own: large ones take fresh memory at each step.
+_AT_A_TIME = 32
 
 
 class Encoder:
@@ -24,27 +30,32 @@ class Encoder:
         self._translator = Translator((*groups, *config.additions), config.full)
         self._tags = config.tags
         self._uint_support = config.influx_uint_support
+        self._forms: dict[tuple[tuple[str, ...], bool], Form] = {}
         self._templates: dict[str, Template] = {}
 
-    def lines(self, domains: Iterable[Domain], timestamp: int) -> str:
-        """All lines of the domains of a tick, each with its newline; ``timestamp`` in nanoseconds
-        of Unix time. Templates are kept for the domains of the latest tick only."""
+    def lines(self, domains: Sequence[Domain], timestamp: int) -> Iterator[str]:
+        """All lines of the domains of a tick, those of some domains at a time, each with its
+        newline; ``timestamp`` in nanoseconds of Unix time. To be run to its end: templates are
+        kept for the domains of the latest tick only."""
         templates: dict[str, Template] = {}
-        parts = []
         stamp = str(timestamp)
-        for domain in domains:
-            template = self._templates.get(domain.name)
-            text = None if template is None else template.fill(domain)
-            if template is None or text is None:
-                template = self._template(domain)
-                text = template.fill(domain)
-            templates[domain.name] = template
-            if text is None:
-                parts.append(self.slow_lines([domain], timestamp))
-            else:
-                parts.append(text.replace(STAMP, stamp))
+        for start in range(0, len(domains), _AT_A_TIME):
+            parts: list[str] = []
+            for domain in domains[start : start + _AT_A_TIME]:
+                template = self._templates.get(domain.name)
+                text = None if template is None else template.fill(domain)
+                if template is None or text is None:
+                    template = Template(self._form(domain), domain, template)
+                    text = template.fill(domain)
+                templates[domain.name] = template
+                if text is not None:
+                    parts.append(text)
+                    continue
+                yield "".join(parts).replace(STAMP, stamp)
+                yield self.slow_lines([domain], timestamp)
+                parts.clear()
+            yield "".join(parts).replace(STAMP, stamp)
         self._templates = templates
-        return "".join(parts)
 
     def slow_lines(self, domains: Iterable[Domain], timestamp: int) -> str:
         """The same lines by the plain way, value by value."""
@@ -60,7 +71,14 @@ class Encoder:
             for point in self._translator.points(domain)
         )
 
-    def _template(self, domain: Domain) -> Template:
+    def _form(self, domain: Domain) -> Form:
+        """The form for the domain's keys; made once for all domains that have them."""
         keys = tuple(domain.stats)
-        layout = self._translator.layout(keys, domain.active)
-        return Template(domain, keys, layout, self._tags, self._uint_support)
+        form = self._forms.get((keys, domain.active))
+        if form is None:
+            if len(self._forms) >= _REMEMBERED_FORMS:
+                self._forms.clear()
+            lines = self._translator.layout(keys, domain.active)
+            form = Form(keys, lines, self._tags, self._uint_support)
+            self._forms[keys, domain.active] = form
+        return form

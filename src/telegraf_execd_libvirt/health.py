@@ -39,4 +39,4 @@ class Health:
         }
         if self.daemon_version:
             keys["health.daemon_version"] = self.daemon_version
-        return Domain(name=uri, uuid="", active=True, stats=keys)
+        return Domain(name=uri, active=True, stats=keys)

@@ -13,6 +13,7 @@ from typing import Optional, Union
 
 INT64_MAX = (1 << 63) - 1
 INT64_MIN = -(1 << 63)
+UINT32_MAX = (1 << 32) - 1
 UINT64_MAX = (1 << 64) - 1
 
 _CONTROLS = {"\t": r"\t", "\n": r"\n", "\f": r"\f", "\r": r"\r"}

@@ -150,6 +150,13 @@ def boolean(value: object, path: str, problems: Problems) -> bool:
     return False
 
 
+def integer(value: object, path: str, problems: Problems, least: int, most: int) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    problems.expected(path, f"an integer from {least} to {most}", value)
+    return least
+
+
 def duration(value: object, path: str, problems: Problems) -> int:
     """Nanoseconds."""
     if not isinstance(value, str):

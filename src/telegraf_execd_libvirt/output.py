@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from typing import Union
 
 from .log import log
 
@@ -20,6 +21,31 @@ class Closed(Exception):
     """Nobody reads stdout any more."""
 
 
+class Buffer:
+    """Lines to write, in memory that is kept for the next time.
+
+    Fresh memory for a tick's lines would be taken from among that of libvirt's statistics, whose
+    next call then finds it in pieces: that costs more than the writing itself.
+    """
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._size = 0
+
+    def append(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")
+        end = self._size + len(data)
+        self._data[self._size : end] = data
+        self._size = end
+
+    def clear(self) -> None:
+        self._size = 0
+
+    def view(self) -> memoryview:
+        """What was appended; to be released before anything else is."""
+        return memoryview(self._data)[: self._size]
+
+
 class Output:
     """Writes batches of lines to the stdout that the process was started with."""
 
@@ -27,14 +53,14 @@ class Output:
         self._fd = fd
         self._lock = threading.Lock()
 
-    def write(self, lines: bytes) -> None:
+    def write(self, lines: Union[bytes, memoryview]) -> None:
         """Writes whole lines; waits as long as the reader does not read. Raises Closed."""
-        with self._lock:
-            rest = memoryview(lines)
+        with self._lock, memoryview(lines) as rest:
+            written = 0
             try:
-                while rest:
+                while written < len(rest):
                     try:
-                        rest = rest[os.write(self._fd, rest) :]
+                        written += os.write(self._fd, rest[written:])
                     except BlockingIOError:  # somebody else made the pipe so
                         select.select((), (self._fd,), ())
             except BrokenPipeError as error:

@@ -1,95 +1,206 @@
-"""Lines of a domain the fast way: one format string, filled with all of its integers at once.
+"""Lines of a domain the fast way: one format string, filled with all that moves at once.
 
-Rule guarded: the bytes are those of the slow way. A template holds for one set of keys, one name
-and the same texts; whatever else a value may be (of another type, negative, beyond int64) makes
-the domain go the slow way in that tick.
+Rule guarded: the bytes are those of the plain way. Whatever a template was not made for (other
+keys, a value that stood still until now, one of another type or beyond its limits) is noticed,
+and the template is made anew.
+
+Most of what libvirt reports of a domain stays the same from tick to tick: limits, sizes, names,
+counters of errors and of idle disks. So a template begins with all values in its text, and those
+that are seen to change become places to fill in.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from marshal import dumps, loads
 from operator import itemgetter
 from typing import Any, Callable, Optional
 
 from .domain import Domain, Value
-from .lineprotocol import escape_key, escape_measurement, format_tags, format_value
+from .lineprotocol import (
+    INT64_MAX,
+    UINT32_MAX,
+    UINT64_MAX,
+    escape_key,
+    escape_measurement,
+    format_tags,
+    format_value,
+)
 from .schema import Type
-from .translate import LaidOutLine, convert
+from .translate import LaidOutField, LaidOutLine, convert
 
 #: Stands for the timestamp in the lines. No text of libvirt's can have it; where one of the
 #: configuration does, there is no fast way.
 STAMP = "\x00"
 
+#: marshal's last version that writes equal values as equal bytes; they tell 1, 1.0 and True apart.
+_MARSHAL = 2
+
 _INTEGERS = frozenset({int})
 _INTEGER_TYPES = (Type.INT, Type.UINT, Type.LLONG, Type.ULLONG, None)
 _UNSIGNED_TYPES = (Type.UINT, Type.ULLONG)
 
+_Values = tuple[Value, ...]
 
-class Template:
-    """The lines of one domain, for as long as its keys and texts stay as they are."""
+
+class _Field:
+    """One field of a line: where its value stands among the domain's, and how it is written."""
+
+    def __init__(self, field: LaidOutField, position: int, uint_support: bool) -> None:
+        self.position = position
+        self.prefix = _literal(f"{escape_key(field.name)}=")
+        unsigned = uint_support and field.type in _UNSIGNED_TYPES
+        self.suffix = "u" if unsigned else "i"
+        #: The numbers from 0 on that are written as they are: as struct names them, and the last.
+        self.code, self.last = "q", INT64_MAX
+        if field.type is Type.UINT:
+            self.code, self.last = "I", UINT32_MAX
+        elif unsigned:
+            self.code, self.last = "Q", UINT64_MAX
+        elif field.type not in _INTEGER_TYPES:
+            self.last = -1
+        self._type = field.type
+        self._uint_support = uint_support
+        self._bools = {value: self._format(value) for value in (False, True)}
+
+    def text(self, value: Value) -> Optional[str]:
+        """The value as the plain way writes it, or None."""
+        return self._bools[value] if type(value) is bool else self._format(value)
+
+    def _format(self, value: Value) -> Optional[str]:
+        return format_value(convert(value, self._type), self._uint_support)
+
+
+class _Line:
+    """One line: its measurement and tags, but for the domain's name, and its fields."""
+
+    def __init__(self, line: LaidOutLine, fields: list[_Field], tags: Mapping[str, str]) -> None:
+        others = {**tags, **dict(line.tags)}
+        before = {name: value for name, value in others.items() if name < line.subject}
+        after = {name: value for name, value in others.items() if name > line.subject}
+        self._start = _literal(escape_measurement(line.measurement) + format_tags(before))
+        self._subject = _literal(f",{escape_key(line.subject)}=")
+        self._end = _literal(format_tags(after))
+        self.fields = fields
+
+    def head(self, name: str) -> str:
+        """The measurement and all tags; ``name`` is the domain's, escaped."""
+        return f"{self._start}{self._subject if name else ''}{name}{self._end}"
+
+
+class Form:
+    """The lines of a set of keys: what the templates of all domains with these keys share."""
 
     def __init__(
         self,
-        domain: Domain,
         keys: tuple[str, ...],
-        layout: Iterable[LaidOutLine],
+        lines: Iterable[LaidOutLine],
         tags: Mapping[str, str],
         uint_support: bool,
     ) -> None:
-        self._keys = keys
-        self._active = domain.active
+        #: Instead of the keys themselves: they are thousands of strings, fresh in each tick, that
+        #: the processor would have to fetch one by one, while Python knows the hash of each.
+        self.fingerprint = hash(keys)
         at = {key: number for number, key in enumerate(keys)}
-        integers: list[int] = []
+        self.lines = [
+            _Line(line, [_Field(f, at[f.key], uint_support) for f in line.fields], tags)
+            for line in lines
+        ]
+
+
+class Template:
+    """The lines of one domain, for as long as its keys stay, and what stood still stands still.
+
+    ``before`` is the template that did not do any more: what moved for it moves here as well.
+    """
+
+    def __init__(self, form: Form, domain: Domain, before: Optional[Template]) -> None:
+        values = tuple(domain.stats.values())
+        self._keys = form.fingerprint
+        self._active = domain.active
+        self._moved = before._moves(values) if before and before._keys == self._keys else set()
+        still: dict[int, None] = {}
+        moving: list[int] = []
         codes: list[str] = []
-        texts: list[int] = []
+        self._plain: list[tuple[int, _Field]] = []
         lines = []
-        for line in layout:
-            fields = []
+        name = _literal(escape_key(domain.name))
+        for line in form.lines:
+            texts = []
             for field in line.fields:
-                value = domain.stats[field.key]
-                name = escape_key(field.name)
-                if type(value) is int and field.type in _INTEGER_TYPES:
-                    unsigned = uint_support and field.type in _UNSIGNED_TYPES
-                    fields.append(f"{_literal(name)}=%d{'u' if unsigned else 'i'}")
-                    integers.append(at[field.key])
-                    codes.append("I" if field.type is Type.UINT else "Q" if unsigned else "q")
-                else:
-                    text = format_value(convert(value, field.type), uint_support)
-                    texts.append(at[field.key])
-                    if text is not None:
-                        fields.append(_literal(f"{name}={text}"))
-            if fields:
-                head = escape_measurement(line.measurement) + format_tags(
-                    {**tags, line.subject: domain.name, **dict(line.tags)}
-                )
-                lines.append(f"{_literal(head)} {','.join(fields)} {STAMP}\n")
+                at = field.position
+                value = values[at]
+                number = type(value) is int and 0 <= value <= field.last
+                text = None if number else field.text(value)
+                if at in self._moved and (number or text is not None):
+                    if number:
+                        texts.append(f"{field.prefix}%s{field.suffix}")
+                        codes.append(field.code)
+                    else:
+                        texts.append(f"{field.prefix}%s")
+                        self._plain.append((len(moving), field))
+                    moving.append(at)
+                    continue
+                still[at] = None
+                if number:
+                    texts.append(f"{field.prefix}{value}{field.suffix}")
+                elif text is not None:
+                    texts.append(field.prefix + _literal(text))
+            if texts:
+                lines.append(f"{line.head(name)} {','.join(texts)} {STAMP}\n")
         self._format = "".join(lines)
         self._usable = self._format.count(STAMP) == len(lines)
-        self._integers = _getter(integers)
-        # Packing is the quickest way to see that each number can be written as it is.
-        self._fits = struct.Struct(f"={''.join(codes)}").pack
-        self._texts = _getter(texts)
-        self._known_texts = self._texts(tuple(domain.stats.values()))
-        self._known_types = tuple(map(type, self._known_texts))
+        self._positions = tuple(still)
+        self._still = _getter(self._positions)
+        self._known = dumps(self._still(values), _MARSHAL)
+        self._moving = _getter(moving)
+        self._fits = _packer("".join(codes))
 
     def fill(self, domain: Domain) -> Optional[str]:
         """The lines with STAMP for the timestamp, or None where they have to be made anew."""
         stats = domain.stats
-        if not self._usable or tuple(stats) != self._keys or domain.active is not self._active:
+        if hash(tuple(stats)) != self._keys or domain.active is not self._active:
             return None
         values = tuple(stats.values())
-        texts = self._texts(values)
-        if texts != self._known_texts or tuple(map(type, texts)) != self._known_types:
+        if dumps(self._still(values), _MARSHAL) != self._known or not self._usable:
             return None
-        numbers: tuple[Any, ...] = self._integers(values)
-        if not _INTEGERS.issuperset(map(type, numbers)):
-            return None
+        moving: tuple[Any, ...] = self._moving(values)
+        if self._plain:
+            return self._fill_mixed(moving)
         try:
-            self._fits(*numbers)
+            self._fits(*moving)  # the quickest way to see that each can be written as it is
         except struct.error:
             return None
-        return self._format % numbers
+        text = self._format % moving
+        # A bool fits as well; as a text it has one of these letters, and so may a name.
+        if ("T" in text or "F" in text) and not _INTEGERS.issuperset(map(type, moving)):
+            return None
+        return text
+
+    def _fill_mixed(self, moving: _Values) -> Optional[str]:
+        """The same, where not only integers move."""
+        plain = dict(self._plain)
+        integers = [value for number, value in enumerate(moving) if number not in plain]
+        if not _INTEGERS.issuperset(map(type, integers)):
+            return None
+        try:
+            self._fits(*integers)
+        except struct.error:
+            return None
+        texts: list[Any] = [*moving]
+        for number, field in self._plain:
+            texts[number] = field.text(moving[number])
+        return None if None in texts else self._format % tuple(texts)
+
+    def _moves(self, values: _Values) -> set[int]:
+        """The positions of the values that have changed since the template was made, or before."""
+        changed = set(self._moved)
+        for at, old, new in zip(self._positions, loads(self._known), self._still(values)):
+            if type(old) is not type(new) or old != new:
+                changed.add(at)
+        return changed
 
 
 def _literal(text: str) -> str:
@@ -97,7 +208,12 @@ def _literal(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _getter(positions: list[int]) -> Callable[[tuple[Value, ...]], tuple[Value, ...]]:
+@lru_cache(maxsize=1024)
+def _packer(codes: str) -> Callable[..., bytes]:
+    return struct.Struct(f"={codes}").pack
+
+
+def _getter(positions: Sequence[int]) -> Callable[[_Values], _Values]:
     """Takes these positions out of a tuple, always as a tuple."""
     if not positions:
         return lambda values: ()

@@ -165,3 +165,11 @@ def test_unsigned_integers_where_wanted(hypervisor: Hypervisor, tmp_path: Path, 
     assert cpu.partition(",user=")[0].endswith("u" if uint else "i")
     (state,) = [line for line in lines if line.startswith(f"libvirt_state,domain_name={LINUX} ")]
     assert " state=1i,reason=1i " in state
+
+
+def test_calls_side_by_side_give_the_same_lines(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """Sharing the domains out to several calls changes neither a series nor a field of it."""
+    alone = once(hypervisor, tmp_path)
+    shared = once(hypervisor, tmp_path, "parallel_calls = 4")
+    assert [line.split(" ")[0] for line in shared] == [line.split(" ")[0] for line in alone]
+    assert set(fields_of(shared)) == set(fields_of(alone))

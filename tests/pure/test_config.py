@@ -56,6 +56,8 @@ def test_all_options() -> None:
           influx_uint_support = true
           metric_set = "full"
           backing_chain = true
+          bulk_statistics = false
+          parallel_calls = 5
           [inputs.libvirt.tags]
             rack = "r1"
         """
@@ -69,6 +71,8 @@ def test_all_options() -> None:
         influx_uint_support=True,
         metric_set="full",
         backing_chain=True,
+        bulk_statistics=False,
+        parallel_calls=5,
         tags={"rack": "r1"},
     )
 

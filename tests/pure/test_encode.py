@@ -30,9 +30,9 @@ VALUES = (
 DOMAINS = st.builds(
     Domain,
     name=st.sampled_from(["a", "b c,=", "%s", "\\", "é"]),
-    uuid=st.just("u"),
     active=st.booleans(),
     stats=st.dictionaries(KEYS, VALUES, max_size=8),
+    handle=st.none(),
 )
 CONFIGS = st.builds(
     HypervisorConfig,
@@ -46,14 +46,14 @@ CONFIGS = st.builds(
 @example(
     config=HypervisorConfig(),
     ticks=[
-        [Domain("a", "u", True, {"vcpu.0.halted": True, "state.state": 1})],
-        [Domain("a", "u", True, {"vcpu.0.halted": 1, "state.state": True})],
-        [Domain("a", "u", True, {"unknown": 1, "state.state": 1})],
+        [Domain("a", True, {"vcpu.0.halted": True, "state.state": 1})],
+        [Domain("a", True, {"vcpu.0.halted": 1, "state.state": True})],
+        [Domain("a", True, {"unknown": 1, "state.state": 1})],
     ],
 )
 @example(
     config=HypervisorConfig(influx_uint_support=True),
-    ticks=[[Domain("a", "u", True, {"cpu.time": value})] for value in (1, -1, 2**64 - 1, 2**64)],
+    ticks=[[Domain("a", True, {"cpu.time": value})] for value in (1, -1, 2**64 - 1, 2**64)],
 )
 def test_fast_and_plain_way_give_the_same_bytes(
     config: HypervisorConfig, ticks: list[list[Domain]]
@@ -61,33 +61,83 @@ def test_fast_and_plain_way_give_the_same_bytes(
     """Tick after tick, whatever values, keys and names change, both ways write the same."""
     encoder, plain = Encoder(config), Encoder(config)
     for number, domains in enumerate(ticks):
-        assert encoder.lines(domains, number) == plain.slow_lines(domains, number)
+        assert "".join(encoder.lines(domains, number)) == plain.slow_lines(domains, number)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Domain]:
+    """One domain, tick after tick: some of its values change, rarely its keys or its state."""
+    stats = draw(st.dictionaries(KEYS, VALUES, min_size=1, max_size=8))
+    name, active = draw(st.sampled_from(["a", "T%s", "b c,=", "\\", "\x00"])), True
+    ticks = []
+    for _ in range(draw(st.integers(2, 8))):
+        for key in draw(st.lists(st.sampled_from([*stats]), max_size=3)):
+            stats[key] = draw(VALUES)
+        if draw(st.integers(0, 5)) == 0:
+            del stats[draw(st.sampled_from([*stats]))]
+            stats[draw(KEYS)] = draw(VALUES)
+        if draw(st.integers(0, 9)) == 0:
+            active = not active
+        ticks.append(Domain(name, active, dict(stats)))
+    return ticks
+
+
+@given(config=CONFIGS, history=histories())
+@example(
+    config=HypervisorConfig(),
+    history=[
+        Domain("a", True, {"state.state": 1, "unknown": 1, "cpu.time": value})
+        for value in (1, 2, True, 3, 2.0, 4, -1, 5, "6", 2**63, 7)
+    ],
+)
+@example(
+    config=HypervisorConfig(influx_uint_support=True),
+    history=[
+        Domain("T", True, {"vcpu.0.halted": value, "balloon.current": number})
+        for number, value in enumerate((True, False, 1, True, 0, "yes", False, 1.0, True))
+    ],
+)
+@example(
+    config=HypervisorConfig(),
+    history=[
+        Domain("a", True, {"state.state": 1, key: 1})
+        for key in ("unknown", "cpu.time", "cpu.time", "unknown", "cpu.user")
+    ],
+)
+def test_a_domain_that_changes_gives_the_same_bytes_as_by_the_plain_way(
+    config: HypervisorConfig, history: list[Domain]
+) -> None:
+    """What was learnt of a domain's values never shows in its lines."""
+    encoder, plain = Encoder(config), Encoder(config)
+    for number, domain in enumerate(history):
+        assert "".join(encoder.lines([domain], number)) == plain.slow_lines([domain], number)
 
 
 def test_the_fast_way_is_taken(mocker: Any) -> None:
-    """Values that change like counters do not need the plain way, nor a new template."""
+    """Values that have been seen to change need neither the plain way nor a new template."""
     encoder = Encoder(HypervisorConfig())
-    stats: dict[str, Value] = {"state.state": 1, "cpu.time": 5, "block.0.path": "x"}
-    encoder.lines([Domain("a", "u", True, stats)], 1)
+    stats: dict[str, Value] = {"state.state": 1, "cpu.time": 5, "vcpu.0.halted": True}
+    list(encoder.lines([Domain("a", True, stats)], 1))
+    list(encoder.lines([Domain("a", True, {**stats, "cpu.time": 6, "vcpu.0.halted": False})], 2))
     slow = mocker.patch.object(encoder, "slow_lines")
-    template = mocker.patch.object(encoder, "_template")
-    grown = {**stats, "cpu.time": 2**62}
-    assert "time=4611686018427387904i 2\n" in encoder.lines([Domain("a", "u", True, grown)], 2)
-    assert not slow.called and not template.called
+    form = mocker.patch.object(encoder, "_form")
+    text = "".join(encoder.lines([Domain("a", True, {**stats, "cpu.time": 2**62})], 3))
+    assert "time=4611686018427387904i 3\n" in text and 'halted="yes"' in text
+    assert not slow.called and not form.called
 
 
 def test_templates_go_with_their_domains() -> None:
     """What is kept is for the domains of the latest tick."""
     encoder = Encoder(HypervisorConfig())
     for number in range(100):
-        encoder.lines([Domain(f"d{number}", "u", True, {"state.state": 1})], 1)
+        list(encoder.lines([Domain(f"d{number}", True, {"state.state": 1})], 1))
     assert list(encoder._templates) == ["d99"]
 
 
 @pytest.mark.parametrize("name", ["%", "%s", "%%d"])
 def test_percent_signs_stay(name: str) -> None:
     """A name that looks like a format is a name."""
-    domain = Domain(name, "u", True, {"state.state": 1})
-    assert Encoder(HypervisorConfig()).lines([domain], 7) == (
+    domain = Domain(name, True, {"state.state": 1})
+    assert "".join(Encoder(HypervisorConfig()).lines([domain], 7)) == (
         f"libvirt_state,domain_name={name} state=1i 7\n"
     )

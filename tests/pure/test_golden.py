@@ -29,8 +29,8 @@ def lines_of(case: Path) -> str:
     config: Config = load(path, ENVIRONMENT) if path.exists() else Config()
     (hypervisor,) = config.hypervisors
     dump = parse_dump((case / "domstats.txt").read_text("utf-8"))
-    domains = [Domain(name, f"uuid-{name}", active, stats) for name, active, stats in dump]
-    return Encoder(hypervisor).lines(domains, TIMESTAMP)
+    domains = [Domain(name, active, stats) for name, active, stats in dump]
+    return "".join(Encoder(hypervisor).lines(domains, TIMESTAMP))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

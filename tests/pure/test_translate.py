@@ -22,7 +22,7 @@ VALUES = st.integers() | st.text() | st.booleans() | st.floats()
 
 def points(stats: dict[str, Value], active: bool = True) -> list[Point]:
     """The points of a domain with these statistics, with all groups."""
-    return list(Translator(ALL).points(Domain("d", "u", active, stats)))
+    return list(Translator(ALL).points(Domain("d", active, stats)))
 
 
 def test_indexes_count_up() -> None:
@@ -121,7 +121,7 @@ def test_full_set_loses_nothing(stats: dict[str, Value]) -> None:
     """In the full set each key is one field, whatever keys there are, and each line parses."""
     found: dict[tuple[str, tuple[tuple[str, str], ...], str], object] = {}
     lines = 0
-    for point in Translator(ALL, full=True).points(Domain("d", "u", True, stats)):
+    for point in Translator(ALL, full=True).points(Domain("d", True, stats)):
         assert re.fullmatch(r"libvirt[\w]*", point.measurement)
         assert len(dict(point.tags)) == len(point.tags)
         lines += 1

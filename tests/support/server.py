@@ -18,21 +18,27 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+from support.crowd import Crowd
+
 PROGRAM, VERSION = 0x20008086, 1
 OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
-GET_ALL_DOMAIN_STATS = 344
+LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 273, 344
 
 _REPLY, _STATUS_OK, _STATUS_ERROR = 1, 0, 1
 _HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
 _INT_PARAMETER = 1
 
+#: What libvirtd answers where its reply were larger than a message may be.
+_TOO_LARGE = (39, 7, "Unable to encode message payload")
+
 
 class Daemon:
-    """Listens on a UNIX socket, with one running domain, until it is closed.
+    """Listens on a UNIX socket, with one running domain or a crowd of them, until it is closed.
 
     Procedures in `unanswered` get no answer until `answer()`, and with `silent` none does; with
-    `hanging_up` each connection ends as soon as it is made; with an `error` (libvirt's code, domain
-    and message) each request for statistics is refused. `asked` holds the procedures called so far.
+    `hanging_up`, or beyond `most_connections`, each connection ends as soon as it is made; with an
+    `error` (libvirt's code, domain and message) each request for statistics is refused. `asked`
+    holds the procedures called so far.
     """
 
     def __init__(
@@ -43,6 +49,8 @@ class Daemon:
         silent: bool = False,
         hanging_up: bool = False,
         error: tuple[int, int, str] | None = None,
+        crowd: Crowd | None = None,
+        most_connections: int | None = None,
     ) -> None:
         self.path = path
         self.uri = f"qemu+unix:///system?socket={path}"
@@ -50,6 +58,8 @@ class Daemon:
         self.silent = silent
         self.hanging_up = hanging_up
         self.error = error
+        self.crowd = crowd
+        self.most_connections = most_connections
         self.unanswered: set[int] = set()
         self.asked: list[int] = []
         self.connections = 0
@@ -111,7 +121,10 @@ class Daemon:
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
         self.connections += 1
-        if self.hanging_up:
+        too_many = (
+            self.most_connections is not None and len(self._received) >= self.most_connections
+        )
+        if self.hanging_up or too_many:
             connection.close()
             return
         self._received[connection] = b""
@@ -146,15 +159,22 @@ class Daemon:
 
     def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
-        status, body = _STATUS_OK, self._body(procedure)
+        body = self._body(procedure, message[_HEADER.size :])
+        status = _STATUS_OK
         if procedure == GET_ALL_DOMAIN_STATS and self.error is not None:
             status, body = _STATUS_ERROR, _error(*self.error)
+        elif body is None:
+            status, body = _STATUS_ERROR, _error(*_TOO_LARGE)
         length = _HEADER.size + len(body)
         header = _HEADER.pack(length, program, version, procedure, _REPLY, serial, status)
         with contextlib.suppress(OSError):  # the client may have gone
             connection.sendall(header + body)
 
-    def _body(self, procedure: int) -> bytes:
+    def _body(self, procedure: int, request: bytes) -> bytes | None:
+        if self.crowd and procedure == GET_ALL_DOMAIN_STATS:
+            return self.crowd.statistics(request)
+        if self.crowd and procedure == LIST_ALL_DOMAINS:
+            return self.crowd.listed()
         if procedure == AUTH_LIST:
             return _ints(1, 0)  # one way to authenticate, which is none
         if procedure == SUPPORTS_FEATURE:

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 import libvirt
 
-from ..domain import Domain, Stats, Value
+from ..domain import Domain, Stats
 from ..log import log
 from .devices import Devices
 from .errors import LibvirtError
@@ -121,7 +121,7 @@ class Connection:
 
     def statistics(
         self, handles: Optional[list[Handle]], groups: int, backing_chain: bool
-    ) -> list[tuple[Handle, dict[str, Value]]]:
+    ) -> list[Domain]:
         """The bulk statistics of all domains, or of those given; ``groups`` is a mask of bits,
         0 for all that the driver has.
 
@@ -136,8 +136,10 @@ class Connection:
         try:
             with _errors():
                 if handles is None:
-                    return list(self._connection.getAllDomainStats(groups, flags))
-                return list(self._connection.domainListGetStats(handles, groups, flags))
+                    records = self._connection.getAllDomainStats(groups, flags)
+                else:
+                    records = self._connection.domainListGetStats(handles, groups, flags)
+            return [domain(handle, stats) for handle, stats in records]
         except LibvirtError as error:
             if error.code not in _FLAG_NOT_KNOWN or not flags:
                 raise
@@ -151,7 +153,7 @@ class Connection:
 
 def domain(handle: Handle, stats: Stats) -> Domain:
     """The record of a domain; asks nobody, for libvirt's answers carry its identity."""
-    return Domain(handle.name(), handle.UUIDString(), handle.ID() != -1, stats)
+    return Domain(handle.name(), handle.ID() != -1, stats, handle)
 
 
 def name(handle: Handle) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from ..domain import Value
+from ..domain import Domain, Value
 from ..log import log
 from ..schema import Group
 from . import binding, devices, vcpu_mapping
@@ -54,13 +54,13 @@ class DomainCalls:
         self._groups = {group.name for group in groups}
         self._mapping = mapping
 
-    def ask(self, handle: Handle, keys: Keys, light: bool) -> None:
+    def ask(self, domain: Domain, keys: Keys, light: bool) -> None:
         """Fills the keys of one domain, with ``light`` only those for which QEMU asks no monitor.
         They come first, since the others may hang. Raises LibvirtError only where the connection
         is dead."""
         if self._groups:
             self._connection.watch()
-        active = binding.is_active(handle)
+        handle, active = domain.handle, domain.active
         info: Any = None
         found: Optional[Devices] = None
         if self._groups & {"balloon", "vcpu", "cpu_total"}:
@@ -71,12 +71,15 @@ class DomainCalls:
             self._state(handle, keys)
         if "cpu_total" in self._groups and active:
             self._cpu(handle, info, keys)
+        vcpus: Any = None
+        if active and ("vcpu" in self._groups or self._mapping):
+            vcpus = self._call(handle, "vcpus")
         if "vcpu" in self._groups:
-            self._vcpus(handle, info, found, keys)
+            self._vcpus(info, found, vcpus, keys)
         if found and "interface" in self._groups and active:
             self._interfaces(handle, found, keys)
         if self._mapping:
-            self._map(handle, keys)
+            self._map(handle, vcpus, keys)
         if light:
             return
         if "iothread" in self._groups and active:
@@ -131,12 +134,12 @@ class DomainCalls:
         elif info:
             _put(keys, "cpu.time", info[4])
 
-    def _vcpus(self, handle: Handle, info: Any, found: Optional[Devices], keys: Keys) -> None:
+    def _vcpus(self, info: Any, found: Optional[Devices], vcpus: Any, keys: Keys) -> None:
         if info:
             _put(keys, "vcpu.current", info[3])
         if found:
             _put(keys, "vcpu.maximum", found.vcpus)
-        if binding.is_active(handle) and (vcpus := self._call(handle, "vcpus")):
+        if vcpus:
             for number, state, nanoseconds, _ in vcpus[0]:
                 _put(keys, f"vcpu.{number}.state", state)
                 _put(keys, f"vcpu.{number}.time", nanoseconds)
@@ -196,8 +199,7 @@ class DomainCalls:
         if threads := self._call(handle, "ioThreadInfo"):
             keys["iothread.count"] = len(threads)
 
-    def _map(self, handle: Handle, keys: Keys) -> None:
-        vcpus = self._call(handle, "vcpus") if binding.is_active(handle) else None
+    def _map(self, handle: Handle, vcpus: Any, keys: Keys) -> None:
         # A domain may stop meanwhile, or its driver tell of the pinning only.
         pins = self._call(handle, "vcpuPinInfo") if vcpus is None else None
         keys.update(vcpu_mapping.keys(vcpus, pins))

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..domain import Value
+from ..domain import Domain
 from ..log import log
 from . import binding
 from .binding import Connection, Handle
 from .errors import LibvirtError, Meaning
-
-Records = list[tuple[Handle, dict[str, Value]]]
 
 
 class Parts:
@@ -25,19 +23,19 @@ class Parts:
         self._groups = groups
         self._backing_chain = backing_chain
 
-    def ask(self, handles: Optional[list[Handle]]) -> Records:
+    def ask(self, handles: Optional[list[Handle]]) -> list[Domain]:
         """The statistics of these domains, of all with None."""
         size = self._connection.fits
         if size is None:
             return self._ask(handles)
         if handles is None:
             handles = self._connection.domains()
-        records: Records = []
+        domains: list[Domain] = []
         for start in range(0, len(handles), size):
-            records += self._ask(handles[start : start + size])
-        return records
+            domains += self._ask(handles[start : start + size])
+        return domains
 
-    def _ask(self, handles: Optional[list[Handle]]) -> Records:
+    def _ask(self, handles: Optional[list[Handle]]) -> list[Domain]:
         try:
             return self._connection.statistics(handles, self._groups, self._backing_chain)
         except LibvirtError as error:

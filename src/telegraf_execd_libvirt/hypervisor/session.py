@@ -45,13 +45,14 @@ class Unreachable(Exception):
 
 
 class Session:
-    """Lends out connections to a URI, or tells why there is none."""
+    """Lends out connections to a URI, or tells why there is none; keeps as many as are used."""
 
-    def __init__(self, uri: str, timeout: int, bulk: bool) -> None:
+    def __init__(self, uri: str, timeout: int, bulk: bool, connections: int) -> None:
         self.reconnects = 0
         self._uri = uri
         self._timeout = timeout
         self._bulk = bulk
+        self._connections = connections
         self._lost = False
         self._usual_seconds = 0.0
         self._idle: list[Connection] = []
@@ -76,9 +77,10 @@ class Session:
         self._take_back()
         if self._idle and self._opening is not None and self._opening.done:
             self._opened()
-        if len(self._idle) > 1 and not self._left:
+        if len(self._idle) > self._connections and not self._left:
             # Others were made beside calls that hung; no domain refers to them any more.
-            spare, self._idle[1:] = self._idle[1:], []
+            spare = self._idle[self._connections :]
+            del self._idle[self._connections :]
             _let_go(spare)
         while self._idle:
             connection = self._idle.pop()

@@ -7,18 +7,21 @@ the hypervisor's state is logged once, with the reason and what helps.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 from ..config import HypervisorConfig
 from ..domain import Domain
 from ..groups import health, vcpu_mapping
 from ..health import INCOMPLETE, Health
 from ..log import log
+from ..output import Buffer
+from ..schema import Group
 from ..uri import redact
 from . import binding
-from .bulk import Answer, Bulk
+from .binding import Connection
+from .bulk import Bulk, Share
 from .domain_calls import DomainCalls
 from .drivers import FILLED, has_in_bulk
 from .errors import LibvirtError, Meaning
@@ -37,14 +40,23 @@ _WORTH_ANOTHER_CALL = (Meaning.LOST, Meaning.FAILED, Meaning.BUSY)
 _NAMES_SHOWN = 10
 
 
+#: Makes lines of domains; given how many seconds after the beginning they were asked for.
+Encode = Callable[[Sequence[Domain], float], Buffer]
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """What one reading of a hypervisor brought; ``late`` is how many seconds after its beginning
-    the call was made that brought it, for others may have hung before."""
+    """What one reading of a hypervisor brought: domains, or lines where an encoder was given.
+
+    ``incomplete`` has the names of domains that did not answer, ``late`` is how many seconds after
+    the beginning the call was made that brought it, for others may have hung before.
+    """
 
     driver: str
     version: str
+    count: int
     domains: Sequence[Domain]
+    lines: Optional[Buffer]
     incomplete: frozenset[str]
     late: float
 
@@ -56,7 +68,9 @@ class Hypervisor:
         self.name = f"{name} ({redact(config.libvirt_uri)})"
         self._uri = config.libvirt_uri
         self._timeout = config.timeout
-        self._session = Session(config.libvirt_uri, config.timeout, config.bulk_statistics)
+        self._session = Session(
+            config.libvirt_uri, config.timeout, config.bulk_statistics, config.parallel_calls
+        )
         self._bulk = Bulk(
             self._session,
             groups=config.groups,
@@ -64,6 +78,7 @@ class Hypervisor:
             backing_chain=config.backing_chain,
             domains=config.domains,
             timeout=config.timeout,
+            parallel_calls=config.parallel_calls,
         )
         self._groups = config.groups
         self._sweeper = Sweeper()
@@ -74,10 +89,10 @@ class Hypervisor:
         self._told_late = False
         self._held_up: tuple[bool, frozenset[str]] = (False, frozenset())
 
-    def fetch(self) -> Optional[Snapshot]:
+    def fetch(self, encode: Optional[Encode] = None) -> Optional[Snapshot]:
         """The statistics of this moment, or None; what is wrong then is in the log."""
         try:
-            snapshot = self.read()
+            snapshot = self.read(encode)
         except Unreachable as trouble:
             self.health.errors += 1
             self._tell(trouble.state, f"cannot be read: {trouble}")
@@ -88,68 +103,92 @@ class Hypervisor:
             self._tell_late()
         self.health.daemon_version = snapshot.version
         self._tell("up", f"connected: driver {snapshot.driver}, libvirt {snapshot.version}")
-        self._tell_held_up(
-            domain.name for domain in snapshot.domains if domain.uuid in snapshot.incomplete
-        )
+        self._tell_held_up(snapshot.incomplete)
         return snapshot
 
-    def read(self) -> Snapshot:
+    def read(self, encode: Optional[Encode] = None) -> Snapshot:
         """The statistics of this moment; raises Unreachable."""
         started = time.monotonic()
         try:
             try:
-                return self._read(started)
+                return self._read(started, encode)
             except LibvirtError as error:
                 if error.meaning not in _WORTH_ANOTHER_CALL:
                     raise
                 log.debug("%s: asking again after: %s", self.name, error.message)
-                return self._read(started)
+                return self._read(started, encode)
         except LibvirtError as error:
             raise Unreachable.by(error, self._uri) from None
 
-    def _read(self, started: float) -> Snapshot:
+    def _read(self, started: float, encode: Optional[Encode]) -> Snapshot:
+        def use(domains: list[Domain], connection: Connection, asked: float) -> Any:
+            if encode is None or self._with_mapping or self._lacking(connection):
+                return None
+            return encode(domains, asked - started)
+
         deadline = started + self._timeout / 1e9
-        answer = self._bulk.fetch()
-        connection = answer.connection
-        swept = self._sweep(answer, deadline - time.monotonic())
-        incomplete = answer.incomplete | swept.missing
-        if swept.found or (incomplete and self._with_health):
-            for handle, stats in answer.records:
-                uuid = binding.uuid(handle)
-                stats.update(swept.found.get(uuid, {}))
-                drop_strays(stats)
-                if self._with_health and uuid in incomplete:
-                    stats.update(INCOMPLETE)
-        if swept.left is None:
-            self._session.give(connection)
-        else:
-            self._session.leave(swept.left, connection)
+        answer = self._bulk.fetch(use)
+        sweeps = self._sweep(answer.shares, deadline - time.monotonic())
+        incomplete = answer.incomplete.union(*(sweep.missing for sweep in sweeps))
+        domains: list[Domain] = []
+        for share, sweep in zip(answer.shares, sweeps):
+            if sweep.found or (incomplete and self._with_health):
+                for domain in share.domains:
+                    domain.stats.update(sweep.found.get(domain.name, {}))
+                    drop_strays(domain.stats)
+                    if self._with_health and domain.name in incomplete:
+                        domain.stats.update(INCOMPLETE)
+            domains += share.domains
+            if sweep.left is None:
+                self._session.give(share.connection)
+            else:
+                self._session.leave(sweep.left, share.connection)
+        connection, lines = answer.shares[0].connection, answer.shares[0].used
+        late = max(share.asked for share in answer.shares) - started
+        if lines is None:
+            lines = encode(domains, late) if encode else None
         return Snapshot(
             driver=connection.driver,
             version=connection.version,
-            domains=[binding.domain(handle, stats) for handle, stats in answer.records],
+            count=sum(len(share.sizes) for share in answer.shares),
+            domains=domains,
+            lines=lines,
             incomplete=incomplete,
-            late=answer.asked - started,
+            late=late,
         )
 
-    def _sweep(self, answer: Answer, seconds: float) -> Sweep:
-        """What bulk statistics do not have, from the calls for one domain."""
-        connection = answer.connection
-        lacking = [
+    def _lacking(self, connection: Connection) -> list[Group]:
+        """The wanted groups that this driver's bulk statistics do not have."""
+        return [
             group
             for group in self._groups
             if group.name in FILLED
             and not (connection.has_bulk and has_in_bulk(connection.driver, group.name))
         ]
+
+    def _sweep(self, shares: Sequence[Share], seconds: float) -> list[Sweep]:
+        """What bulk statistics do not have, from the calls for one domain."""
+        lacking = self._lacking(shares[0].connection)
         if not lacking and not self._with_mapping:
-            return Sweep({}, frozenset())
-        calls = DomainCalls(connection, lacking, self._with_mapping)
-        handles = [handle for handle, _ in answer.records]
-        try:
-            return self._sweeper.sweep(handles, calls.ask, max(seconds, _LEAST_SECONDS))
-        except LibvirtError:
-            self._session.lose(connection)
-            raise
+            return [Sweep()] * len(shares)
+        sweeps = self._sweeper.sweep(
+            [
+                (share.domains, DomainCalls(share.connection, lacking, self._with_mapping).ask)
+                for share in shares
+            ],
+            max(seconds, _LEAST_SECONDS),
+        )
+        errors = [sweep.error for sweep in sweeps if sweep.error]
+        if errors:
+            for share, sweep in zip(shares, sweeps):
+                if sweep.error:
+                    self._session.lose(share.connection)
+                elif sweep.left:
+                    self._session.leave(sweep.left, share.connection)
+                else:
+                    self._session.give(share.connection)
+            raise errors[0]
+        return sweeps
 
     def _tell(self, state: str, text: str) -> None:
         if state != self._state:
@@ -166,8 +205,8 @@ class Hypervisor:
                 self._bulk.late_seconds,
             )
 
-    def _tell_held_up(self, names: Iterable[str]) -> None:
-        now = (self._session.hanging > 0, frozenset(names))
+    def _tell_held_up(self, names: frozenset[str]) -> None:
+        now = (self._session.hanging > 0, names)
         if now == self._held_up:
             return
         self._held_up = now

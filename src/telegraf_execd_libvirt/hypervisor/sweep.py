@@ -6,35 +6,34 @@ is bounded.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional
 
-from ..domain import Value
+from ..domain import Domain, Stats
 from ..log import log
-from . import binding
-from .binding import Handle
 from .calls import Call
+from .errors import LibvirtError
 
 MOST_HANGING = 4
 
 #: After so many calls that hang on it, a domain is not asked any more until one has ended.
 _TIMES_ASKED = 2
 
-Keys = dict[str, Value]
-
 #: Fills the keys of a domain, all of them or only those that hang least.
-Ask = Callable[[Handle, Keys, bool], None]
+Ask = Callable[[Domain, Stats, bool], None]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What came of a sweep: keys by UUID, the domains that were not or not wholly asked, and the
-    call where it hangs."""
+    """What came of a sweep: keys by the domain's name, the domains that were not or not wholly
+    asked; the call where it hangs, or the error where the connection died."""
 
-    found: dict[str, Keys]
-    missing: frozenset[str]
+    found: dict[str, Stats] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
     left: Optional[Call[None]] = None
+    error: Optional[LibvirtError] = None
 
 
 class Sweeper:
@@ -44,45 +43,54 @@ class Sweeper:
     def __init__(self) -> None:
         self._hanging: list[_Run] = []
 
-    def sweep(self, handles: Sequence[Handle], ask: Ask, seconds: float) -> Sweep:
-        """Asks about these domains, within this time. Raises LibvirtError only where the
-        connection is dead."""
+    def sweep(self, shares: Sequence[tuple[Sequence[Domain], Ask]], seconds: float) -> list[Sweep]:
+        """Asks about the domains of each share, the shares side by side, within this time."""
         self._hanging = [run for run in self._hanging if not run.call.done]
-        everything = frozenset(binding.uuid(handle) for handle in handles)
-        if len(self._hanging) >= MOST_HANGING:
-            return Sweep({}, everything)
+        deadline = time.monotonic() + seconds
         stuck = [run.at for run in self._hanging]
-        run = _Run(handles, ask, stuck)
+        free = MOST_HANGING - len(self._hanging)
+        runs = [_Run(domains, ask, stuck) for domains, ask in shares[: max(0, free)]]
+        ended = [self._end(run, deadline - time.monotonic()) for run in runs]
+        return ended + [
+            Sweep(missing=frozenset(domain.name for domain in domains))
+            for domains, _ in shares[len(runs) :]
+        ]
+
+    def _end(self, run: _Run, seconds: float) -> Sweep:
         if run.call.wait(seconds):
-            run.call.result()
-            return Sweep(run.found, everything.intersection(stuck))
+            try:
+                run.call.result()
+            except LibvirtError as error:
+                return Sweep(error=error)
+            return Sweep(run.found, run.names.intersection(run.stuck))
         self._hanging.append(run)
         log.debug("no answer for domain %s yet", run.at)
         # The sweep may still go on: what it has so far is copied, as it is at this moment.
-        found = {uuid: dict(keys) for uuid, keys in list(run.found.items())}
-        return Sweep(found, everything - (found.keys() - {run.at, *stuck}), run.call)
+        found = {name: dict(keys) for name, keys in list(run.found.items())}
+        return Sweep(found, run.names - (found.keys() - {run.at, *run.stuck}), run.call)
 
 
 class _Run:
     """One pass over the domains in a call of its own."""
 
-    def __init__(self, handles: Sequence[Handle], ask: Ask, stuck: Sequence[str]) -> None:
-        self.found: dict[str, Keys] = {}
+    def __init__(self, domains: Sequence[Domain], ask: Ask, stuck: Sequence[str]) -> None:
+        self.found: dict[str, Stats] = {}
+        self.names = frozenset(domain.name for domain in domains)
         self.at = ""
-        self._handles = handles
+        self.stuck = stuck
+        self._domains = domains
         self._ask = ask
-        self._stuck = stuck
         self.call = Call(self._run, "sweep")
 
     def _run(self) -> None:
         try:
-            for handle in self._handles:
-                self.at = binding.uuid(handle)
-                times = self._stuck.count(self.at)
+            for domain in self._domains:
+                self.at = domain.name
+                times = self.stuck.count(self.at)
                 if times < _TIMES_ASKED:
                     keys = self.found[self.at] = {}
-                    self._ask(handle, keys, times > 0)
+                    self._ask(domain, keys, times > 0)
         finally:
             # Whoever keeps this run must not keep the connection by it.
-            self._handles = ()
+            self._domains = ()
             del self._ask
