@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-$(subst /,-,$(PYTHON))
 TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 
-.PHONY: help run test lint format docs soak clean
+.PHONY: help run test lint format docs bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,6 +33,9 @@ format: $(TESTABLE) ## put the code into the style that lint checks
 
 docs: $(TESTABLE) ## bring the generated parts of the README and the examples up to date
 	$(BIN)/python scripts/update_readme.py
+
+bench: $(TESTABLE) ## print what a tick costs, beside libvirt's bare call; BENCH="--json" for more
+	@$(BIN)/python scripts/bench.py $(BENCH)
 
 soak: $(TESTABLE) ## run for minutes to see that nothing leaks and that trouble passes
 	$(BIN)/python scripts/soak.py

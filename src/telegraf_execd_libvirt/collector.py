@@ -108,10 +108,11 @@ class Collector:
         """One tick; tells whether the hypervisor was read."""
         started = time.monotonic_ns()
 
-        def encode(domains: Sequence[Domain], late: float) -> Buffer:
+        def encode(domains: Sequence[Domain], late: float, buffer: Optional[Buffer]) -> Buffer:
             # In whichever thread: of two, one works for a call that has been given up.
-            buffer = self._buffers.pop() if self._buffers else Buffer()
-            buffer.clear()
+            if buffer is None:
+                buffer = self._buffers.pop() if self._buffers else Buffer()
+                buffer.clear()
             with self._encoding:
                 for text in self._encoder.lines(domains, _moment(timestamp, late)):
                     buffer.append(text)

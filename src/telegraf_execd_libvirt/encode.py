@@ -6,6 +6,7 @@ Rule guarded: the same domains and the same timestamp give the same bytes, by wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Optional
 
 from .config import HypervisorConfig
 from .domain import Domain
@@ -32,18 +33,22 @@ class Encoder:
         self._uint_support = config.influx_uint_support
         self._forms: dict[tuple[tuple[str, ...], bool], Form] = {}
         self._templates: dict[str, Template] = {}
+        self._before: dict[str, Template] = {}
+        self._timestamp: Optional[int] = None
 
     def lines(self, domains: Sequence[Domain], timestamp: int) -> Iterator[str]:
-        """All lines of the domains of a tick, those of some domains at a time, each with its
-        newline; ``timestamp`` in nanoseconds of Unix time. To be run to its end: templates are
-        kept for the domains of the latest tick only."""
-        templates: dict[str, Template] = {}
+        """All lines of these domains, those of some domains at a time, each with its newline;
+        ``timestamp`` in nanoseconds of Unix time. All the domains of a tick have the same one:
+        templates are kept for those of the latest two."""
+        if timestamp != self._timestamp:
+            self._timestamp, self._before, self._templates = timestamp, self._templates, {}
+        templates = self._templates
         stamp = str(timestamp)
         for start in range(0, len(domains), _AT_A_TIME):
             parts: list[str] = []
             for domain in domains[start : start + _AT_A_TIME]:
-                template = self._templates.get(domain.name)
-                text = None if template is None else template.fill(domain)
+                template = self._before.get(domain.name)
+                text = template.fill(domain) if template and template.settled else None
                 if template is None or text is None:
                     template = Template(self._form(domain), domain, template)
                     text = template.fill(domain)
@@ -55,7 +60,6 @@ class Encoder:
                 yield self.slow_lines([domain], timestamp)
                 parts.clear()
             yield "".join(parts).replace(STAMP, stamp)
-        self._templates = templates
 
     def slow_lines(self, domains: Iterable[Domain], timestamp: int) -> str:
         """The same lines by the plain way, value by value."""

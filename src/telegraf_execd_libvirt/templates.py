@@ -12,7 +12,7 @@ that are seen to change become places to fill in.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from marshal import dumps, loads
 from operator import itemgetter
@@ -116,15 +116,23 @@ class Template:
     ``before`` is the template that did not do any more: what moved for it moves here as well.
     """
 
+    __slots__ = (
+        *("_active", "_fits", "_format", "_keys", "_known_numbers", "_known_texts", "_moved"),
+        *("_moving", "_numbers", "_plain", "_texts", "_usable", "settled"),
+    )
+
     def __init__(self, form: Form, domain: Domain, before: Optional[Template]) -> None:
         values = tuple(domain.stats.values())
+        #: Whether it knows by another one what moves: the first one is there for that only.
+        self.settled = before is not None
         self._keys = form.fingerprint
         self._active = domain.active
-        self._moved = before._moves(values) if before and before._keys == self._keys else set()
+        same = before is not None and before._keys == self._keys
+        self._moved = before._moves(values) if before and same else frozenset()
         still: dict[int, None] = {}
         moving: list[int] = []
         codes: list[str] = []
-        self._plain: list[tuple[int, _Field]] = []
+        plain: list[tuple[int, _Field]] = []
         lines = []
         name = _literal(escape_key(domain.name))
         for line in form.lines:
@@ -140,7 +148,7 @@ class Template:
                         codes.append(field.code)
                     else:
                         texts.append(f"{field.prefix}%s")
-                        self._plain.append((len(moving), field))
+                        plain.append((len(moving), field))
                     moving.append(at)
                     continue
                 still[at] = None
@@ -150,12 +158,16 @@ class Template:
                     texts.append(field.prefix + _literal(text))
             if texts:
                 lines.append(f"{line.head(name)} {','.join(texts)} {STAMP}\n")
+        self._plain = tuple(plain)
         self._format = "".join(lines)
         self._usable = self._format.count(STAMP) == len(lines)
-        self._positions = tuple(still)
-        self._still = _getter(self._positions)
-        self._known = dumps(self._still(values), _MARSHAL)
-        self._moving = _getter(moving)
+        # Little is kept for each domain, and nothing of its statistics themselves: each object that
+        # stays keeps the memory around it from being taken as a whole for the next tick's.
+        self._texts = _getter(tuple(at for at in still if isinstance(values[at], str)))
+        self._known_texts = hash(self._texts(values))
+        self._numbers = _getter(tuple(at for at in still if not isinstance(values[at], str)))
+        self._known_numbers = dumps(self._numbers(values), _MARSHAL)
+        self._moving = _getter(tuple(moving))
         self._fits = _packer("".join(codes))
 
     def fill(self, domain: Domain) -> Optional[str]:
@@ -164,7 +176,9 @@ class Template:
         if hash(tuple(stats)) != self._keys or domain.active is not self._active:
             return None
         values = tuple(stats.values())
-        if dumps(self._still(values), _MARSHAL) != self._known or not self._usable:
+        if hash(self._texts(values)) != self._known_texts or not self._usable:
+            return None
+        if dumps(self._numbers(values), _MARSHAL) != self._known_numbers:
             return None
         moving: tuple[Any, ...] = self._moving(values)
         if self._plain:
@@ -194,13 +208,14 @@ class Template:
             texts[number] = field.text(moving[number])
         return None if None in texts else self._format % tuple(texts)
 
-    def _moves(self, values: _Values) -> set[int]:
+    def _moves(self, values: _Values) -> frozenset[int]:
         """The positions of the values that have changed since the template was made, or before."""
         changed = set(self._moved)
-        for at, old, new in zip(self._positions, loads(self._known), self._still(values)):
-            if type(old) is not type(new) or old != new:
+        positions: tuple[Any, ...] = self._numbers(tuple(range(len(values))))
+        for at, old in zip(positions, loads(self._known_numbers)):
+            if type(old) is not type(values[at]) or old != values[at]:
                 changed.add(at)
-        return changed
+        return frozenset(changed)
 
 
 def _literal(text: str) -> str:
@@ -213,7 +228,8 @@ def _packer(codes: str) -> Callable[..., bytes]:
     return struct.Struct(f"={codes}").pack
 
 
-def _getter(positions: Sequence[int]) -> Callable[[_Values], _Values]:
+@lru_cache(maxsize=1024)
+def _getter(positions: tuple[int, ...]) -> Callable[[_Values], _Values]:
     """Takes these positions out of a tuple, always as a tuple."""
     if not positions:
         return lambda values: ()

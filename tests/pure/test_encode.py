@@ -127,11 +127,11 @@ def test_the_fast_way_is_taken(mocker: Any) -> None:
 
 
 def test_templates_go_with_their_domains() -> None:
-    """What is kept is for the domains of the latest tick."""
+    """What is kept is for the domains of the latest two ticks."""
     encoder = Encoder(HypervisorConfig())
     for number in range(100):
-        list(encoder.lines([Domain(f"d{number}", True, {"state.state": 1})], 1))
-    assert list(encoder._templates) == ["d99"]
+        list(encoder.lines([Domain(f"d{number}", True, {"state.state": 1})], number))
+    assert {*encoder._templates, *encoder._before} == {"d99", "d98"}
 
 
 @pytest.mark.parametrize("name", ["%", "%s", "%%d"])

@@ -15,8 +15,8 @@ side by side on connections of their own; only the share of a guest that hangs i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from ..domain import Domain
@@ -52,8 +52,9 @@ Names = Optional[Sequence[str]]
 
 
 #: Makes of the domains of an answer what is wanted of them, in the call's own thread; given the
-#: connection and the monotonic time at which they were asked for. None where it cannot.
-Use = Callable[[list[Domain], Connection, float], Any]
+#: connection, the monotonic time at which they were asked for, and what was made of the answers
+#: before. None where it cannot.
+Use = Callable[[list[Domain], Connection, float, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,16 @@ class Bulk:
             if call.done and call.succeeded:
                 self.late_seconds = call.seconds
         self._hanging = [call for call in self._hanging if not call.done]
-        if self._hanging or self._parallel_calls > 1:
-            use = None
         pending = self._shared_out(deadline - time.monotonic())
         patience = max(_GRACE_SECONDS, deadline - time.monotonic())
         shares: list[Share] = []
         try:
             while pending and len(self._hanging) < MOST_HANGING:
-                came, pending = self._ask(pending, self._groups, patience, self._hanging, use)
+                # Where calls hang, each domain has to be looked at.
+                alone = not self._hanging and self._parallel_calls == 1
+                came, pending = self._ask(
+                    pending, self._groups, patience, self._hanging, use if alone else None
+                )
                 shares += came
                 patience = self._grace()
             if pending:
@@ -235,12 +238,16 @@ class Bulk:
 
         def ask() -> Share:
             asked = time.monotonic()
-            domains = _ask(connection, groups, self._backing_chain, names)
-            sizes = {domain.name: len(domain.stats) for domain in domains}
-            used = use(domains, connection, asked) if use else None
-            if used is not None:
-                spent[:], domains = domains, []
-            return Share(domains, sizes, connection, asked, used)
+            share = Share([], {}, connection, asked)
+            used: Any = None
+            for domains in _ask(connection, groups, self._backing_chain, names):
+                share.sizes.update({domain.name: len(domain.stats) for domain in domains})
+                used = use(domains, connection, asked, used) if use else None
+                if used is None:
+                    share.domains.extend(domains)
+                else:
+                    spent[:] = domains
+            return replace(share, used=used)
 
         # Taking apart what is no longer needed has its time as well, and its cache.
         return Call(ask, "statistics", spent.clear if use else None)
@@ -324,14 +331,16 @@ def _handles(connection: Connection, wanted: Names) -> list[Handle]:
 
 def _ask(
     connection: Connection, groups: Optional[int], backing_chain: bool, names: Names
-) -> list[Domain]:
+) -> Iterator[list[Domain]]:
+    """The domains, answer by answer; without statistics where the driver has none in bulk."""
     handles = None if names is None else _handles(connection, names)
     if connection.has_bulk and groups is not None:
         try:
-            return Parts(connection, groups, backing_chain).ask(handles)
+            yield from Parts(connection, groups, backing_chain).ask(handles)
+            return
         except LibvirtError as error:
             if error.code != _NO_SUPPORT:
                 raise
             connection.has_bulk = False
     handles = connection.domains() if handles is None else handles
-    return [binding.domain(handle, {}) for handle in handles]
+    yield [binding.domain(handle, {}) for handle in handles]

@@ -40,8 +40,9 @@ _WORTH_ANOTHER_CALL = (Meaning.LOST, Meaning.FAILED, Meaning.BUSY)
 _NAMES_SHOWN = 10
 
 
-#: Makes lines of domains; given how many seconds after the beginning they were asked for.
-Encode = Callable[[Sequence[Domain], float], Buffer]
+#: Makes lines of domains; given how many seconds after the beginning they were asked for, and the
+#: lines of others that these are to be added to.
+Encode = Callable[[Sequence[Domain], float, Optional[Buffer]], Buffer]
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,10 @@ class Hypervisor:
             raise Unreachable.by(error, self._uri) from None
 
     def _read(self, started: float, encode: Optional[Encode]) -> Snapshot:
-        def use(domains: list[Domain], connection: Connection, asked: float) -> Any:
+        def use(domains: list[Domain], connection: Connection, asked: float, used: Any) -> Any:
             if encode is None or self._with_mapping or self._lacking(connection):
                 return None
-            return encode(domains, asked - started)
+            return encode(domains, asked - started, used)
 
         deadline = started + self._timeout / 1e9
         answer = self._bulk.fetch(use)
@@ -146,7 +147,7 @@ class Hypervisor:
         connection, lines = answer.shares[0].connection, answer.shares[0].used
         late = max(share.asked for share in answer.shares) - started
         if lines is None:
-            lines = encode(domains, late) if encode else None
+            lines = encode(domains, late, None) if encode else None
         return Snapshot(
             driver=connection.driver,
             version=connection.version,
