@@ -146,10 +146,10 @@ class Template:
                     if number:
                         texts.append(f"{field.prefix}%s{field.suffix}")
                         codes.append(field.code)
+                        moving.append(at)
                     else:
                         texts.append(f"{field.prefix}%s")
-                        plain.append((len(moving), field))
-                    moving.append(at)
+                        plain.append((len(moving) + len(plain), field))
                     continue
                 still[at] = None
                 if number:
@@ -181,32 +181,31 @@ class Template:
         if dumps(self._numbers(values), _MARSHAL) != self._known_numbers:
             return None
         moving: tuple[Any, ...] = self._moving(values)
-        if self._plain:
-            return self._fill_mixed(moving)
         try:
             self._fits(*moving)  # the quickest way to see that each can be written as it is
         except struct.error:
             return None
-        text = self._format % moving
+        if self._plain:
+            filled = self._with_plain(moving, values)
+            if filled is None:
+                return None
+            text = self._format % filled
+        else:
+            text = self._format % moving
         # A bool fits as well; as a text it has one of these letters, and so may a name.
         if ("T" in text or "F" in text) and not _INTEGERS.issuperset(map(type, moving)):
             return None
         return text
 
-    def _fill_mixed(self, moving: _Values) -> Optional[str]:
-        """The same, where not only integers move."""
-        plain = dict(self._plain)
-        integers = [value for number, value in enumerate(moving) if number not in plain]
-        if not _INTEGERS.issuperset(map(type, integers)):
-            return None
-        try:
-            self._fits(*integers)
-        except struct.error:
-            return None
-        texts: list[Any] = [*moving]
-        for number, field in self._plain:
-            texts[number] = field.text(moving[number])
-        return None if None in texts else self._format % tuple(texts)
+    def _with_plain(self, moving: _Values, values: _Values) -> Optional[_Values]:
+        """The integers with the texts of what else moves in between, or None."""
+        mixed = [*moving]
+        for place, field in self._plain:
+            text = field.text(values[field.position])
+            if text is None:
+                return None
+            mixed.insert(place, text)
+        return tuple(mixed)
 
     def _moves(self, values: _Values) -> frozenset[int]:
         """The positions of the values that have changed since the template was made, or before."""
