@@ -43,6 +43,7 @@ def asked_with_a_signal_at(signals: Signals, step: int) -> tuple[bool, bool]:
         return at_each_step
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for such a frame only now
     sys.settrace(at_each_step)
     try:
         asked = signals.take_tick()
