@@ -81,6 +81,7 @@ def leaks(folder: Path, ticks: int) -> bool:
             if number % (ticks // 10) == 0:
                 for _ in range(3):  # calls that hung come to their end
                     read += ticker.tick()
+                time.sleep(0.1)  # threads tidy up after their calls
                 now = figures(ticker.plugin.pid)
                 first = first if first[0] else now
                 print(f"{number:>7} {read:>7} {now[0]:>8} {now[1]:>6} {now[2]:>8}", flush=True)
