@@ -133,6 +133,21 @@ def test_a_driver_without_bulk_statistics(hypervisor: Hypervisor, mocker: Mocker
     assert len(asked) == 1
 
 
+def test_calls_for_one_domain_side_by_side(hypervisor: Hypervisor) -> None:
+    """The domains are shared out as well where each of them is asked by itself."""
+    config = HypervisorConfig(
+        libvirt_uri=hypervisor._uri,
+        statistics_groups=("state", "balloon"),
+        bulk_statistics=False,
+        parallel_calls=3,
+    )
+    shared = Hypervisor(config, "test")
+    for _ in range(2):
+        found = shared.read().domains
+        assert sorted(domain.name for domain in found) == NAMES
+        assert all(domain.stats["balloon.maximum"] == 1 for domain in found)
+
+
 def test_what_fits_in_an_answer_is_learnt(hypervisor: Hypervisor, mocker: MockerFixture) -> None:
     """Where libvirt refuses answers with more than three domains, the tick in which that is found
     out loses nothing, and the next one asks for as many as fit."""
