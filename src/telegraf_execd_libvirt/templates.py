@@ -128,7 +128,8 @@ class Template:
         self._keys = form.fingerprint
         self._active = domain.active
         same = before is not None and before._keys == self._keys
-        self._moved = before._moves(values) if before and same else frozenset()
+        #: A bit for each position: sets of them would take more memory than the lines.
+        self._moved = before._moves(values) if before and same else 0
         still: dict[int, None] = {}
         moving: list[int] = []
         codes: list[str] = []
@@ -136,35 +137,35 @@ class Template:
         lines = []
         name = _literal(escape_key(domain.name))
         for line in form.lines:
-            texts = []
+            fields = []
             for field in line.fields:
                 at = field.position
                 value = values[at]
                 number = type(value) is int and 0 <= value <= field.last
                 text = None if number else field.text(value)
-                if at in self._moved and (number or text is not None):
+                if self._moved >> at & 1 and (number or text is not None):
                     if number:
-                        texts.append(f"{field.prefix}%s{field.suffix}")
+                        fields.append(f"{field.prefix}%s{field.suffix}")
                         codes.append(field.code)
                         moving.append(at)
                     else:
-                        texts.append(f"{field.prefix}%s")
+                        fields.append(f"{field.prefix}%s")
                         plain.append((len(moving) + len(plain), field))
                     continue
                 still[at] = None
                 if number:
-                    texts.append(f"{field.prefix}{value}{field.suffix}")
+                    fields.append(f"{field.prefix}{value}{field.suffix}")
                 elif text is not None:
-                    texts.append(field.prefix + _literal(text))
-            if texts:
-                lines.append(f"{line.head(name)} {','.join(texts)} {STAMP}\n")
+                    fields.append(field.prefix + _literal(text))
+            if fields:
+                lines.append(f"{line.head(name)} {','.join(fields)} {STAMP}\n")
         self._plain = tuple(plain)
         self._format = "".join(lines)
         self._usable = self._format.count(STAMP) == len(lines)
         # Little is kept for each domain, and nothing of its statistics themselves: each object that
         # stays keeps the memory around it from being taken as a whole for the next tick's.
         self._texts = _getter(tuple(at for at in still if isinstance(values[at], str)))
-        self._known_texts = hash(self._texts(values))
+        self._known_texts = _joined(self._texts(values))
         self._numbers = _getter(tuple(at for at in still if not isinstance(values[at], str)))
         self._known_numbers = dumps(self._numbers(values), _MARSHAL)
         self._moving = _getter(tuple(moving))
@@ -176,7 +177,7 @@ class Template:
         if hash(tuple(stats)) != self._keys or domain.active is not self._active:
             return None
         values = tuple(stats.values())
-        if hash(self._texts(values)) != self._known_texts or not self._usable:
+        if _joined(self._texts(values)) != self._known_texts or not self._usable:
             return None
         if dumps(self._numbers(values), _MARSHAL) != self._known_numbers:
             return None
@@ -202,19 +203,28 @@ class Template:
         mixed = [*moving]
         for place, field in self._plain:
             text = field.text(values[field.position])
-            if text is None:
+            if text is None or STAMP in text:
                 return None
             mixed.insert(place, text)
         return tuple(mixed)
 
-    def _moves(self, values: _Values) -> frozenset[int]:
-        """The positions of the values that have changed since the template was made, or before."""
-        changed = set(self._moved)
+    def _moves(self, values: _Values) -> int:
+        """A bit for each value that has changed since the template was made, or before."""
+        changed = self._moved
         positions: tuple[Any, ...] = self._numbers(tuple(range(len(values))))
         for at, old in zip(positions, loads(self._known_numbers)):
             if type(old) is not type(values[at]) or old != values[at]:
-                changed.add(at)
-        return frozenset(changed)
+                changed |= 1 << at
+        return changed
+
+
+def _joined(texts: _Values) -> Optional[str]:
+    """These texts as one, or None if one is not a text. They are those of a template that can be
+    used, so that none of them has what stands between them."""
+    try:
+        return STAMP.join(texts)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def _literal(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -104,6 +105,34 @@ def histories(draw: st.DrawFn) -> list[Domain]:
         for key in ("unknown", "cpu.time", "cpu.time", "unknown", "cpu.user")
     ],
 )
+@example(  # a text that has what stands for the timestamp
+    config=HypervisorConfig(metric_set="full"),
+    history=[
+        Domain("a", True, {"state.state": 1, "unknown": value})
+        for value in (1, 2, 3, "\0", "w", 4, "\0")
+    ],
+)
+@example(  # an unsigned number of 32 bits that arrives as a negative one
+    config=HypervisorConfig(),
+    history=[
+        Domain("a", True, {"vcpu.current": value, "balloon.current": 1})
+        for value in (1, 2, 3, -1, 2**32, 2**63)
+    ],
+)
+@example(  # fields that come and go: no line protocol has such numbers
+    config=HypervisorConfig(metric_set="full"),
+    history=[
+        Domain("a", True, {"state.state": 1, "unknown": value})
+        for value in (1.0, 2.0, 3.0, float("nan"), 4.0, float("inf"))
+    ],
+)
+@example(  # the same keys and values of a domain that does not run any more
+    config=HypervisorConfig(),
+    history=[
+        Domain("a", active, {"state.state": 1, "cpu.time": 1, "vcpu.0.time": 1})
+        for active in (True, True, True, False)
+    ],
+)
 def test_a_domain_that_changes_gives_the_same_bytes_as_by_the_plain_way(
     config: HypervisorConfig, history: list[Domain]
 ) -> None:
@@ -111,6 +140,23 @@ def test_a_domain_that_changes_gives_the_same_bytes_as_by_the_plain_way(
     encoder, plain = Encoder(config), Encoder(config)
     for number, domain in enumerate(history):
         assert "".join(encoder.lines([domain], number)) == plain.slow_lines([domain], number)
+
+
+#: Values that are easily taken for one another: equal, of the same hash, or written alike.
+CONFUSABLE = (0, 0.0, -0.0, False, "", "0", 1, 1.0, True, "1", -1, -2, 2**61 - 1, 2**64 - 1, 2**64)
+
+
+@pytest.mark.parametrize("metric_set", ["telegraf", "full"])
+@pytest.mark.parametrize("key", ["unknown", "cpu.time", "vcpu.0.halted", "net.0.name"])
+def test_no_value_is_taken_for_another(key: str, metric_set: str) -> None:
+    """A value that stood still, and one that moved, may become whatever there is."""
+    config = HypervisorConfig(metric_set=metric_set)
+    for old, new in itertools.permutations(CONFUSABLE, 2):
+        encoder, plain = Encoder(config), Encoder(config)
+        for number, value in enumerate((old, old, old, new, old, new, new)):
+            domains = [Domain("a", True, {"state.state": 1, key: value})]
+            lines = "".join(encoder.lines(domains, number))
+            assert lines == plain.slow_lines(domains, number), (old, new, number)
 
 
 def test_the_fast_way_is_taken(mocker: Any) -> None:
