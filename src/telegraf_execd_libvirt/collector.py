@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Callable, Optional
 
 from .config import HypervisorConfig
@@ -23,6 +23,9 @@ from .uri import redact
 
 #: Up to this, what was collected counts as of the moment of the tick.
 _ON_TIME_SECONDS = 0.5
+
+#: Next time a tick's lines may have one in so many bytes more.
+_ROOM = 32
 
 #: A tick that comes sooner after the last one was asked for too soon: nothing is slow then.
 _NO_TIME_SECONDS = 0.1
@@ -48,7 +51,7 @@ class Collector:
         self._source = Hypervisor(config, name)
         self._encoder = Encoder(config)
         self._encoding = threading.Lock()
-        self._buffers: list[Buffer] = []
+        self._expected = 0
         self._with_health = health.GROUP in config.additions
         self._output = output
         self._idle = idle
@@ -108,18 +111,17 @@ class Collector:
         """One tick; tells whether the hypervisor was read."""
         started = time.monotonic_ns()
 
-        def encode(domains: Sequence[Domain], late: float, buffer: Optional[Buffer]) -> Buffer:
+        def encode(domains: Iterable[Domain], late: float, buffer: Optional[Buffer]) -> Buffer:
             # In whichever thread: of two, one works for a call that has been given up.
             if buffer is None:
-                buffer = self._buffers.pop() if self._buffers else Buffer()
-                buffer.clear()
+                buffer = Buffer(self._expected)
             with self._encoding:
                 for text in self._encoder.lines(domains, _moment(timestamp, late)):
                     buffer.append(text)
             return buffer
 
         snapshot = self._source.fetch(encode)
-        buffer = (snapshot and snapshot.lines) or Buffer()
+        buffer = snapshot.lines if snapshot and snapshot.lines is not None else Buffer()
         if self._with_health:
             record = self._source.health.record(
                 redact(self.config.libvirt_uri),
@@ -132,7 +134,8 @@ class Collector:
             buffer.append(self._encoder.slow_lines([record], moment))
         with buffer.view() as lines:
             written = self._write(lines)
-        self._buffers = [buffer]
+        if snapshot is not None:
+            self._expected = len(buffer) + len(buffer) // _ROOM
         return written and snapshot is not None
 
     def _write(self, lines: memoryview) -> bool:

@@ -5,7 +5,7 @@ Rule guarded: the same domains and the same timestamp give the same bytes, by wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Optional
 
 from .config import HypervisorConfig
@@ -36,30 +36,34 @@ class Encoder:
         self._before: dict[str, Template] = {}
         self._timestamp: Optional[int] = None
 
-    def lines(self, domains: Sequence[Domain], timestamp: int) -> Iterator[str]:
+    def lines(self, domains: Iterable[Domain], timestamp: int) -> Iterator[str]:
         """All lines of these domains, those of some domains at a time, each with its newline;
         ``timestamp`` in nanoseconds of Unix time. All the domains of a tick have the same one:
-        templates are kept for those of the latest two."""
+        templates are kept for those of the latest two.
+
+        Nothing is kept of a domain whose lines are written: where nobody else has it either, it
+        is taken apart while the processor's cache still holds it."""
         if timestamp != self._timestamp:
             self._timestamp, self._before, self._templates = timestamp, self._templates, {}
         templates = self._templates
         stamp = str(timestamp)
-        for start in range(0, len(domains), _AT_A_TIME):
-            parts: list[str] = []
-            for domain in domains[start : start + _AT_A_TIME]:
-                template = self._before.get(domain.name)
-                text = template.fill(domain) if template and template.settled else None
-                if template is None or text is None:
-                    template = Template(self._form(domain), domain, template)
-                    text = template.fill(domain)
-                templates[domain.name] = template
-                if text is not None:
-                    parts.append(text)
+        parts: list[str] = []
+        for domain in domains:
+            template = self._before.pop(domain.name, None) or templates.get(domain.name)
+            text = template.fill(domain) if template and template.settled else None
+            if template is None or text is None:
+                template = Template(self._form(domain), domain, template)
+                text = template.fill(domain)
+            templates[domain.name] = template
+            if text is not None:
+                parts.append(text)
+                if len(parts) < _AT_A_TIME:
                     continue
-                yield "".join(parts).replace(STAMP, stamp)
-                yield self.slow_lines([domain], timestamp)
-                parts.clear()
             yield "".join(parts).replace(STAMP, stamp)
+            parts.clear()
+            if text is None:
+                yield self.slow_lines([domain], timestamp)
+        yield "".join(parts).replace(STAMP, stamp)
 
     def slow_lines(self, domains: Iterable[Domain], timestamp: int) -> str:
         """The same lines by the plain way, value by value."""

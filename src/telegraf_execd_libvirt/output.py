@@ -22,24 +22,25 @@ class Closed(Exception):
 
 
 class Buffer:
-    """Lines to write, in memory that is kept for the next time.
+    """Lines to write, in one block of memory with room for as many bytes as are expected.
 
-    Fresh memory for a tick's lines would be taken from among that of libvirt's statistics, whose
-    next call then finds it in pieces: that costs more than the writing itself.
+    It is there between two calls only: its block is where the daemon's reply was and where the
+    next one will be. As many small ones, or kept, or growing bit by bit, it would take memory
+    beside that, in pieces that cost libvirt's next call more time than the writing takes.
     """
 
-    def __init__(self) -> None:
-        self._data = bytearray()
+    def __init__(self, expected: int = 0) -> None:
+        self._data = bytearray(expected)
         self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
 
     def append(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
         end = self._size + len(data)
         self._data[self._size : end] = data
         self._size = end
-
-    def clear(self) -> None:
-        self._size = 0
 
     def view(self) -> memoryview:
         """What was appended; to be released before anything else is."""

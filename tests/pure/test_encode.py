@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import weakref
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from telegraf_execd_libvirt.config import HypervisorConfig
 from telegraf_execd_libvirt.domain import Domain, Value
 from telegraf_execd_libvirt.encode import Encoder
+from telegraf_execd_libvirt.hypervisor.bulk import handed_over
 
 KEYS = st.sampled_from(
     [
@@ -178,6 +181,30 @@ def test_templates_go_with_their_domains() -> None:
     for number in range(100):
         list(encoder.lines([Domain(f"d{number}", True, {"state.state": 1})], number))
     assert {*encoder._templates, *encoder._before} == {"d99", "d98"}
+
+
+class Seen(dict[str, Value]):
+    """Statistics that can be seen to go."""
+
+
+def test_statistics_go_as_their_lines_are_written() -> None:
+    """No statistics wait for those of the other domains."""
+    encoder = Encoder(HypervisorConfig())
+    for tick in range(3):
+        domains = [Domain(f"d{number}", True, Seen({"cpu.time": tick})) for number in range(100)]
+        seen = [weakref.ref(domain.stats) for domain in domains]
+        alive = []
+
+        def noted(
+            domains: Iterable[Domain], seen: Any = seen, alive: Any = alive
+        ) -> Iterator[Domain]:
+            for domain in domains:
+                alive.append(sum(stats() is not None for stats in seen))
+                yield domain
+
+        text = "".join(encoder.lines(noted(handed_over(domains)), tick))
+        assert text.count("\n") == 100
+        assert alive[0] == 100 and alive[50] <= 52 and alive[99] <= 3
 
 
 @pytest.mark.parametrize("name", ["%", "%s", "%%d"])

@@ -54,7 +54,7 @@ Names = Optional[Sequence[str]]
 #: Makes of the domains of an answer what is wanted of them, in the call's own thread; given the
 #: connection, the monotonic time at which they were asked for, and what was made of the answers
 #: before. None where it cannot.
-Use = Callable[[list[Domain], Connection, float, Any], Any]
+Use = Callable[[Iterable[Domain], Connection, float, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -234,23 +234,18 @@ class Bulk:
         names: Names,
         use: Optional[Use],
     ) -> Call[Share]:
-        spent: list[Domain] = []
-
         def ask() -> Share:
             asked = time.monotonic()
             share = Share([], {}, connection, asked)
             used: Any = None
             for domains in _ask(connection, groups, self._backing_chain, names):
                 share.sizes.update({domain.name: len(domain.stats) for domain in domains})
-                used = use(domains, connection, asked, used) if use else None
+                used = use(handed_over(domains), connection, asked, used) if use else None
                 if used is None:
                     share.domains.extend(domains)
-                else:
-                    spent[:] = domains
             return replace(share, used=used)
 
-        # Taking apart what is no longer needed has its time as well, and its cache.
-        return Call(ask, "statistics", spent.clear if use else None)
+        return Call(ask, "statistics")
 
     def _result(self, call: Call[T], connection: Connection) -> T:
         """What a call brought that has ended; where it failed, its connection is given back."""
@@ -344,3 +339,11 @@ def _ask(
             connection.has_bulk = False
     handles = connection.domains() if handles is None else handles
     yield [binding.domain(handle, {}) for handle in handles]
+
+
+def handed_over(domains: list[Domain]) -> Iterator[Domain]:
+    """Each of the domains in turn, which the list has no more then: whoever drops it as well
+    takes it apart while the processor's cache still holds it."""
+    domains.reverse()
+    while domains:
+        yield domains.pop()

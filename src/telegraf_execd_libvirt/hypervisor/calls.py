@@ -14,23 +14,14 @@ from .errors import LibvirtError
 
 T = TypeVar("T")
 
-#: Long enough for whoever waited for a call to go on.
-_AFTERWARDS_SECONDS = 0.001
-
 
 class Call(Generic[T]):
-    """Runs a function in a daemon thread, and ``afterwards`` another one that nobody waits for."""
+    """Runs a function in a daemon thread."""
 
-    def __init__(
-        self,
-        function: Callable[[], T],
-        name: str,
-        afterwards: Optional[Callable[[], None]] = None,
-    ) -> None:
+    def __init__(self, function: Callable[[], T], name: str) -> None:
         self.started = time.monotonic()
         self.ended = self.started
         self._function = function
-        self._afterwards = afterwards
         self._done = threading.Event()
         self._result: Optional[T] = None
         self._error: Optional[BaseException] = None
@@ -49,10 +40,6 @@ class Call(Generic[T]):
             del self._function  # and with it what it holds on to, such as a connection
             self.ended = time.monotonic()
             self._done.set()
-        if self._afterwards is not None:
-            # Python lets one thread work at a time: first those who waited.
-            time.sleep(_AFTERWARDS_SECONDS)
-            self._afterwards()
 
     @property
     def done(self) -> bool:

@@ -7,7 +7,7 @@ the hypervisor's state is logged once, with the reason and what helps.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -42,7 +42,7 @@ _NAMES_SHOWN = 10
 
 #: Makes lines of domains; given how many seconds after the beginning they were asked for, and the
 #: lines of others that these are to be added to.
-Encode = Callable[[Sequence[Domain], float, Optional[Buffer]], Buffer]
+Encode = Callable[[Iterable[Domain], float, Optional[Buffer]], Buffer]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Hypervisor:
             raise Unreachable.by(error, self._uri) from None
 
     def _read(self, started: float, encode: Optional[Encode]) -> Snapshot:
-        def use(domains: list[Domain], connection: Connection, asked: float, used: Any) -> Any:
+        def use(domains: Iterable[Domain], connection: Connection, asked: float, used: Any) -> Any:
             if encode is None or self._with_mapping or self._lacking(connection):
                 return None
             return encode(domains, asked - started, used)
