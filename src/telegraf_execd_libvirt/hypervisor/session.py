@@ -122,6 +122,12 @@ class Session:
         """Takes a connection back once the call that hangs in it has ended."""
         self._left.append((call, connection))
 
+    def unanswered(self) -> Unreachable:
+        """The trouble that a call has not come back within the timeout."""
+        return Unreachable(
+            "silent", f"the daemon does not answer within {format_duration(self._timeout)}"
+        )
+
     def _take_back(self) -> None:
         ended = [connection for call, connection in self._left if call.done]
         self._left = [(call, connection) for call, connection in self._left if not call.done]

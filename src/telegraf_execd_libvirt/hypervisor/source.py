@@ -21,11 +21,12 @@ from ..schema import Group
 from ..uri import redact
 from . import binding
 from .binding import Connection
-from .bulk import Bulk, Share
+from .bulk import Bulk
 from .domain_calls import DomainCalls
 from .drivers import FILLED, has_in_bulk
 from .errors import LibvirtError, Meaning
 from .session import Session, Unreachable
+from .shares import Share
 from .sweep import Sweep, Sweeper
 from .vcpu_mapping import drop_strays
 
