@@ -68,7 +68,7 @@ class Places:
         """The place of a key, or None."""
         words = key.split(".")
         indexes = tuple(word for word in words if is_index(word))
-        pattern = [INDEX if is_index(word) else word for word in words]
+        pattern = [INDEX if is_index(word) else _literal(word) for word in words]
         declared = self._declared.get(".".join(pattern))
         if declared is None and len(words) > 2:
             # Names that the hypervisor itself makes up, with a last word that is declared.
@@ -80,11 +80,12 @@ class Places:
             order=order,
             measurement=metric.measurement,
             tags=metric.tags,
-            indexes=indexes,
+            # A made-up word may be a number as well, which stays in the name.
+            indexes=indexes[: len(metric.tags) - 1],
             slots=tuple(
                 Slot(
                     number,
-                    field.name.replace(ANY, words[-2] if ANY in field.name else ""),
+                    field.name.replace(ANY, _name(words[-2:-1]) if ANY in field.name else ""),
                     field.type,
                 )
                 for number, field in fields
@@ -128,6 +129,11 @@ class Places:
 def is_index(word: str) -> bool:
     """Whether a word of a key is a number: ASCII digits only, whatever else Unicode counts."""
     return word.isascii() and word.isdigit()
+
+
+def _literal(word: str) -> str:
+    """A word of a key as patterns have it: none has an empty one."""
+    return "" if word in (INDEX, ANY) else word
 
 
 def _name(words: list[str]) -> str:

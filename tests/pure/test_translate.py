@@ -107,14 +107,25 @@ def test_unsigned_types_are_marked() -> None:
 
 
 KEYS = st.lists(
-    st.sampled_from(["a", "a_b", "b", "0", "1", "01", "net", "total", "net_total", "count", ""])
+    st.sampled_from(["a", "a_b", "b", "net", "total", "net_total", "count", "0", "1", "01"])
+    | st.sampled_from(["", "#", "*"])
     | st.text(max_size=3),
     min_size=1,
     max_size=5,
 ).map(".".join)
 
 
-@given(st.dictionaries(KEYS | st.sampled_from(["net.count", "net.0.name", "vcpu.1.x.sum"]), VALUES))
+@given(
+    st.dictionaries(
+        KEYS
+        | st.sampled_from(["net.count", "net.0.name", "net.#.name"])
+        | st.text(max_size=3).map("vcpu.1.{}.sum".format),
+        VALUES,
+    )
+)
+@example({"#": 1, ":": 2, "net.#.name": 3, "net.*.name": 4, "*": 5, "a.#.b": 6, "a.:.b": 7})
+@example({"vcpu.1.x y.sum": 1, "vcpu.1.x-y.sum": 2, "vcpu.1.*.sum": 3, "vcpu.1..sum": 4})
+@example({"vcpu.1.5.sum": 1, "vcpu.1.5_sum": 2, "vcpu.1.05.sum": 3, "vcpu.1.5.5.sum": 4})
 @example({"net.count": 1, "net_total.count": 2, "a.b.1.x": 3, "a_b.b.1.x": 4})
 @example({"balloon.last-update": 1, "balloon.last_update": 2, "balloon.last.update": 3})
 def test_full_set_loses_nothing(stats: dict[str, Value]) -> None:
