@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from support.hypervisor import LINUX, Hypervisor
 from support.metrics import Series, expected_fields, fields_of
 from support.plugin import Plugin, eventually, run
@@ -76,8 +78,11 @@ def test_values_are_those_of_the_bulk_statistics(hypervisor: Hypervisor, tmp_pat
             assert str(value) in (low, high), key
 
 
-def test_a_guest_that_hangs_costs_itself_only(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """The others are whole while a call for one guest hangs, and it is when that is over."""
+@pytest.mark.parametrize("hanging", [("idle1",), ("idle1", LINUX, "idle3")], ids=len)
+def test_guests_that_hang_cost_themselves_only(
+    hypervisor: Hypervisor, tmp_path: Path, hanging: tuple[str, ...]
+) -> None:
+    """The others are whole at each tick while calls for some hang, and those when that is over."""
 
     def tick(plugin: Plugin) -> tuple[float, dict[tuple[Series, str], object]]:
         seen = len(plugin.metrics.lines)
@@ -96,22 +101,22 @@ def test_a_guest_that_hangs_costs_itself_only(hypervisor: Hypervisor, tmp_path: 
         return {
             at
             for at in fields
-            if dict(at[0][1]).get("domain_name") != "idle1" and "health" not in at[0][0]
+            if dict(at[0][1]).get("domain_name") not in hanging and "health" not in at[0][0]
         }
 
     with Plugin("--config", configured(hypervisor, tmp_path)) as plugin:
         _, whole = tick(plugin)
         assert incomplete(whole) == 0
-        hypervisor.pause_process("idle1")
-        tick(plugin)
-        for _ in range(3):
+        for guest in hanging:
+            hypervisor.pause_process(guest)
+        for number in range(4):
             took, fields = tick(plugin)
-            assert took < 2 and of_others(fields) == of_others(whole)
-            assert incomplete(fields) == 1
-            assert any(
-                at[0] == ("libvirt_state", frozenset({("domain_name", "idle1")})) for at in fields
-            )
-        hypervisor.resume_process("idle1")
+            assert took < (2 if number else 4) and of_others(fields) == of_others(whole)
+            assert incomplete(fields) == len(hanging)
+            states = {dict(at[0][1])["domain_name"] for at in fields if at[0][0] == "libvirt_state"}
+            assert states >= {*hanging}
+        for guest in hanging:
+            hypervisor.resume_process(guest)
         assert eventually(lambda: incomplete(tick(plugin)[1]) == 0)
         assert set(tick(plugin)[1]) == set(whole)
 

@@ -53,6 +53,15 @@ class DomainCalls:
         self._connection = connection
         self._groups = {group.name for group in groups}
         self._mapping = mapping
+        self._handles: Optional[dict[str, Handle]] = None
+
+    def ask_anew(self, domain: Domain, keys: Keys, light: bool) -> None:
+        """The same as ``ask`` for a domain that came by another connection."""
+        if self._handles is None:
+            self._handles = {binding.name(handle): handle for handle in self._connection.domains()}
+        handle = self._handles.get(domain.name)
+        if handle is not None:
+            self.ask(domain._replace(handle=handle), keys, light)
 
     def ask(self, domain: Domain, keys: Keys, light: bool) -> None:
         """Fills the keys of one domain, with ``light`` only those for which QEMU asks no monitor.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from ..config import HypervisorConfig
@@ -146,7 +146,8 @@ class Hypervisor:
             else:
                 self._session.leave(sweep.left, share.connection)
         connection, lines = answer.shares[0].connection, answer.shares[0].used
-        late = max(share.asked for share in answer.shares) - started
+        asked = (*(share.asked for share in answer.shares), *(sweep.asked for sweep in sweeps))
+        late = max(asked) - started
         if lines is None:
             lines = encode(domains, late, None) if encode else None
         return Snapshot(
@@ -190,7 +191,35 @@ class Hypervisor:
                 else:
                     self._session.give(share.connection)
             raise errors[0]
-        return sweeps
+        return [self._go_on(sweep, lacking) for sweep in sweeps]
+
+    def _go_on(self, sweep: Sweep, lacking: Sequence[Group]) -> Sweep:
+        """The same sweep with the domains whose turn did not come, by way of another connection
+        than the one in which a call hangs."""
+        found, missing, last, asked = dict(sweep.found), sweep.missing, sweep, sweep.asked
+        while last.rest:
+            grace = min(self._timeout / 1e9, self._sweeper.grace)
+            try:
+                connection = self._session.take(grace)
+            except Unreachable as trouble:
+                log.debug("%d domains are not asked: %s", len(last.rest), trouble)
+                break
+            begun = time.monotonic()
+            calls = DomainCalls(connection, lacking, self._with_mapping)
+            rest = frozenset(domain.name for domain in last.rest)
+            [last] = self._sweeper.sweep([(last.rest, calls.ask_anew)], grace)
+            if last.error:
+                self._session.lose(connection)
+                break
+            if last.left:
+                self._session.leave(last.left, connection)
+            else:
+                self._session.give(connection)
+            if last.found:
+                found.update(last.found)
+                asked = begun
+            missing = missing - rest | last.missing
+        return replace(sweep, found=found, missing=missing, asked=asked)
 
     def _tell(self, state: str, text: str) -> None:
         if state != self._state:

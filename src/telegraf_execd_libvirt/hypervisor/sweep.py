@@ -21,6 +21,12 @@ MOST_HANGING = 4
 #: After so many calls that hang on it, a domain is not asked any more until one has ended.
 _TIMES_ASKED = 2
 
+#: A sweep that is still at a domain after this hangs there; before, it is merely slow.
+_HANGS_SECONDS = 0.1
+
+#: While one hangs, a further sweep may take four times as long as usual, and at least this.
+_GRACE_SECONDS = 0.25
+
 #: Fills the keys of a domain, all of them or only those that hang least.
 Ask = Callable[[Domain, Stats, bool], None]
 
@@ -28,12 +34,18 @@ Ask = Callable[[Domain, Stats, bool], None]
 @dataclass(frozen=True)
 class Sweep:
     """What came of a sweep: keys by the domain's name, the domains that were not or not wholly
-    asked; the call where it hangs, or the error where the connection died."""
+    asked; the call where it hangs, or the error where the connection died.
+
+    ``rest`` are the domains whose turn did not come because of one on which a call hangs;
+    ``asked`` is the monotonic time at which they were asked for after all.
+    """
 
     found: dict[str, Stats] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
+    rest: Sequence[Domain] = ()
     left: Optional[Call[None]] = None
     error: Optional[LibvirtError] = None
+    asked: float = 0.0
 
 
 class Sweeper:
@@ -42,6 +54,12 @@ class Sweeper:
 
     def __init__(self) -> None:
         self._hanging: list[_Run] = []
+        self._usual_seconds = 0.0
+
+    @property
+    def grace(self) -> float:
+        """How many seconds a further sweep may take while one hangs."""
+        return max(_GRACE_SECONDS, 4 * self._usual_seconds)
 
     def sweep(self, shares: Sequence[tuple[Sequence[Domain], Ask]], seconds: float) -> list[Sweep]:
         """Asks about the domains of each share, the shares side by side, within this time."""
@@ -51,6 +69,8 @@ class Sweeper:
         free = MOST_HANGING - len(self._hanging)
         runs = [_Run(domains, ask, stuck) for domains, ask in shares[: max(0, free)]]
         ended = [self._end(run, deadline - time.monotonic()) for run in runs]
+        if runs and not self._hanging:
+            self._usual_seconds = max(run.call.seconds for run in runs)
         return ended + [
             Sweep(missing=frozenset(domain.name for domain in domains))
             for domains, _ in shares[len(runs) :]
@@ -65,9 +85,10 @@ class Sweeper:
             return Sweep(run.found, run.names.intersection(run.stuck))
         self._hanging.append(run)
         log.debug("no answer for domain %s yet", run.at)
+        rest = run.rest if time.monotonic() - run.since > _HANGS_SECONDS else ()
         # The sweep may still go on: what it has so far is copied, as it is at this moment.
         found = {name: dict(keys) for name, keys in list(run.found.items())}
-        return Sweep(found, run.names - (found.keys() - {run.at, *run.stuck}), run.call)
+        return Sweep(found, run.names - (found.keys() - {run.at, *run.stuck}), rest, run.call)
 
 
 class _Run:
@@ -77,15 +98,23 @@ class _Run:
         self.found: dict[str, Stats] = {}
         self.names = frozenset(domain.name for domain in domains)
         self.at = ""
+        self.since = time.monotonic()
+        self._begun = 0
         self.stuck = stuck
         self._domains = domains
         self._ask = ask
         self.call = Call(self._run, "sweep")
 
+    @property
+    def rest(self) -> Sequence[Domain]:
+        """The domains whose turn has not come."""
+        domains, begun = self._domains, self._begun
+        return domains[begun:]
+
     def _run(self) -> None:
         try:
-            for domain in self._domains:
-                self.at = domain.name
+            for number, domain in enumerate(self._domains, 1):
+                self.since, self._begun, self.at = time.monotonic(), number, domain.name
                 times = self.stuck.count(self.at)
                 if times < _TIMES_ASKED:
                     keys = self.found[self.at] = {}
