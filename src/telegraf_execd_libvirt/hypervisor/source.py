@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..config import HypervisorConfig
@@ -17,21 +17,14 @@ from ..groups import health, vcpu_mapping
 from ..health import INCOMPLETE, Health
 from ..log import log
 from ..output import Buffer
-from ..schema import Group
 from ..uri import redact
 from . import binding
 from .binding import Connection
 from .bulk import Bulk
-from .domain_calls import DomainCalls
-from .drivers import FILLED, has_in_bulk
 from .errors import LibvirtError, Meaning
 from .session import Session, Unreachable
-from .shares import Share
-from .sweep import Sweep, Sweeper
+from .supplements import Supplements
 from .vcpu_mapping import drop_strays
-
-#: What a sweep may take where the bulk call has used up the timeout.
-_LEAST_SECONDS = 0.25
 
 #: A connection that was lost can be made again at once; and one guest whose QEMU dies under a call
 #: makes it fail for all guests. Asking again in the same tick, nothing is lost.
@@ -82,9 +75,12 @@ class Hypervisor:
             timeout=config.timeout,
             parallel_calls=config.parallel_calls,
         )
-        self._groups = config.groups
-        self._sweeper = Sweeper()
-        self._with_mapping = vcpu_mapping.GROUP in config.additions
+        self._supplements = Supplements(
+            self._session,
+            groups=config.groups,
+            mapping=vcpu_mapping.GROUP in config.additions,
+            timeout=config.timeout,
+        )
         self._with_health = health.GROUP in config.additions
         self.health = Health(binding.library_version())
         self._state = ""
@@ -124,13 +120,13 @@ class Hypervisor:
 
     def _read(self, started: float, encode: Optional[Encode]) -> Snapshot:
         def use(domains: Iterable[Domain], connection: Connection, asked: float, used: Any) -> Any:
-            if encode is None or self._with_mapping or self._lacking(connection):
+            if encode is None or self._supplements.wanted(connection):
                 return None
             return encode(domains, asked - started, used)
 
         deadline = started + self._timeout / 1e9
         answer = self._bulk.fetch(use)
-        sweeps = self._sweep(answer.shares, deadline - time.monotonic())
+        sweeps = self._supplements.ask(answer.shares, deadline - time.monotonic())
         incomplete = answer.incomplete.union(*(sweep.missing for sweep in sweeps))
         domains: list[Domain] = []
         for share, sweep in zip(answer.shares, sweeps):
@@ -159,67 +155,6 @@ class Hypervisor:
             incomplete=incomplete,
             late=late,
         )
-
-    def _lacking(self, connection: Connection) -> list[Group]:
-        """The wanted groups that this driver's bulk statistics do not have."""
-        return [
-            group
-            for group in self._groups
-            if group.name in FILLED
-            and not (connection.has_bulk and has_in_bulk(connection.driver, group.name))
-        ]
-
-    def _sweep(self, shares: Sequence[Share], seconds: float) -> list[Sweep]:
-        """What bulk statistics do not have, from the calls for one domain."""
-        lacking = self._lacking(shares[0].connection)
-        if not lacking and not self._with_mapping:
-            return [Sweep()] * len(shares)
-        sweeps = self._sweeper.sweep(
-            [
-                (share.domains, DomainCalls(share.connection, lacking, self._with_mapping).ask)
-                for share in shares
-            ],
-            max(seconds, _LEAST_SECONDS),
-        )
-        errors = [sweep.error for sweep in sweeps if sweep.error]
-        if errors:
-            for share, sweep in zip(shares, sweeps):
-                if sweep.error:
-                    self._session.lose(share.connection)
-                elif sweep.left:
-                    self._session.leave(sweep.left, share.connection)
-                else:
-                    self._session.give(share.connection)
-            raise errors[0]
-        return [self._go_on(sweep, lacking) for sweep in sweeps]
-
-    def _go_on(self, sweep: Sweep, lacking: Sequence[Group]) -> Sweep:
-        """The same sweep with the domains whose turn did not come, by way of another connection
-        than the one in which a call hangs."""
-        found, missing, last, asked = dict(sweep.found), sweep.missing, sweep, sweep.asked
-        while last.rest:
-            grace = min(self._timeout / 1e9, self._sweeper.grace)
-            try:
-                connection = self._session.take(grace)
-            except Unreachable as trouble:
-                log.debug("%d domains are not asked: %s", len(last.rest), trouble)
-                break
-            begun = time.monotonic()
-            calls = DomainCalls(connection, lacking, self._with_mapping)
-            rest = frozenset(domain.name for domain in last.rest)
-            [last] = self._sweeper.sweep([(last.rest, calls.ask_anew)], grace)
-            if last.error:
-                self._session.lose(connection)
-                break
-            if last.left:
-                self._session.leave(last.left, connection)
-            else:
-                self._session.give(connection)
-            if last.found:
-                found.update(last.found)
-                asked = begun
-            missing = missing - rest | last.missing
-        return replace(sweep, found=found, missing=missing, asked=asked)
 
     def _tell(self, state: str, text: str) -> None:
         if state != self._state:
