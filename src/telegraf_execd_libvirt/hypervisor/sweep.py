@@ -25,7 +25,7 @@ _TIMES_ASKED = 2
 _HANGS_SECONDS = 0.1
 
 #: While one hangs, a further sweep may take four times as long as usual, and at least this.
-_GRACE_SECONDS = 0.25
+_GRACE_SECONDS = 0.5
 
 #: Fills the keys of a domain, all of them or only those that hang least.
 Ask = Callable[[Domain, Stats, bool], None]
