@@ -111,8 +111,8 @@ class Ticked:
         self._stdin.close()
         self._process.kill()
         self._process.wait()
-        os.close(self._stdout)
-        self._process.stdout = None
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def _begin(self) -> None:
         self._stdin.write(b"\n")

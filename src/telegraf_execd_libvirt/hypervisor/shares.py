@@ -122,6 +122,11 @@ class Shares:
             self.seconds = max(call.seconds for _, _, call in calls)
         return shares, left
 
+    def give(self, shares: Iterable[Share]) -> None:
+        """Gives the connections of shares back whose domains nobody will ask about."""
+        for share in shares:
+            self._session.give(share.connection)
+
     def _connections(self, count: int, patience: float) -> list[Connection]:
         """So many connections, or fewer where the daemon gives no more, but one."""
         connections = [self._session.take(patience)]
@@ -165,10 +170,6 @@ class Shares:
         except Exception:
             self._session.give(connection)
             raise
-
-    def give(self, shares: Iterable[Share]) -> None:
-        for share in shares:
-            self._session.give(share.connection)
 
 
 def together(shares: Sequence[Names]) -> Names:
