@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.hypervisor import LINUX, Hypervisor
+from support.hypervisor import LINUX, OFF, Hypervisor
 from support.metrics import Series, expected_fields, fields_of
 from support.plugin import Plugin, eventually, run
 
@@ -78,24 +78,33 @@ def test_values_are_those_of_the_bulk_statistics(hypervisor: Hypervisor, tmp_pat
             assert str(value) in (low, high), key
 
 
+def tick(plugin: Plugin) -> tuple[float, dict[tuple[Series, str], object]]:
+    """One tick: the seconds until its metrics were there, and its fields."""
+    seen = len(plugin.metrics.lines)
+    started = time.monotonic()
+    plugin.tick()
+    plugin.metrics.wait_for(
+        lambda lines: any(line.startswith("libvirt_health,") for line in lines[seen:]), "a tick"
+    )
+    took = time.monotonic() - started
+    return took, fields_of(plugin.metrics.lines[seen:])
+
+
+def incomplete(fields: dict[tuple[Series, str], object]) -> object:
+    """How many domains were not wholly asked."""
+    return next(value for (_, name), value in fields.items() if name == "domains_incomplete")
+
+
+def with_state(fields: dict[tuple[Series, str], object]) -> set[str]:
+    """The domains whose state came."""
+    return {dict(at[0][1])["domain_name"] for at in fields if at[0][0] == "libvirt_state"}
+
+
 @pytest.mark.parametrize("hanging", [("idle1",), ("idle1", LINUX, "idle3")], ids=len)
 def test_guests_that_hang_cost_themselves_only(
     hypervisor: Hypervisor, tmp_path: Path, hanging: tuple[str, ...]
 ) -> None:
     """The others are whole at each tick while calls for some hang, and those when that is over."""
-
-    def tick(plugin: Plugin) -> tuple[float, dict[tuple[Series, str], object]]:
-        seen = len(plugin.metrics.lines)
-        started = time.monotonic()
-        plugin.tick()
-        plugin.metrics.wait_for(
-            lambda lines: any(line.startswith("libvirt_health,") for line in lines[seen:]), "a tick"
-        )
-        took = time.monotonic() - started
-        return took, fields_of(plugin.metrics.lines[seen:])
-
-    def incomplete(fields: dict[tuple[Series, str], object]) -> object:
-        return next(value for (_, name), value in fields.items() if name == "domains_incomplete")
 
     def of_others(fields: dict[tuple[Series, str], object]) -> set[tuple[Series, str]]:
         return {
@@ -113,9 +122,26 @@ def test_guests_that_hang_cost_themselves_only(
             took, fields = tick(plugin)
             assert took < (2 if number else 5) and of_others(fields) == of_others(whole)
             assert incomplete(fields) == len(hanging)
-            states = {dict(at[0][1])["domain_name"] for at in fields if at[0][0] == "libvirt_state"}
-            assert states >= {*hanging}
+            assert with_state(fields) >= {*hanging}
         for guest in hanging:
+            hypervisor.resume_process(guest)
+        assert eventually(lambda: incomplete(tick(plugin)[1]) == 0)
+        assert set(tick(plugin)[1]) == set(whole)
+
+
+def test_all_guests_hang(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """Their states come at each tick, and all is as before when that is over."""
+    with Plugin("--config", configured(hypervisor, tmp_path)) as plugin:
+        _, whole = tick(plugin)
+        running = [name for name in hypervisor.guests if name != OFF]
+        assert len(running) > 4
+        for guest in running:
+            hypervisor.pause_process(guest)
+        for number in range(4):
+            took, fields = tick(plugin)
+            assert took < (2 if number else 6)
+            assert with_state(fields) == with_state(whole)
+        for guest in running:
             hypervisor.resume_process(guest)
         assert eventually(lambda: incomplete(tick(plugin)[1]) == 0)
         assert set(tick(plugin)[1]) == set(whole)

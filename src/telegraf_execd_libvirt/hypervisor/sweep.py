@@ -16,7 +16,10 @@ from ..log import log
 from .calls import Call
 from .errors import LibvirtError
 
+#: So many sweeps may hang before all domains are asked only what hangs least, and so many before
+#: none is asked any more. Sweeps side by side may all hang at once, and so be some more.
 MOST_HANGING = 4
+_MOST_HANGING_LIGHT = 6
 
 #: After so many calls that hang on it, a domain is not asked any more until one has ended.
 _TIMES_ASKED = 2
@@ -50,7 +53,7 @@ class Sweep:
 
 class Sweeper:
     """Asks about each domain in turn: about one on which an earlier sweep hangs only what hangs
-    least, and passing by one on which two do."""
+    least, and passing by one on which two do; about all only that where many hang."""
 
     def __init__(self) -> None:
         self._hanging: list[_Run] = []
@@ -66,15 +69,16 @@ class Sweeper:
         self._hanging = [run for run in self._hanging if not run.call.done]
         deadline = time.monotonic() + seconds
         stuck = [run.at for run in self._hanging]
-        free = MOST_HANGING - len(self._hanging)
-        runs = [_Run(domains, ask, stuck) for domains, ask in shares[: max(0, free)]]
-        ended = [self._end(run, deadline - time.monotonic()) for run in runs]
+        if len(stuck) >= _MOST_HANGING_LIGHT:
+            return [
+                Sweep(missing=frozenset(domain.name for domain in domains)) for domains, _ in shares
+            ]
+        light = len(stuck) >= MOST_HANGING
+        runs = [_Run(domains, ask, stuck, light) for domains, ask in shares]
+        sweeps = [self._end(run, deadline - time.monotonic()) for run in runs]
         if runs and not self._hanging:
             self._usual_seconds = max(run.call.seconds for run in runs)
-        return ended + [
-            Sweep(missing=frozenset(domain.name for domain in domains))
-            for domains, _ in shares[len(runs) :]
-        ]
+        return sweeps
 
     def _end(self, run: _Run, seconds: float) -> Sweep:
         if run.call.wait(seconds):
@@ -82,25 +86,30 @@ class Sweeper:
                 run.call.result()
             except LibvirtError as error:
                 return Sweep(error=error)
-            return Sweep(run.found, run.names.intersection(run.stuck))
+            return Sweep(run.found, run.in_part)
         self._hanging.append(run)
         log.debug("no answer for domain %s yet", run.at)
         rest = run.rest if time.monotonic() - run.since > _HANGS_SECONDS else ()
         # The sweep may still go on: what it has so far is copied, as it is at this moment.
         found = {name: dict(keys) for name, keys in list(run.found.items())}
-        return Sweep(found, run.names - (found.keys() - {run.at, *run.stuck}), rest, run.call)
+        missing = run.in_part | {run.at} | (run.names - found.keys())
+        return Sweep(found, missing, rest, run.call)
 
 
 class _Run:
     """One pass over the domains in a call of its own."""
 
-    def __init__(self, domains: Sequence[Domain], ask: Ask, stuck: Sequence[str]) -> None:
+    def __init__(
+        self, domains: Sequence[Domain], ask: Ask, stuck: Sequence[str], light: bool
+    ) -> None:
         self.found: dict[str, Stats] = {}
         self.names = frozenset(domain.name for domain in domains)
+        #: The domains that are not asked all.
+        self.in_part = self.names if light else self.names.intersection(stuck)
         self.at = ""
         self.since = time.monotonic()
         self._begun = 0
-        self.stuck = stuck
+        self._stuck = stuck
         self._domains = domains
         self._ask = ask
         self.call = Call(self._run, "sweep")
@@ -115,10 +124,10 @@ class _Run:
         try:
             for number, domain in enumerate(self._domains, 1):
                 self.since, self._begun, self.at = time.monotonic(), number, domain.name
-                times = self.stuck.count(self.at)
+                times = self._stuck.count(self.at)
                 if times < _TIMES_ASKED:
                     keys = self.found[self.at] = {}
-                    self._ask(domain, keys, times > 0)
+                    self._ask(domain, keys, self.at in self.in_part)
         finally:
             # Whoever keeps this run must not keep the connection by it.
             self._domains = ()
