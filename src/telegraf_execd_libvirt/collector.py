@@ -116,8 +116,8 @@ class Collector:
             if buffer is None:
                 buffer = Buffer(self._expected)
             with self._encoding:
-                for text in self._encoder.lines(domains, _moment(timestamp, late)):
-                    buffer.append(text)
+                for lines in self._encoder.lines(domains, _moment(timestamp, late)):
+                    buffer.append(lines)
             return buffer
 
         snapshot = self._source.fetch(encode)

@@ -36,8 +36,7 @@ class Buffer:
     def __len__(self) -> int:
         return self._size
 
-    def append(self, text: str) -> None:
-        data = text.encode("utf-8", "replace")
+    def append(self, data: bytes) -> None:
         end = self._size + len(data)
         self._data[self._size : end] = data
         self._size = end

@@ -65,7 +65,7 @@ def test_fast_and_plain_way_give_the_same_bytes(
     """Tick after tick, whatever values, keys and names change, both ways write the same."""
     encoder, plain = Encoder(config), Encoder(config)
     for number, domains in enumerate(ticks):
-        assert "".join(encoder.lines(domains, number)) == plain.slow_lines(domains, number)
+        assert b"".join(encoder.lines(domains, number)) == plain.slow_lines(domains, number)
 
 
 @st.composite
@@ -142,7 +142,7 @@ def test_a_domain_that_changes_gives_the_same_bytes_as_by_the_plain_way(
     """What was learnt of a domain's values never shows in its lines."""
     encoder, plain = Encoder(config), Encoder(config)
     for number, domain in enumerate(history):
-        assert "".join(encoder.lines([domain], number)) == plain.slow_lines([domain], number)
+        assert b"".join(encoder.lines([domain], number)) == plain.slow_lines([domain], number)
 
 
 #: Values that are easily taken for one another: equal, of the same hash, or written alike.
@@ -158,7 +158,7 @@ def test_no_value_is_taken_for_another(key: str, metric_set: str) -> None:
         encoder, plain = Encoder(config), Encoder(config)
         for number, value in enumerate((old, old, old, new, old, new, new)):
             domains = [Domain("a", True, {"state.state": 1, key: value})]
-            lines = "".join(encoder.lines(domains, number))
+            lines = b"".join(encoder.lines(domains, number))
             assert lines == plain.slow_lines(domains, number), (old, new, number)
 
 
@@ -170,8 +170,8 @@ def test_the_fast_way_is_taken(mocker: Any) -> None:
     list(encoder.lines([Domain("a", True, {**stats, "cpu.time": 6, "vcpu.0.halted": False})], 2))
     slow = mocker.patch.object(encoder, "slow_lines")
     form = mocker.patch.object(encoder, "_form")
-    text = "".join(encoder.lines([Domain("a", True, {**stats, "cpu.time": 2**62})], 3))
-    assert "time=4611686018427387904i 3\n" in text and 'halted="yes"' in text
+    [text] = encoder.lines([Domain("a", True, {**stats, "cpu.time": 2**62})], 3)
+    assert b"time=4611686018427387904i 3\n" in text and b'halted="yes"' in text
     assert not slow.called and not form.called
 
 
@@ -202,8 +202,8 @@ def test_statistics_go_as_their_lines_are_written() -> None:
                 alive.append(sum(stats() is not None for stats in seen))
                 yield domain
 
-        text = "".join(encoder.lines(noted(handed_over(domains)), tick))
-        assert text.count("\n") == 100
+        lines = b"".join(encoder.lines(noted(handed_over(domains)), tick))
+        assert lines.count(b"\n") == 100
         assert alive[0] == 100 and alive[50] <= 52 and alive[99] <= 3
 
 
@@ -211,6 +211,6 @@ def test_statistics_go_as_their_lines_are_written() -> None:
 def test_percent_signs_stay(name: str) -> None:
     """A name that looks like a format is a name."""
     domain = Domain(name, True, {"state.state": 1})
-    assert "".join(Encoder(HypervisorConfig()).lines([domain], 7)) == (
+    assert b"".join(Encoder(HypervisorConfig()).lines([domain], 7)).decode() == (
         f"libvirt_state,domain_name={name} state=1i 7\n"
     )
