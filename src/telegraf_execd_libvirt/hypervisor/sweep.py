@@ -92,8 +92,8 @@ class Sweeper:
         rest = run.rest if time.monotonic() - run.since > _HANGS_SECONDS else ()
         # The sweep may still go on: what it has so far is copied, as it is at this moment.
         found = {name: dict(keys) for name, keys in list(run.found.items())}
-        missing = run.in_part | {run.at} | (run.names - found.keys())
-        return Sweep(found, missing, rest, run.call)
+        whole = found.keys() - {run.at, *run.in_part}
+        return Sweep(found, run.names - whole, rest, run.call)
 
 
 class _Run:
