@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.crowd import Crowd
-from support.plugin import Plugin, states
+from support.plugin import Plugin, eventually, states
 from support.server import GET_ALL_DOMAIN_STATS, LIST_ALL_DOMAINS, OPEN, Daemon
 
 
@@ -95,3 +95,19 @@ def test_fewer_connections_than_calls(
         hypervisor.asked.clear()
         one_tick(plugin, 10)
     assert hypervisor.asked.count(GET_ALL_DOMAIN_STATS) == 1
+
+
+def test_a_list_of_domains_that_hangs(
+    daemon: Callable[..., Daemon], begin: Callable[..., Plugin]
+) -> None:
+    """One call for it hangs, however many ticks come, and all is well once it has come back."""
+    hypervisor = daemon(crowd=Crowd(10))
+    plugin = begin(hypervisor, "parallel_calls = 3", 'timeout = "200ms"')
+    one_tick(plugin, 10)
+    hypervisor.unanswered.add(LIST_ALL_DOMAINS)
+    for _ in range(8):
+        [line] = one_tick(plugin, 0)
+        assert "up=0i" in line and "calls_hanging=1i" in line
+    hypervisor.answer()
+    plugin.metrics.forget()
+    assert eventually(lambda: plugin.tick_and_go_on() or states(plugin.metrics.lines))

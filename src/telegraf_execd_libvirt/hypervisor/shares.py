@@ -64,6 +64,7 @@ class Shares:
         self._backing_chain = backing_chain
         self._domains = frozenset(domains)
         self._parallel_calls = parallel_calls
+        self._listing: Optional[Call[list[str]]] = None
         #: How long the longest of the calls took that were asked at last, where all came back.
         self.seconds = 0.0
 
@@ -72,8 +73,10 @@ class Shares:
         wanted = sorted(self._domains) or None
         if self._parallel_calls == 1:
             return [wanted]
+        if self._listing is not None and not self._listing.done:
+            raise self._session.unanswered()
         connection = self._session.take(patience)
-        call = Call(lambda: _names(connection, wanted), "list")
+        call = self._listing = Call(lambda: _names(connection, wanted), "list")
         if not call.wait(max(patience, GRACE_SECONDS)):
             self._session.leave(call, connection)
             raise self._session.unanswered()
