@@ -29,8 +29,7 @@ _NAME = "telegraf-execd-libvirt"
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         try:
-            line = f"E! {log.one_line(message)} (see {_NAME} --help)\n"
-            Output(2).write(line.encode())
+            Output(2).write(f"E! {log.one_line(message)} (see {_NAME} --help)\n".encode())
         except (Closed, OSError):
             pass  # there is nobody to tell
         sys.exit(2)

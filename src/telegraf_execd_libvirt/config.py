@@ -22,7 +22,7 @@ from .uri import has_password
 
 DEFAULT_URI = "qemu:///system"
 
-#: libvirtd works off calls of all its clients with 20 workers.
+#: libvirtd serves so many requests of one client at a time, and all clients with 20 workers.
 MOST_PARALLEL_CALLS = 5
 
 

@@ -219,10 +219,10 @@ class Template:
 
 
 def _joined(texts: _Values) -> Optional[str]:
-    """These texts as one, or None if one is not a text. They are those of a template that can be
-    used, so that none of them has what stands between them."""
+    """These texts as one, or None if one is not a text. No text of a template that can be used
+    has STAMP in it, so no others give the same."""
     try:
-        return STAMP.join(texts)  # type: ignore[arg-type]
+        return STAMP.join(texts)  # type: ignore[arg-type]  # whether all are texts is the question
     except TypeError:
         return None
 
