@@ -1,7 +1,7 @@
-"""``--check``: what of a configuration works, and what to do about what does not.
+"""``--check``: which parts of a configuration work, and what to do about the others.
 
-Rule guarded: it reads hypervisors the same way as the collection does, so what it reports is
-what a collection would meet.
+Invariant: it reads hypervisors by the same code as a collection, so it reports what a collection
+would meet.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .config import HypervisorConfig
+from .domain import Domain
 from .groups import health
-from .hypervisor.session import Unreachable
-from .hypervisor.source import Hypervisor, Snapshot
+from .hypervisor.hypervisor import Hypervisor
 from .log import one_line
 from .uri import redact
 
@@ -23,30 +23,36 @@ def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
     for index, config in enumerate(hypervisors):
         name = f"inputs.libvirt[{index}]"
         lines.append(f"{name}: {config.libvirt_uri}")
-        try:
-            snapshot = Hypervisor(config, name).read()
-        except Unreachable as trouble:
-            status = 1
-            lines.append(f"  reachable: no: {trouble.reason}")
-            if trouble.help:
-                lines.append(f"  what helps: {trouble.help}")
-        else:
-            lines += _report(config, snapshot)
-    # Names and messages are libvirt's: each goes out in one line, without credentials.
+        hypervisor = Hypervisor(config, name)
+        domains = [domain for reading in hypervisor.collect() for domain in reading.domains]
+        trouble = hypervisor.outcome.trouble
+        if trouble is None:
+            lines += _report(config, hypervisor, domains)
+            continue
+        status = 1
+        lines.append(f"  reachable: no: {trouble.reason}")
+        if trouble.help:
+            lines.append(f"  what helps: {trouble.help}")
+    # Names and messages are libvirt's: each becomes one line, without credentials.
     return [one_line(redact(line)) for line in lines], status
 
 
-def _report(config: HypervisorConfig, snapshot: Snapshot) -> Iterator[str]:
-    active = sum(domain.active for domain in snapshot.domains)
-    yield f"  reachable: yes: driver {snapshot.driver}, libvirt {snapshot.version}"
-    yield f"  domains: {snapshot.count}, of which {active} run"
-    missing = sorted(set(config.domains) - {domain.name for domain in snapshot.domains})
+def _report(
+    config: HypervisorConfig, hypervisor: Hypervisor, domains: Sequence[Domain]
+) -> Iterator[str]:
+    outcome = hypervisor.outcome
+    active = sum(domain.active for domain in domains)
+    yield f"  reachable: yes: driver {hypervisor.driver}, libvirt {hypervisor.version}"
+    yield f"  domains: {outcome.domains}, of which {active} run"
+    missing = sorted(set(config.domains) - {domain.name for domain in domains})
     if missing:
         yield f"  domains that are not there: {', '.join(missing)}"
-    if snapshot.incomplete:
-        yield f"  domains that do not answer: {', '.join(sorted(snapshot.incomplete))}"
+    if outcome.incomplete:
+        yield f"  guests not responding: {', '.join(sorted(outcome.incomplete))}"
+    if outcome.unread:
+        yield f"  domains not read within the timeout: {outcome.unread}"
     wanted = [*config.groups, *(group for group in config.additions if group is not health.GROUP)]
-    came = {key.partition(".")[0] for domain in snapshot.domains for key in domain.stats}
+    came = {key.partition(".")[0] for domain in domains for key in domain.stats}
     reported = [group.name for group in wanted if came & group.words]
     silent = [group.name for group in wanted if not came & group.words]
     yield f"  reported: {', '.join(reported) or 'nothing'}"

@@ -1,41 +1,38 @@
-"""One hypervisor's ticks: fetch, encode, write, in a thread of its own.
+"""One hypervisor's ticks: read, encode, write, in a thread of its own.
 
-Rule guarded: a tick that comes during a collection is kept, once, and starts when that one has
-ended; a tick's lines go out in one write, with one timestamp: the tick's, or, where calls that
-hung delayed it, that of the call that answered.
+Invariant: a tick that comes during a collection is kept, once, and starts when that one has ended.
+Each batch of domains is one write of whole lines. Its timestamp is the tick's, or the time of its
+request if that was made late, because an earlier one hung.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
 from typing import Callable, Optional
 
 from .config import HypervisorConfig
-from .domain import Domain
 from .encode import Encoder
-from .groups import health
-from .hypervisor.source import Hypervisor
+from .groups import health as health_group
+from .health import INCOMPLETE
+from .hypervisor.delivery import Reading
+from .hypervisor.hypervisor import Hypervisor
 from .log import log
-from .output import Buffer, Closed, Output
+from .output import Closed, Output
 from .uri import redact
 
-#: Up to this, what was collected counts as of the moment of the tick.
+#: A request within this time after the tick counts as made at the tick.
 _ON_TIME_SECONDS = 0.5
 
-#: Next time a tick's lines may have one in so many bytes more.
-_ROOM = 32
-
-#: A tick that comes sooner after the last one was asked for too soon: nothing is slow then.
+#: A tick this soon after the start of the last one does not mean that collecting is slow.
 _NO_TIME_SECONDS = 0.1
 
 
 class Collector:
     """Collects from one hypervisor at each tick.
 
-    ``idle`` is called, in the collector's thread, whenever it has nothing more to do; ``closed``
-    is called when nobody reads the output any more.
+    ``idle`` is called in the collector's thread whenever nothing is left to do; ``closed`` is
+    called when stdout has no reader any more.
     """
 
     def __init__(
@@ -48,11 +45,9 @@ class Collector:
     ) -> None:
         self.config = config
         self.failed = False
-        self._source = Hypervisor(config, name)
+        self._hypervisor = Hypervisor(config, name)
         self._encoder = Encoder(config)
-        self._encoding = threading.Lock()
-        self._expected = 0
-        self._with_health = health.GROUP in config.additions
+        self._with_health = health_group.GROUP in config.additions
         self._output = output
         self._idle = idle
         self._closed = closed
@@ -62,7 +57,7 @@ class Collector:
         self._late = False
         self._lost = False
         self._began = 0.0
-        threading.Thread(target=self._run, name=self._source.name, daemon=True).start()
+        threading.Thread(target=self._run, name=self._hypervisor.name, daemon=True).start()
 
     @property
     def busy(self) -> bool:
@@ -71,7 +66,7 @@ class Collector:
             return self._busy or self._wanted is not None
 
     def tick(self, timestamp: int) -> None:
-        """Asks for a collection with this timestamp, in nanoseconds of Unix time; never waits."""
+        """Requests a collection with this timestamp, in nanoseconds of Unix time; never waits."""
         with self._condition:
             taken = time.monotonic() - self._began
             if self._busy and not self._late and taken > _NO_TIME_SECONDS:
@@ -79,7 +74,7 @@ class Collector:
                 log.warning(
                     "%s: collecting takes longer than the interval; ticks that come meanwhile "
                     "count as one",
-                    self._source.name,
+                    self._hypervisor.name,
                 )
             self._wanted = timestamp
             self._condition.notify()
@@ -99,59 +94,49 @@ class Collector:
                 return
             except Exception:  # the edge of a tick: a defect costs this tick, not the program
                 self.failed = True
-                log.exception("%s: a tick failed", self._source.name)
+                log.exception("%s: a tick failed", self._hypervisor.name)
             with self._condition:
                 self._busy = False
-                if self._wanted is not None:  # it came during this one and so begins now
+                if self._wanted is not None:  # it came during this one, so it begins now
                     self._wanted = time.time_ns()
                     continue
             self._idle()
 
     def _collect(self, timestamp: int) -> bool:
-        """One tick; tells whether the hypervisor was read."""
-        started = time.monotonic_ns()
-
-        def encode(domains: Iterable[Domain], late: float, buffer: Optional[Buffer]) -> Buffer:
-            # In whichever thread: of two, one works for a call that has been given up.
-            if buffer is None:
-                buffer = Buffer(self._expected)
-            with self._encoding:
-                for lines in self._encoder.lines(domains, _moment(timestamp, late)):
-                    buffer.append(lines)
-            return buffer
-
-        snapshot = self._source.fetch(encode)
-        buffer = snapshot.lines if snapshot and snapshot.lines is not None else Buffer()
+        """One tick; whether the hypervisor was read and its lines were written."""
+        started = time.monotonic()
+        written = True
+        for reading in self._hypervisor.collect():
+            late = reading.asked - started
+            moment = timestamp + (int(late * 1e9) if late > _ON_TIME_SECONDS else 0)
+            written = self._write_domains(reading, moment) and written
+            del reading  # its memory is for the next one
+        outcome = self._hypervisor.outcome
+        if outcome.up:
+            self._encoder.forget_others()
         if self._with_health:
-            record = self._source.health.record(
-                redact(self.config.libvirt_uri),
-                up=snapshot is not None,
-                domains=snapshot.count if snapshot else 0,
-                incomplete=len(snapshot.incomplete) if snapshot else 0,
-                collect_time_ns=time.monotonic_ns() - started,
-            )
-            moment = _moment(timestamp, snapshot.late if snapshot else 0.0)
-            buffer.append(self._encoder.slow_lines([record], moment))
-        with buffer.view() as lines:
-            written = self._write(lines)
-        if snapshot is not None:
-            self._expected = len(buffer) + len(buffer) // _ROOM
-        return written and snapshot is not None
+            health = self._hypervisor.health(time.monotonic() - started)
+            record = health.record(redact(self.config.libvirt_uri))
+            written = self._write(self._encoder.encode_plain([record], timestamp)) and written
+        return written and outcome.up
 
-    def _write(self, lines: memoryview) -> bool:
-        """Writes a tick's lines; tells whether it could, and says once that it could not."""
+    def _write_domains(self, reading: Reading, timestamp: int) -> bool:
+        if self._with_health:
+            for domain in reading.domains:
+                if domain.name in reading.incomplete:
+                    domain.stats.update(INCOMPLETE)
+        return self._write(self._encoder.encode(reading.domains, timestamp))
+
+    def _write(self, lines: bytes) -> bool:
+        """Writes whole lines; whether it could. A failure is logged once."""
         try:
             self._output.write(lines)
         except OSError as error:
             if not self._lost:
-                log.error("stdout: %s; metrics are lost until it takes them", error.strerror)
+                log.error(
+                    "cannot write stdout: %s; dropping metrics until it recovers", error.strerror
+                )
             self._lost = True
             return False
         self._lost = False
         return True
-
-
-def _moment(timestamp: int, late: float) -> int:
-    """The time of statistics that were asked for so many seconds after the tick: those counters
-    are of that later moment, and with the tick's time, rates would be wrong."""
-    return timestamp + (int(late * 1e9) if late > _ON_TIME_SECONDS else 0)

@@ -6,7 +6,7 @@ and typed as libvirt's bulk statistics, so that one translation serves all sourc
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Union
+from typing import NamedTuple, Union
 
 #: A statistic as libvirt-python hands it over.
 Value = Union[int, float, bool, str]
@@ -16,13 +16,8 @@ Stats = dict[str, Value]
 
 
 class Domain(NamedTuple):
-    """One domain and its statistics; ``active`` is whether it runs, from the same answer.
-
-    ``handle`` is what libvirt calls the domain by, where there is one. It keeps its connection
-    open: nobody holds on to it for longer than a tick.
-    """
+    """One domain and its statistics; ``active`` is whether it runs, from the same answer."""
 
     name: str
     active: bool
     stats: Stats
-    handle: Any = None

@@ -1,6 +1,6 @@
 """The plugin's own statistics, as flat keys like libvirt's, for the group ``health``.
 
-Rule guarded: they are written at each tick, whether the hypervisor could be read or not.
+Invariant: they are written at each tick, whether the hypervisor could be read or not.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from .domain import Domain, Value
 INCOMPLETE: dict[str, Value] = {"domain_health.complete": 0}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Health:
-    """What is counted and seen of one hypervisor since the start of the program."""
+    """One hypervisor after a tick; ``daemon_version`` is empty until it was reached once."""
 
+    up: bool
+    domains: int
+    domains_incomplete: int
+    collect_time_ns: int
+    calls_hanging: int
+    reconnects: int
+    errors: int
     library_version: str
     daemon_version: str = ""
-    reconnects: int = 0
-    errors: int = 0
-    calls_hanging: int = 0
 
-    def record(
-        self, uri: str, up: bool, domains: int, incomplete: int, collect_time_ns: int
-    ) -> Domain:
-        """The hypervisor's record for a tick; ``uri`` is what may be shown of its URI."""
+    def record(self, uri: str) -> Domain:
+        """The record of the hypervisor; ``uri`` is what may be shown of its URI."""
         keys: dict[str, Value] = {
-            "health.up": int(up),
-            "health.domains": domains,
-            "health.domains_incomplete": incomplete,
-            "health.collect_time_ns": collect_time_ns,
+            "health.up": int(self.up),
+            "health.domains": self.domains,
+            "health.domains_incomplete": self.domains_incomplete,
+            "health.collect_time_ns": self.collect_time_ns,
             "health.calls_hanging": self.calls_hanging,
             "health.reconnects": self.reconnects,
             "health.errors": self.errors,

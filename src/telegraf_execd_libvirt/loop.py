@@ -1,7 +1,7 @@
 """The main thread: hands ticks from stdin, signals and the clock to the collectors.
 
-Rule guarded: the main thread waits in one place only, for whichever of these comes first; so the
-end of stdin and SIGTERM are obeyed whatever libvirt and the reader of stdout do.
+Invariant: the main thread waits in one place only, for the first of these; so it obeys the end of
+stdin and SIGTERM whatever libvirt and the reader of stdout do.
 """
 
 from __future__ import annotations
@@ -19,21 +19,26 @@ from .log import log
 from .output import Output
 from .signals import Signals
 
-#: On top of the timeouts, for translating and for a reader that is slow, at the end of stdin.
+#: At the end of stdin: time for encoding and for a slow reader, in addition to the timeouts.
 _LAST_TICK_SECONDS = 5.0
 
-#: poll() counts milliseconds with 32 bits; after a day it may look at the clock once more.
+#: poll() counts milliseconds in 32 bits; once a day it may look at the clock again.
 _LONGEST_WAIT_SECONDS = 86_400.0
+
+
+#: A tick of the clock and one from outside within this time are the same tick.
+_SAME_TICK_NS = 50_000_000
 
 
 @dataclass
 class _Clock:
-    """Ticks of a collector's own, at the multiples of its interval on the wall clock."""
+    """A collector's own ticks, at the multiples of its interval on the wall clock."""
 
     collector: Collector
     interval: int
     yields: bool
     due: int = 0
+    last: int = 0
 
     def __post_init__(self) -> None:
         self.set(time.time_ns())
@@ -42,7 +47,7 @@ class _Clock:
         self.due = (now // self.interval + 1) * self.interval
 
     def seconds(self, now: int) -> float:
-        """Until the next tick. The wall clock may be set back: then the wait begins anew."""
+        """Until the next tick; a new wait if the wall clock was set back."""
         if self.due - now > self.interval:
             self.set(now)
         return max(0, self.due - now) / 1e9
@@ -60,6 +65,7 @@ class Loop:
     ) -> None:
         self._signals = signals
         self._output_closed = False
+        self._last_outside = 0
         self._collectors = [
             Collector(config, f"inputs.libvirt[{index}]", output, signals.wake, self._close)
             for index, config in enumerate(hypervisors)
@@ -72,13 +78,13 @@ class Loop:
         ]
 
     def once(self) -> int:
-        """One collection; 0, or 1 if a hypervisor could not be read or nobody took its lines."""
+        """One collection; 0, or 1 if a hypervisor was not read or its lines were not written."""
         self._tick()
         self._finish()
         if self._signals.stop is not None:
             return 128 + self._signals.stop
         if self._output_closed:
-            return 0  # somebody has seen enough
+            return 0  # the reader has what it wants
         return int(any(collector.failed or collector.busy for collector in self._collectors))
 
     def run(self, stdin: int) -> int:
@@ -104,7 +110,7 @@ class Loop:
         return 0
 
     def _finish(self) -> None:
-        """Waits for the ticks in hand, but not for ever, and not against a signal."""
+        """Waits for the running collections, for a bounded time, and until a signal."""
         longest = max(collector.config.timeout for collector in self._collectors)
         deadline = time.monotonic() + 2 * longest / 1e9 + _LAST_TICK_SECONDS
         with selectors.PollSelector() as selector:
@@ -124,18 +130,24 @@ class Loop:
             collector.tick(now)
 
     def _outside_tick(self) -> None:
-        """A tick from stdin or by a signal: whoever sends them sets the interval from then on."""
+        """A tick from stdin or by a signal: its sender sets the interval from then on."""
+        now = self._last_outside = time.time_ns()
+        ticked = [c.collector for c in self._clocks if abs(now - c.last) < _SAME_TICK_NS]
         if any(clock.yields for clock in self._clocks):
             self._clocks = [clock for clock in self._clocks if not clock.yields]
-            log.info("ticks come from outside: the option interval is not used")
-        self._tick()
+            log.info("external tick received; ignoring `interval`")
+        for collector in self._collectors:
+            if collector not in ticked:
+                collector.tick(now)
 
     def _tick_by_clock(self) -> None:
         now = time.time_ns()
         for clock in self._clocks:
             if clock.due <= now:
                 clock.set(now)
-                clock.collector.tick(now)
+                if abs(now - self._last_outside) >= _SAME_TICK_NS:
+                    clock.last = now
+                    clock.collector.tick(now)
 
     def _seconds_to_tick(self) -> Optional[float]:
         now = time.time_ns()
@@ -148,7 +160,7 @@ class Loop:
 
 
 def _read(fd: int) -> bytes:
-    """What is there to read; nothing at the end, and where a terminal went away."""
+    """The bytes that wait; none at the end, or if a terminal went away."""
     try:
         return os.read(fd, 65536)
     except BlockingIOError:

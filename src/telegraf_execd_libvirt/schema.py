@@ -114,15 +114,15 @@ class Group:
 
     ``bit`` is the group's VIR_DOMAIN_STATS_* bit, 0 for statistics that need calls of their own.
     ``needs_monitor`` tells whether QEMU's monitor is asked for it, so that a guest that hangs
-    can hold up the call. ``proof`` is a key that each running QEMU guest has if its monitor was
-    asked, where there is one.
+    can hold up the call. ``monitor_key`` is a key that each running QEMU guest has if its monitor
+    was asked; empty if the group has no such key.
     """
 
     name: str
     bit: int
     needs_monitor: bool
     metrics: tuple[Metric, ...]
-    proof: str = ""
+    monitor_key: str = ""
 
     @property
     def words(self) -> frozenset[str]:

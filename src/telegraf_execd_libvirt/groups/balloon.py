@@ -20,7 +20,7 @@ GROUP = Group(
     name="balloon",
     bit=1 << 2,
     needs_monitor=True,
-    proof="balloon.rss",
+    monitor_key="balloon.rss",
     metrics=(
         Metric(
             measurement="libvirt_balloon",

@@ -8,7 +8,7 @@ GROUP = Group(
     name="cpu_total",
     bit=1 << 1,
     needs_monitor=True,
-    proof="cpu.haltpoll.success.time",
+    monitor_key="cpu.haltpoll.success.time",
     metrics=(
         Metric(
             measurement="libvirt_cpu",

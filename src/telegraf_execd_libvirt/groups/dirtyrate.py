@@ -8,7 +8,7 @@ GROUP = Group(
     name="dirtyrate",
     bit=1 << 9,
     needs_monitor=True,
-    proof="dirtyrate.calc_status",
+    monitor_key="dirtyrate.calc_status",
     metrics=(
         Metric(
             measurement="libvirt_dirtyrate",

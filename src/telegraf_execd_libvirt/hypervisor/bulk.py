@@ -1,161 +1,118 @@
-"""The bulk call, beside whatever hangs.
+"""The bulk call by one connection: its flags, and answers that libvirt cannot give whole.
 
-Rule guarded: a fetch takes the timeout plus a moment at most, the number of calls that hang is
-bounded, and the late answer of a call that hung is thrown away.
-
-One guest whose QEMU does not answer its monitor holds a bulk call, for every guest, for as long
-as that lasts. While it does, a second call with NOWAIT passes that guest by: it comes with the
-keys that need no monitor, the others come whole. So a call that does not come back is left
-hanging and another one is made; each call that hangs marks one guest for the next ones.
-Where the domains are shared out to several calls, only the share of a guest that hangs is asked
-for again.
+Invariant: an answer that is larger than libvirt's limit, or has a string that is not UTF-8, costs
+the one domain that cannot be read alone; if no domain at all can be read, the call fails.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Optional
+from collections.abc import Iterator
+from typing import Optional
 
-from ..domain import Domain
+from ..domain import Stats
 from ..log import log
-from ..schema import Group
-from .calls import Call
-from .errors import LibvirtError
-from .session import Session, Unreachable
-from .shares import GRACE_SECONDS, Names, Share, Shares, Use, together
+from . import libvirt_api
+from .errors import ErrorKind, LibvirtError
+from .facts import Facts
+from .libvirt_api import BACKING, NOWAIT, Connection, Handle
 
-#: So many guests may hang at once before the others come without the keys that need a monitor.
-#: Calls side by side may all hang at once, and so be some more. Each call that hangs occupies a
-#: worker of the daemon; libvirtd has 20 of them for all clients.
-MOST_HANGING = 4
+Records = list[tuple[Handle, Stats]]
 
-#: How long calls that hung may take to come to their end when one of them does.
-_SETTLE_SECONDS = 0.1
+#: What drivers answer to a flag that they do not know (vz: NOWAIT): INVALID_ARG,
+#: ARGUMENT_UNSUPPORTED.
+_FLAG_NOT_KNOWN = (8, 74)
 
-#: libvirt's way to ask for all groups that the driver has.
-_ALL_GROUPS = 0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The shares of all domains, and the names of those that came without the keys that need the
-    monitor."""
-
-    shares: Sequence[Share]
-    incomplete: frozenset[str]
+#: After this many domains that are refused one by one while none is read, the call has failed.
+_MOST_REFUSED = 3
 
 
 class Bulk:
-    """Asks for the groups of all domains, or of those named; with ``everything`` for all groups
-    that the driver has, known or not, with ``backing_chain`` for the images behind a disk too,
-    by ``parallel_calls`` at once."""
+    """Bulk statistics of the groups in ``mask``, with ``backing_chain`` of backing images too."""
 
     def __init__(
-        self,
-        session: Session,
-        groups: Sequence[Group],
-        everything: bool,
-        backing_chain: bool,
-        domains: Iterable[str],
-        timeout: int,
-        parallel_calls: int,
+        self, connection: Connection, facts: Facts, mask: int, backing_chain: bool
     ) -> None:
-        self._session = session
-        self._shares = Shares(session, backing_chain, domains, parallel_calls)
-        bits = sum(group.bit for group in groups)
-        self._groups = _ALL_GROUPS if everything else bits or None
-        self._light_groups = sum(g.bit for g in groups if not g.needs_monitor) or None
-        self._proofs = frozenset(group.proof for group in groups if group.proof)
-        self._timeout = timeout
-        self._parallel_calls = parallel_calls
-        self._hanging: list[Call[Any]] = []
-        self._light: Optional[Call[Any]] = None
-        self._usual_seconds = 0.0
-        self._whole: dict[str, int] = {}
-        #: How long a call took that came back whole after it had been left behind, if one did.
-        self.late_seconds = 0.0
+        self._connection = connection
+        self._facts = facts
+        self._mask = mask
+        self._backing_chain = backing_chain
+        self._read = self._refused = 0
 
-    def fetch(self, use: Optional[Use] = None) -> Answer:
-        """The statistics of this moment; raises Unreachable and LibvirtError.
+    def read(self, handles: Optional[list[Handle]]) -> Iterator[Records]:
+        """The statistics of these domains, of all with None, answer by answer; raises
+        LibvirtError."""
+        fits = self._facts.fits
+        if fits is None:
+            yield from self._read_whole(handles)
+            return
+        if handles is None:
+            handles = self._connection.domains()
+        for start in range(0, len(handles), fits):
+            yield from self._read_whole(handles[start : start + fits])
 
-        ``use`` may be called for them where one call has them all. A host's statistics are more
-        than a processor's cache holds next to it: going through them in another thread, on
-        another processor, takes half as long again.
-        """
-        deadline = time.monotonic() + self._timeout / 1e9
-        for call in self._hanging:
-            if call.done and call.succeeded:
-                self.late_seconds = call.seconds
-        self._hanging = [call for call in self._hanging if not call.done]
-        pending = self._shares.out(deadline - time.monotonic())
-        patience = max(GRACE_SECONDS, deadline - time.monotonic())
-        shares: list[Share] = []
+    def _read_whole(self, handles: Optional[list[Handle]]) -> Iterator[Records]:
+        """By one call, or by two for the halves, and so on."""
+        failure: Exception
         try:
-            while pending and len(self._hanging) < MOST_HANGING:
-                # Where calls hang, each domain has to be looked at.
-                alone = not self._hanging and self._parallel_calls == 1
-                came, pending = self._shares.ask(
-                    pending, self._groups, patience, self._hanging, use if alone else None
-                )
-                shares += came
-                if not self._hanging:
-                    self._usual_seconds = self._shares.seconds
-                patience = self._grace()
-            if pending:
-                light = self._fetch_light(pending, patience)
-                active = frozenset(domain.name for domain in light.domains if domain.active)
-                return Answer([*shares, light], active | self._incomplete(shares))
-        except LibvirtError:
-            self._shares.give(shares)
-            raise
-        except Unreachable as trouble:
-            if not shares:
+            records = self._call(handles)
+        except LibvirtError as error:
+            if error.kind is not ErrorKind.TOO_LARGE:
                 raise
-            log.debug("%d shares of the domains are missing: %s", len(pending), trouble)
-        return self._judged(shares)
+            failure = error
+        except UnicodeDecodeError as error:
+            failure = error
+        else:
+            self._read += len(records)
+            yield records
+            return
+        if handles is None:
+            handles = self._connection.domains()
+        if len(handles) <= 1:
+            self._refuse(handles, failure)
+            return
+        half = (len(handles) + 1) // 2
+        yield from self._read_whole(handles[:half])
+        if isinstance(failure, LibvirtError) and self._read:
+            self._facts.fits = min(half, self._facts.fits or half)
+        yield from self._read_whole(handles[half:])
 
-    def _fetch_light(self, pending: Sequence[Names], patience: float) -> Share:
-        """What needs no monitor, of all domains that are left: that no guest ever holds up."""
-        if self._light is not None and not self._light.done:
-            raise self._session.unanswered()
-        hanging: list[Call[Any]] = []
-        shares, _ = self._shares.ask([together(pending)], self._light_groups, patience, hanging)
-        if not shares:
-            self._light = hanging[0]
-            raise self._session.unanswered()
-        return shares[0]
+    def _refuse(self, handles: list[Handle], failure: Exception) -> None:
+        self._refused += 1
+        if isinstance(failure, LibvirtError) and not self._read and self._refused >= _MOST_REFUSED:
+            raise failure
+        for uuid in map(libvirt_api.uuid, handles):
+            if uuid not in self._facts.refused:
+                self._facts.refused.add(uuid)
+                log.warning("domain %s: no statistics: %s", uuid, failure)
 
-    def _judged(self, shares: Sequence[Share]) -> Answer:
-        """The answer with the domains that are incomplete; another one where a call that hung
-        has come back meanwhile, for a guest that wakes up is busy with that one first."""
-        if not self._hanging:
-            self._whole = dict(item for share in shares for item in share.sizes.items())
-            return Answer(shares, frozenset())
-        incomplete = self._incomplete(shares)
-        if incomplete:
-            self._hanging[0].wait(_SETTLE_SECONDS)
-            if any(call.done for call in self._hanging):
-                self._shares.give(shares)
-                return self.fetch()
-        return Answer(shares, incomplete)
+    def _call(self, handles: Optional[list[Handle]]) -> Records:
+        """One call. A flag is given up once a call without it has succeeded."""
+        facts = self._facts
+        nowait = NOWAIT if facts.nowait else 0
+        backing = BACKING if self._backing_chain and facts.backing else 0
+        refusal: Optional[LibvirtError] = None
+        for flags in dict.fromkeys((nowait | backing, backing, nowait, 0)):
+            try:
+                if handles is None:
+                    records = self._connection.all_statistics(self._mask, flags)
+                else:
+                    records = self._connection.statistics(handles, self._mask, flags)
+            except LibvirtError as error:
+                if error.code not in _FLAG_NOT_KNOWN:
+                    raise
+                refusal = refusal or error
+                continue
+            if refusal is not None:
+                self._give_up(nowait & ~flags, backing & ~flags)
+            return records
+        assert refusal is not None
+        raise refusal
 
-    def _incomplete(self, shares: Iterable[Share]) -> frozenset[str]:
-        return frozenset(
-            domain.name
-            for share in shares
-            for domain in share.domains
-            if self._is_incomplete(domain)
-        )
-
-    def _is_incomplete(self, domain: Domain) -> bool:
-        """Whether a domain came with fewer keys than before any call hung. Of one that was not
-        seen before, the keys that only a monitor that answers gives tell it."""
-        known = self._whole.get(domain.name)
-        if known is not None:
-            return len(domain.stats) < known
-        return domain.active and bool(self._proofs) and self._proofs.isdisjoint(domain.stats)
-
-    def _grace(self) -> float:
-        return min(self._timeout / 1e9, max(GRACE_SECONDS, 4 * self._usual_seconds))
+    def _give_up(self, nowait: int, backing: int) -> None:
+        driver = self._connection.driver
+        if nowait and self._facts.nowait:
+            self._facts.nowait = False
+            log.info("driver %s does not know the flag NOWAIT", driver)
+        if backing and self._facts.backing:
+            self._facts.backing = False
+            log.info("driver %s does not know backing images", driver)

@@ -1,32 +1,29 @@
 """The calls for one domain, and the flat keys that they fill where there are no bulk statistics.
 
-Rule guarded: the keys are those of libvirt's bulk statistics. A call that the driver does not have
-is tried once for a connection; a call or a device that fails costs its own keys only.
+Invariant: the keys are those of libvirt's bulk statistics. A call that the driver does not have is
+tried once; a call or a device that fails costs its own keys only.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Any, Optional
 
 from ..domain import Domain, Value
 from ..log import log
 from ..schema import Group
-from . import binding, devices, vcpu_mapping
-from .binding import Connection, Handle
+from . import libvirt_api, vcpu_mapping
 from .devices import Devices
-from .errors import LibvirtError, Meaning
+from .errors import ErrorKind, LibvirtError
+from .facts import Facts
+from .libvirt_api import Handle
 
 Keys = dict[str, Value]
 
 #: libvirt's number for "the driver does not have this call".
 _NO_SUPPORT = 3
 
-#: A domain's XML is read again after this, where no event told that the domain was changed.
-_OLDEST_XML_SECONDS = 60.0
-
-#: What memoryStats() names otherwise than the bulk statistics.
+#: The names of memoryStats() that differ from the bulk statistics.
 _MEMORY_KEYS = {"actual": "current", "last_update": "last-update"}
 
 _DISK_KEYS = {
@@ -46,30 +43,18 @@ _INTERFACE_KEYS = (
 
 
 class DomainCalls:
-    """Fills the keys of these groups, domain by domain, by way of one connection; and with
-    ``mapping`` those of the mapping of vCPUs."""
+    """Fills the keys of these groups, and with ``mapping`` those of the mapping of vCPUs."""
 
-    def __init__(self, connection: Connection, groups: Iterable[Group], mapping: bool) -> None:
-        self._connection = connection
+    def __init__(self, groups: Iterable[Group], mapping: bool, facts: Facts) -> None:
         self._groups = {group.name for group in groups}
         self._mapping = mapping
-        self._handles: Optional[dict[str, Handle]] = None
+        self._facts = facts
 
-    def ask_anew(self, domain: Domain, keys: Keys, light: bool) -> None:
-        """The same as ``ask`` for a domain that came by another connection."""
-        if self._handles is None:
-            self._handles = {binding.name(handle): handle for handle in self._connection.domains()}
-        handle = self._handles.get(domain.name)
-        if handle is not None:
-            self.ask(domain._replace(handle=handle), keys, light)
-
-    def ask(self, domain: Domain, keys: Keys, light: bool) -> None:
-        """Fills the keys of one domain, with ``light`` only those for which QEMU asks no monitor.
-        They come first, since the others may hang. Raises LibvirtError only where the connection
-        is dead."""
-        if self._groups:
-            self._connection.watch()
-        handle, active = domain.handle, domain.active
+    def fill(self, handle: Handle, domain: Domain, no_monitor: bool) -> None:
+        """Adds the keys of one domain, with ``no_monitor`` only those for which QEMU needs no
+        monitor; these come first, since the others may hang. Raises LibvirtError only if the
+        connection is dead."""
+        keys, active = domain.stats, domain.active
         info: Any = None
         found: Optional[Devices] = None
         if self._groups & {"balloon", "vcpu", "cpu_total"}:
@@ -89,7 +74,7 @@ class DomainCalls:
             self._interfaces(handle, found, keys)
         if self._mapping:
             self._map(handle, vcpus, keys)
-        if light:
+        if no_monitor:
             return
         if "iothread" in self._groups and active:
             self._iothreads(handle, keys)
@@ -99,36 +84,25 @@ class DomainCalls:
             self._disks(handle, found, keys)
 
     def _call(self, handle: Handle, name: str, *arguments: Any) -> Any:
-        """What a call returns, or None where it fails."""
-        if name in self._connection.lacking:
+        """The result of a call, or None if it fails."""
+        if name in self._facts.unsupported_calls:
             return None
         try:
-            return binding.call(handle, name, *arguments)
+            return libvirt_api.call(handle, name, *arguments)
         except LibvirtError as error:
-            if error.meaning is Meaning.LOST:
+            if error.kind is ErrorKind.LOST:
                 raise
-            log.debug("domain %s: %s%r: %s", binding.uuid(handle), name, arguments, error)
+            log.debug("domain %s: %s%r: %s", libvirt_api.uuid(handle), name, arguments, error)
             if error.code == _NO_SUPPORT:
-                self._connection.lacking.add(name)
+                self._facts.unsupported_calls.add(name)
             return None
 
     def _devices(self, handle: Handle) -> Optional[Devices]:
-        """The devices of the domain as it is now: read once, and again when an event tells of a
-        change, when it was started (its id is another one then), or after a while."""
-        known, uuid, now = self._connection.devices, binding.uuid(handle), time.monotonic()
-        state = (binding.is_active(handle), binding.identity(handle))
-        found = known.get(uuid)
-        if found is None or found[0] != state or now - found[1] > _OLDEST_XML_SECONDS:
-            xml = self._call(handle, "XMLDesc")
-            if xml is None:
-                return None
-            try:
-                found = (state, now, devices.parse(xml))
-            except ValueError as error:
-                log.warning("domain %s: %s", uuid, error)
-                found = (state, now, Devices((), (), None))
-            known[uuid] = found
-        return found[2]
+        """The devices of the domain as it is now; an id changes with each start."""
+        life = (libvirt_api.is_active(handle), libvirt_api.identity(handle))
+        return self._facts.xml.devices(
+            libvirt_api.uuid(handle), life, lambda: self._call(handle, "XMLDesc")
+        )
 
     def _state(self, handle: Handle, keys: Keys) -> None:
         if state := self._call(handle, "state"):
@@ -157,7 +131,7 @@ class DomainCalls:
         if info:
             _put(keys, "balloon.maximum", info[1])
             _put(keys, "balloon.current", info[2])
-        if binding.is_active(handle):
+        if libvirt_api.is_active(handle):
             for name, value in (self._call(handle, "memoryStats") or {}).items():
                 _put(keys, f"balloon.{_MEMORY_KEYS.get(name, name)}", value)
 
@@ -178,16 +152,16 @@ class DomainCalls:
             keys[f"{start}.name"] = disk.target
             _put(keys, f"{start}.path", disk.path)
             _put(keys, f"{start}.backingIndex", disk.backing_index)
-            if binding.is_active(handle):
+            if libvirt_api.is_active(handle):
                 self._disk(handle, disk.target, start, keys)
             if sizes := self._call(handle, "blockInfo", disk.target):
                 self._sizes(handle, sizes, start, keys)
 
     def _sizes(self, handle: Handle, sizes: list[int], start: str, keys: Keys) -> None:
-        """As QEMU's bulk statistics have it: of a running domain, their physical size is what the
-        image occupies, and their allocation is given by no call for one domain."""
+        """Like QEMU's bulk statistics: the physical size of a running domain's disk is the space
+        that the image occupies; no call for one domain gives its allocation."""
         capacity, occupied, length = sizes
-        if binding.is_active(handle):
+        if libvirt_api.is_active(handle):
             found = {"capacity": capacity, "physical": occupied or length}
         else:
             found = {"allocation": occupied, "capacity": capacity, "physical": length}
@@ -209,12 +183,12 @@ class DomainCalls:
             keys["iothread.count"] = len(threads)
 
     def _map(self, handle: Handle, vcpus: Any, keys: Keys) -> None:
-        # A domain may stop meanwhile, or its driver tell of the pinning only.
+        # The domain may have stopped, or the driver may have the pinning only.
         pins = self._call(handle, "vcpuPinInfo") if vcpus is None else None
         keys.update(vcpu_mapping.keys(vcpus, pins))
 
 
 def _put(keys: Keys, key: str, value: Any) -> None:
-    """Notes a value; -1 is libvirt's way to say that a driver does not know it."""
+    """Adds a value, unless it is -1, which means that the driver does not know it."""
     if value is not None and value != -1:
         keys[key] = value

@@ -1,7 +1,7 @@
-"""libvirt's errors, sorted: what each means for the connection, and what helps.
+"""libvirt's errors, sorted: the consequence of each for the connection, and advice.
 
-Rule guarded: the meaning of an error is looked up here by its code and its domain, nowhere else.
-Numbers are libvirt's virErrorNumber and virErrorDomain; this module does not import libvirt.
+Invariant: the kind of an error follows from its code and its domain, here and nowhere else. The
+numbers are libvirt's virErrorNumber and virErrorDomain; this module does not import libvirt.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from enum import Enum
 from ..uri import driver_and_transport
 
 
-class Meaning(Enum):
-    """What an error means for what is done next."""
+class ErrorKind(Enum):
+    """The consequence of an error."""
 
     LOST = "the connection is dead or could not be made: connect again"
     DENIED = "access was refused: connect again, slowly"
@@ -28,28 +28,28 @@ class Meaning(Enum):
 _FROM_RPC = 7
 
 _BY_CODE = {
-    3: Meaning.UNSUPPORTED,  # NO_SUPPORT
-    5: Meaning.WRONG_URI,  # NO_CONNECT
-    6: Meaning.LOST,  # INVALID_CONN
-    8: Meaning.UNSUPPORTED,  # INVALID_ARG, the answer to a flag that is not known
-    9: Meaning.BUSY,  # OPERATION_FAILED
-    29: Meaning.DENIED,  # OPERATION_DENIED
-    39: Meaning.TOO_LARGE,  # RPC
-    42: Meaning.GONE,  # NO_DOMAIN
-    45: Meaning.DENIED,  # AUTH_FAILED
-    55: Meaning.GONE,  # OPERATION_INVALID
-    68: Meaning.BUSY,  # OPERATION_TIMEOUT
-    74: Meaning.UNSUPPORTED,  # ARGUMENT_UNSUPPORTED
-    79: Meaning.DENIED,  # AUTH_CANCELLED
-    84: Meaning.UNSUPPORTED,  # OPERATION_UNSUPPORTED
-    88: Meaning.DENIED,  # ACCESS_DENIED
-    94: Meaning.DENIED,  # AUTH_UNAVAILABLE
+    3: ErrorKind.UNSUPPORTED,  # NO_SUPPORT
+    5: ErrorKind.WRONG_URI,  # NO_CONNECT
+    6: ErrorKind.LOST,  # INVALID_CONN
+    8: ErrorKind.UNSUPPORTED,  # INVALID_ARG, the answer to a flag that is not known
+    9: ErrorKind.BUSY,  # OPERATION_FAILED
+    29: ErrorKind.DENIED,  # OPERATION_DENIED
+    39: ErrorKind.TOO_LARGE,  # RPC
+    42: ErrorKind.GONE,  # NO_DOMAIN
+    45: ErrorKind.DENIED,  # AUTH_FAILED
+    55: ErrorKind.GONE,  # OPERATION_INVALID
+    68: ErrorKind.BUSY,  # OPERATION_TIMEOUT
+    74: ErrorKind.UNSUPPORTED,  # ARGUMENT_UNSUPPORTED
+    79: ErrorKind.DENIED,  # AUTH_CANCELLED
+    84: ErrorKind.UNSUPPORTED,  # OPERATION_UNSUPPORTED
+    88: ErrorKind.DENIED,  # ACCESS_DENIED
+    94: ErrorKind.DENIED,  # AUTH_UNAVAILABLE
 }
 _INTERNAL_ERROR, _SYSTEM_ERROR = 1, 38
 
 
 class LibvirtError(Exception):
-    """An error of libvirt: code, domain, message, and the system's errno where it has one."""
+    """An error of libvirt: code, domain, message, and the system's errno, or 0."""
 
     def __init__(self, code: int, domain: int, message: str, number: int = 0) -> None:
         super().__init__(message)
@@ -59,21 +59,39 @@ class LibvirtError(Exception):
         self.errno = number
 
     @property
-    def meaning(self) -> Meaning:
-        # These two stand for many things; from the RPC layer they mean the connection.
+    def kind(self) -> ErrorKind:
+        # These two are ambiguous; from the RPC layer they concern the connection.
         if self.code in (_INTERNAL_ERROR, _SYSTEM_ERROR):
-            return Meaning.LOST if self.domain == _FROM_RPC else Meaning.FAILED
-        return _BY_CODE.get(self.code, Meaning.FAILED)
+            return ErrorKind.LOST if self.domain == _FROM_RPC else ErrorKind.FAILED
+        return _BY_CODE.get(self.code, ErrorKind.FAILED)
+
+
+class Unreachable(Exception):
+    """There are no statistics. ``state`` names the kind of trouble, so that a change of it is
+    logged once; ``help`` is advice for the user, or empty."""
+
+    def __init__(self, state: str, reason: str, help: str = "") -> None:
+        super().__init__(f"{reason}; {help}" if help else reason)
+        self.state = state
+        self.reason = reason
+        self.help = help
+
+    @classmethod
+    def by(cls, error: LibvirtError, uri: str) -> Unreachable:
+        """The trouble that an error of libvirt's causes."""
+        kind = error.kind
+        state = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
+        return cls(state, error.message, advice(error, uri))
 
 
 def advice(error: LibvirtError, uri: str) -> str:
-    """What a user can do about a connection that could not be made; empty where unknown."""
+    """What a user can do if a connection fails; empty if unknown."""
     driver, transport = driver_and_transport(uri)
     local = transport in ("", "unix")
-    if error.meaning is Meaning.DENIED:
+    if error.kind is ErrorKind.DENIED:
         return _ADVICE_DENIED
     missing = local and error.errno in (errno.ENOENT, errno.ECONNREFUSED)
-    if error.meaning is Meaning.WRONG_URI or (missing and driver not in _DRIVERS):
+    if error.kind is ErrorKind.WRONG_URI or (missing and driver not in _DRIVERS):
         return f"this libvirt knows no driver {driver!r}; check libvirt_uri"
     if "resolve address" in error.message:
         return "check the host name in libvirt_uri"
@@ -96,10 +114,10 @@ def advice(error: LibvirtError, uri: str) -> str:
     return ""
 
 
-#: The drivers that a daemon can have. The client asks a daemon about every other name as well.
+#: The drivers of a daemon. The client sends every other name to a daemon as well.
 _DRIVERS = frozenset(("qemu", "xen", "lxc", "ch", "vz", "bhyve", "test", "vbox", "openvz"))
 
-#: The daemons of drivers where libvirt runs one for each.
+#: The daemons of drivers, where libvirt runs a daemon for each driver.
 _SERVICES = {"qemu": "virtqemud", "xen": "virtxend", "lxc": "virtlxcd", "ch": "virtchd"}
 
 _ADVICE_NO_BUS = (

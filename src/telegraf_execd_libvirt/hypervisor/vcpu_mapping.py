@@ -1,6 +1,6 @@
-"""The keys of ``vcpu_mapping``, from what libvirt tells of one domain's vCPUs.
+"""The keys of ``vcpu_mapping``, from libvirt's records of one domain's vCPUs.
 
-Rule guarded: the current CPU of a vCPU is a field beside its other statistics, never alone.
+Invariant: the current CPU of a vCPU is a field beside its other statistics, never alone.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Optional
 
 from ..domain import Value
 
-#: (number, state, CPU time in ns, physical CPU) of each vCPU; and for each the physical CPUs
-#: that it may run on.
+#: (number, state, CPU time in ns, physical CPU) of each vCPU; and for each vCPU the physical CPUs
+#: that it may use.
 Vcpus = tuple[list[tuple[int, int, int, int]], list[tuple[bool, ...]]]
 
 
 def keys(vcpus: Optional[Vcpus], pins: Optional[list[tuple[bool, ...]]]) -> dict[str, Value]:
-    """The affinity of each vCPU, and of those of an active domain the physical CPU where each is;
-    ``vcpus`` is what an active domain tells, ``pins`` what there is of others."""
+    """The affinity of each vCPU, and in an active domain its current physical CPU. ``vcpus`` is the
+    record of an active domain, ``pins`` that of another one."""
     if vcpus is not None:
         running, affinities = vcpus
         return _keys((v[0], affinity, v[3]) for v, affinity in zip(running, affinities))
@@ -30,13 +30,13 @@ def _keys(vcpus: Iterable[tuple[int, tuple[bool, ...], int]]) -> dict[str, Value
         cpus = ",".join(str(index) for index, allowed in enumerate(affinity) if allowed)
         if cpus:
             result[f"vcpu_mapping.{number}.affinity"] = cpus
-        if cpu >= 0:  # libvirt has negative numbers for "offline" and "not known"
+        if cpu >= 0:  # negative numbers mean offline or not known
             result[f"vcpu_mapping.{number}.cpu"] = cpu
     return result
 
 
 def drop_strays(stats: dict[str, Value]) -> None:
-    """Takes out the current CPU of vCPUs that have no statistics."""
+    """Removes the current CPU of vCPUs that have no statistics."""
     mapped = [key for key in stats if key.startswith("vcpu_mapping.") and key.endswith(".cpu")]
     if not mapped:
         return

@@ -1,0 +1,173 @@
+"""One hypervisor, tick by tick: its readings, its health, and the log of what changes.
+
+Invariant: a collection always ends and never raises for what libvirt does; a change of the
+hypervisor's state is logged once, with the reason and advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from ..config import HypervisorConfig
+from ..duration import format_duration
+from ..groups import vcpu_mapping
+from ..health import Health
+from ..log import log
+from ..uri import redact
+from .completeness import Completeness
+from .delivery import Reading
+from .errors import Unreachable
+from .facts import Facts
+from .gather import Gatherer, Tick
+from .libvirt_api import library_version
+from .patience import LATE_TICKS, Patience
+from .pool import Pool
+from .reader import Reader, Wanted
+
+#: More names than these do not help in one line of the log.
+_NAMES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a tick; ``trouble`` says why nothing was read.
+
+    ``domains`` counts the domains that were read, ``incomplete`` names those of them that lack the
+    keys that need their monitor, and ``unread`` counts those that exist and were not read.
+    """
+
+    domains: int = 0
+    incomplete: frozenset[str] = frozenset()
+    unread: int = 0
+    trouble: Optional[Unreachable] = None
+
+    @property
+    def up(self) -> bool:
+        """Whether the hypervisor was read."""
+        return self.trouble is None
+
+
+class Hypervisor:
+    """Reads the wanted domains of one hypervisor."""
+
+    def __init__(self, config: HypervisorConfig, name: str) -> None:
+        self.name = f"{name} ({redact(config.libvirt_uri)})"
+        self.driver = self.version = ""
+        #: The outcome of the last tick.
+        self.outcome = Outcome()
+        self._config = config
+        self._wanted = Wanted(
+            groups=config.groups,
+            everything=config.full and config.statistics_groups is None,
+            backing_chain=config.backing_chain,
+            bulk=config.bulk_statistics,
+            mapping=vcpu_mapping.GROUP in config.additions,
+            names=frozenset(config.domains),
+        )
+        patience = Patience(config.timeout / 1e9)
+        self._pool = Pool(self._connect, config.parallel_calls, patience)
+        self._gatherer = Gatherer(self._pool, patience, bool(config.domains), config.parallel_calls)
+        self._facts: Optional[Facts] = None
+        self._facts_of = -1
+        self._library_version = library_version()
+        self._errors = 0
+        self._state = ""
+        self._told_late = False
+        self._told: tuple[bool, frozenset[str]] = (False, frozenset())
+        self._told_unread = False
+
+    def health(self, seconds: float) -> Health:
+        """The health after a tick that took this long."""
+        return Health(
+            up=self.outcome.up,
+            domains=self.outcome.domains,
+            domains_incomplete=len(self.outcome.incomplete),
+            collect_time_ns=int(seconds * 1e9),
+            calls_hanging=self._gatherer.hanging + self._pool.hanging,
+            reconnects=self._pool.reconnects,
+            errors=self._errors,
+            library_version=self._library_version,
+            daemon_version=self.version,
+        )
+
+    def collect(self) -> Iterator[Reading]:
+        """The readings of one tick as they arrive; afterwards ``outcome`` is set."""
+        tick = self._gatherer.begin()
+        yield from self._gatherer.gather(tick)
+        self.outcome = self._judge(tick)
+        self._log_changes(tick)
+
+    def _connect(self) -> Reader:
+        """A new connection. What was learnt is forgotten after a loss: the daemon, and its
+        domains, may be others now."""
+        if self._facts is None or self._facts_of != self._pool.losses:
+            self._facts_of = self._pool.losses
+            self._facts = Facts(Completeness(self._config.groups))
+        reader = Reader(self._config.libvirt_uri, self._wanted, self._facts)
+        self.driver, self.version = reader.connection.driver, reader.connection.version
+        return reader
+
+    def _judge(self, tick: Tick) -> Outcome:
+        if tick.read:
+            return Outcome(tick.delivery.count, tick.delivery.held, tick.unread)
+        return Outcome(trouble=self._trouble(tick))
+
+    def _trouble(self, tick: Tick) -> Unreachable:
+        timeout = format_duration(self._config.timeout)
+        error = tick.error or (self._pool.refusal if tick.refused else None)
+        if error is not None:
+            return Unreachable.by(error, self._config.libvirt_uri)
+        if self._gatherer.hanging:
+            return Unreachable("silent", f"the daemon does not answer within {timeout}")
+        return Unreachable(
+            "silent",
+            f"no answer to an attempt to connect within {timeout}",
+            "is the daemon stopped, or the host or the way to it down?",
+        )
+
+    def _log_changes(self, tick: Tick) -> None:
+        late = self._gatherer.late
+        if len(late) >= LATE_TICKS and not self._told_late:
+            self._told_late = True
+            log.warning(
+                "%s: calls take up to %.1f s, longer than the timeout; the timeout is too short "
+                "for this hypervisor",
+                self.name,
+                max(late.values()),
+            )
+        trouble = self.outcome.trouble
+        if trouble is not None:
+            self._errors += 1
+            self._log_state(trouble.state, f"cannot be read: {trouble}")
+            return
+        self._log_state("up", f"connected: driver {self.driver}, libvirt {self.version}")
+        self._log_unread(tick)
+        self._log_hanging()
+
+    def _log_state(self, state: str, text: str) -> None:
+        if state != self._state:
+            self._state = state
+            (log.info if state == "up" else log.error)("%s: %s", self.name, text)
+
+    def _log_unread(self, tick: Tick) -> None:
+        if self.outcome.unread and not self._told_unread:
+            reason = tick.error or f"no answer within {format_duration(self._config.timeout)}"
+            log.warning("%s: %d domains not read: %s", self.name, self.outcome.unread, reason)
+        self._told_unread = self.outcome.unread > 0
+
+    def _log_hanging(self) -> None:
+        now = (self._gatherer.hanging > 0, self.outcome.incomplete)
+        if now == self._told:
+            return
+        self._told = now
+        hanging, names = now
+        if names:
+            shown = ", ".join(sorted(names)[:_NAMES_SHOWN])
+            more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+            log.warning("%s: guests not responding: %s%s", self.name, shown, more)
+        elif hanging:
+            log.warning("%s: a libvirt call is hung; using another connection", self.name)
+        else:
+            log.info("%s: all guests respond again", self.name)

@@ -1,0 +1,213 @@
+"""The one module that imports libvirt: calls go in, records and translated errors come out.
+
+Invariant: connections are read-only, nothing here learns or decides, and nothing of libvirt's own
+(exceptions, constants, messages on stderr) leaves this module; a handle is opaque to its callers.
+Each function may block for as long as libvirt does: only the threads of :mod:`.worker` call them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Callable, Optional
+
+import libvirt
+
+from ..domain import Stats
+from ..log import log
+from .errors import LibvirtError
+
+#: A domain of a connection, for further calls about it.
+Handle = Any
+
+_EVENTS = (
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+    libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+)
+NOWAIT: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+BACKING: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
+
+# Seconds between keepalive messages, and the number of them that may stay unanswered.
+_KEEPALIVE = (5, 2)
+
+
+def library_version() -> str:
+    """The version of the libvirt client library, such as 9.0.0."""
+    return format_version(int(libvirt.getVersion()))
+
+
+def format_version(number: int) -> str:
+    """A libvirt version number as text: 9000001 is 9.0.1."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+class Connection:
+    """A read-only connection to a hypervisor. Opening it may hang; it raises LibvirtError.
+
+    It closes when nothing refers to it any more, neither a call nor a domain's handle.
+    """
+
+    def __init__(self, uri: str) -> None:
+        _start_events()
+        self._callbacks: list[int] = []
+        with _errors():
+            self._connection = libvirt.openAuth(uri, _AUTHENTICATION, libvirt.VIR_CONNECT_RO)
+            self.driver: str = self._connection.getType()
+            self.version = format_version(self._connection.getLibVersion())
+        try:
+            self._connection.setKeepAlive(*_KEEPALIVE)
+        except libvirt.libvirtError:
+            pass  # drivers without a daemon, such as test and esx, have no keepalive
+
+    def alive(self) -> bool:
+        """Whether the connection is not known to be dead; sends nothing."""
+        try:
+            return bool(self._connection.isAlive())
+        except libvirt.libvirtError:
+            return False
+
+    def count(self) -> Optional[int]:
+        """The number of domains, active and not as far as the driver counts them, or None."""
+        active: Optional[int] = None
+        try:
+            active = int(self._connection.numOfDomains())
+            return active + int(self._connection.numOfDefinedDomains())
+        except libvirt.libvirtError:
+            return active
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """Calls ``changed`` with the UUID of each domain that is changed or started, in libvirt's
+        event thread; drivers without such events never call it."""
+
+        def event(connection: Any, handle: Handle, *_: Any) -> None:
+            changed(uuid(handle))
+
+        for kind in _EVENTS:
+            try:
+                number = self._connection.domainEventRegisterAny(None, kind, event, None)
+            except libvirt.libvirtError as error:
+                log.debug("no events of kind %s: %s", kind, error)
+            else:
+                self._callbacks.append(number)
+
+    def unwatch(self) -> None:
+        """Removes the event callbacks, which would keep the connection open."""
+        while self._callbacks:
+            try:
+                self._connection.domainEventDeregisterAny(self._callbacks.pop())
+            except libvirt.libvirtError:
+                pass  # the connection is dead; libvirt has dropped the callback already
+
+    def domains(self) -> list[Handle]:
+        """All domains, active and not; raises LibvirtError."""
+        with _errors():
+            return list(self._connection.listAllDomains(0))
+
+    def all_statistics(self, groups: int, flags: int) -> list[tuple[Handle, Stats]]:
+        """The bulk statistics of all domains: (handle, flat keys) pairs.
+
+        ``groups`` is a mask of VIR_DOMAIN_STATS_* bits; 0 selects all groups of the driver. Raises
+        LibvirtError, and UnicodeDecodeError if a string is not UTF-8.
+        """
+        with _errors():
+            return self._connection.getAllDomainStats(groups, flags)  # type: ignore[no-any-return]
+
+    def statistics(
+        self, handles: Sequence[Handle], groups: int, flags: int
+    ) -> list[tuple[Handle, Stats]]:
+        """The same for these domains; a domain that is gone is left out."""
+        if not handles:
+            return []
+        with _errors():
+            return self._connection.domainListGetStats(  # type: ignore[no-any-return]
+                list(handles), groups, flags
+            )
+
+
+def name(handle: Handle) -> str:
+    """The domain's name; no call."""
+    return str(handle.name())
+
+
+def names(handles: Iterable[Handle]) -> list[str]:
+    """The names of these domains; no call."""
+    return [handle.name() for handle in handles]
+
+
+def uuid(handle: Handle) -> str:
+    """The domain's UUID as text; no call."""
+    return str(handle.UUIDString())
+
+
+def is_active(handle: Handle) -> bool:
+    """Whether the domain ran when the handle was made; no call."""
+    return bool(handle.ID() != -1)
+
+
+def identity(handle: Handle) -> int:
+    """The domain's id, a new number at each start and -1 while it is off; no call."""
+    return int(handle.ID())
+
+
+def call(handle: Handle, method: str, *arguments: Any) -> Any:
+    """One call for one domain, by the name of its virDomain method; raises LibvirtError."""
+    with _errors():
+        return getattr(handle, method)(*arguments)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise LibvirtError(
+            error.get_error_code() or 0,
+            error.get_error_domain() or 0,
+            error.get_error_message() or str(error),
+            max(0, error.get_int1() or 0),
+        ) from None
+
+
+def _no_credentials(credentials: list[Any], _: object) -> int:
+    """Never prompt: libvirt uses auth.conf only."""
+    return -1
+
+
+# libvirt looks up these kinds of credentials in its auth.conf.
+_AUTHENTICATION = [
+    [libvirt.VIR_CRED_AUTHNAME, libvirt.VIR_CRED_PASSPHRASE],
+    _no_credentials,
+    None,
+]
+
+_events_lock = threading.Lock()
+_events_running = False
+
+
+def _start_events() -> None:
+    """Starts libvirt's event loop, once for the process: keepalive and events need it."""
+    global _events_running
+    with _events_lock:
+        if not _events_running:
+            _events_running = True
+            libvirt.registerErrorHandler(_log_error, None)
+            libvirt.virEventRegisterDefaultImpl()
+            threading.Thread(target=_run_events, name="libvirt events", daemon=True).start()
+
+
+def _run_events() -> None:
+    while True:
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as error:
+            log.debug("libvirt's event loop: %s", error)
+            time.sleep(1)  # a lasting failure must not spin
+
+
+def _log_error(_: object, error: tuple[Any, ...]) -> None:
+    """Keeps libvirt's errors off stderr; the ones that matter are raised as well."""
+    log.debug("libvirt: code %s, domain %s: %s", error[0], error[1], error[2])

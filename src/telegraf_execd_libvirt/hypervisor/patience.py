@@ -1,0 +1,83 @@
+"""How long anything may take: the one hang policy, for every kind of request and for connecting.
+
+Invariant: no other module has a constant about hanging. A request that takes longer than its
+patience is repeated beside the hung one; a connection attempt is waited for until the timeout, and
+given up much later; the number of both is bounded.
+"""
+
+from __future__ import annotations
+
+#: A request for one batch may take this long, or this many times its usual time if that is longer.
+_LEAST_SECONDS = 0.5
+_USUAL_TIMES = 4
+
+#: No repeat is given up sooner than this: a busy machine is not a hung guest.
+_LEAST_REPEAT_SECONDS = 0.1
+
+#: A request frees its place in the queue after this, or after twice its usual time.
+_SLOW_SECONDS = 0.1
+
+#: Above this many hung requests, only statistics that need no monitor are requested. Each one
+#: occupies a worker of the daemon; libvirtd has 20 for all clients. Above this many hung connection
+#: attempts, no other one is made.
+MOST_HANGING = 4
+
+#: A domain whose own calls hung this many times is skipped until one of them has ended.
+MOST_HANGING_PER_DOMAIN = 2
+
+#: NOWAIT skips a guest that another client uses at that moment: pauses before it is asked again.
+RETRY_PAUSES = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.17)
+
+#: A guest that wakes up first serves the request that hung: the wait for the end of that one.
+SETTLE_SECONDS = 0.1
+
+#: A connection attempt is given up after this, or after twice the timeout.
+_LEAST_ATTEMPT_SECONDS = 15.0
+
+#: An attempt that took longer than this was not refused at once, so attempts become rarer.
+CHEAP_ATTEMPT_SECONDS = 1.0
+_LONGEST_PAUSE = 60.0
+
+#: Ticks in a row whose requests came back complete after the end of the tick, before the log says
+#: that the timeout is too short: one such tick is a daemon that was stopped for a while.
+LATE_TICKS = 3
+
+
+class Patience:
+    """The patience with the requests of one hypervisor. It learns their usual time."""
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self._usual = 0.0
+
+    def seconds(self, repeats: int) -> float:
+        """The time for a request after this many repeats: each repeat may take half as long, so
+        that the repeats together take no longer than the first request, and all of them no longer
+        than two thirds of the timeout. Before the first complete tick the usual time is unknown.
+        """
+        longest = self.timeout / 3
+        known = max(_LEAST_SECONDS, _USUAL_TIMES * self._usual)
+        first = min(known, longest) if self._usual else longest
+        if not repeats:
+            return first
+        return max(first / float(2**repeats), 2 * self._usual, _LEAST_REPEAT_SECONDS)
+
+    def slow_seconds(self) -> float:
+        """After this time another request may start beside a request that is still running."""
+        return max(_SLOW_SECONDS, 2 * self._usual)
+
+    def learn(self, seconds: float) -> None:
+        """Notes the longest request of a tick in which none hung. The usual time at most doubles
+        in one tick, so that one slow guest does not blunt the policy."""
+        ceiling = max(2 * self._usual, _LEAST_SECONDS / _USUAL_TIMES)
+        self._usual = min(seconds, ceiling) if self._usual else seconds
+
+    @property
+    def attempt_seconds(self) -> float:
+        """The age at which a connection attempt is given up."""
+        return max(2 * self.timeout, _LEAST_ATTEMPT_SECONDS)
+
+
+def pause_after(pause: float) -> float:
+    """The pause after one more refused connection attempt."""
+    return min(_LONGEST_PAUSE, max(1.0, 2 * pause))

@@ -1,0 +1,111 @@
+"""The connections to one hypervisor: opened one at a time, lent out, found dead, opened again.
+
+Invariant: one connection attempt is current, however long it hangs. It is given up after a while
+and another one is made; the number of such attempts is bounded. Attempts are made at each tick
+while they fail at once, and ever more rarely if they hang or are refused.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from queue import SimpleQueue
+from typing import Callable, Optional
+
+from ..log import log
+from .errors import ErrorKind, LibvirtError
+from .patience import CHEAP_ATTEMPT_SECONDS, MOST_HANGING, Patience, pause_after
+from .reader import Reader
+from .worker import Answer, Opened, Worker
+
+
+class Pool:
+    """Connections to a hypervisor; ``keep`` of them stay open between ticks."""
+
+    def __init__(self, connect: Callable[[], Reader], keep: int, patience: Patience) -> None:
+        #: All outcomes of all workers, also of those that were given up.
+        self.answers: SimpleQueue[Answer] = SimpleQueue()
+        self.reconnects = 0
+        self.losses = 0
+        self.refusal: Optional[LibvirtError] = None
+        self._connect = connect
+        self._keep = keep
+        self._patience = patience
+        self._idle: list[Worker] = []
+        self._attempt: Optional[Worker] = None
+        self._given_up: set[Worker] = set()
+        self._lost = False
+        self._pause = 0.0
+        self._not_before = 0.0
+
+    @property
+    def hanging(self) -> int:
+        """The number of connection attempts that have not ended."""
+        return len(self._given_up) + (self._attempt is not None)
+
+    def acquire(self) -> Optional[Worker]:
+        """An idle connection, or None."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive():
+                return worker
+            self.discard(worker)
+        return None
+
+    def release(self, worker: Worker) -> None:
+        """Takes a connection back."""
+        self._idle.append(worker)
+
+    def discard(self, worker: Worker) -> None:
+        """Gives up a connection that is dead."""
+        self._lost = True
+        self.losses += 1
+        worker.close()
+
+    def close_spare(self) -> None:
+        """Closes the connections that were opened beside hung requests."""
+        for worker in self._idle[self._keep :]:
+            worker.close()
+        del self._idle[self._keep :]
+
+    def connect(self) -> bool:
+        """Starts a connection attempt, unless one is current; whether one is current now."""
+        now = time.monotonic()
+        given_up = self._attempt and now - self._attempt.started > self._patience.attempt_seconds
+        if self._attempt and given_up and len(self._given_up) < MOST_HANGING:
+            log.debug("a connection attempt is given up")
+            self._given_up.add(self._attempt)
+            self._attempt = None
+        if self._attempt is None:
+            if self.refusal is not None and now < self._not_before:
+                return False
+            self._attempt = Worker(self._connect, self.answers)
+        return True
+
+    def attempt_deadline(self) -> float:
+        """The monotonic time until which the current attempt is worth waiting for."""
+        return self._attempt.started + self._patience.timeout if self._attempt else 0.0
+
+    def opened(self, answer: Opened) -> None:
+        """Notes the end of a connection attempt."""
+        if answer.worker is self._attempt:
+            self._attempt = None
+        self._given_up.discard(answer.worker)
+        if answer.error is not None:
+            self._refused(answer.error, answer.seconds)
+            return
+        self._pause = 0.0
+        self.refusal = None
+        self.reconnects += self._lost
+        self._lost = False
+        self._idle.append(answer.worker)
+
+    def _refused(self, error: LibvirtError, seconds: float) -> None:
+        self.refusal = error
+        denied = error.kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
+        if denied or seconds > CHEAP_ATTEMPT_SECONDS:
+            self._pause = pause_after(self._pause)
+            self._not_before = time.monotonic() + self._pause * random.uniform(0.75, 1.0)
+            log.debug("the next connection attempt follows after %.1f s", self._pause)
+        else:
+            self._pause = self._not_before = 0.0

@@ -1,0 +1,112 @@
+"""A thread with a connection of its own: it opens it, serves requests one by one, and closes it.
+
+Invariant: nobody else waits inside libvirt, and nobody else uses the connection. Calls of several
+threads on one connection would be allowed, but if it dies under them, libvirt clients before 10.3
+use freed memory. Results go one way: into the queue of answers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Callable, Optional, Union
+
+from .errors import LibvirtError
+from .reader import Listing, Piece, Reader, Request
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A connection attempt has ended, after this many seconds, with an error or without."""
+
+    worker: Worker
+    seconds: float
+    error: Optional[LibvirtError]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the answer to a request: names, or domains."""
+
+    worker: Worker
+    request: Request
+    content: Union[Listing, Piece]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A request has ended: with an error of libvirt, with a defect of this program, or well."""
+
+    worker: Worker
+    request: Request
+    seconds: float
+    error: Optional[LibvirtError]
+    defect: Optional[BaseException]
+
+
+Answer = Union[Opened, Part, Ended]
+
+
+class Worker:
+    """Opens a connection at once. Every outcome arrives in ``answers``."""
+
+    def __init__(self, connect: Callable[[], Reader], answers: SimpleQueue[Answer]) -> None:
+        self.started = time.monotonic()
+        self.reader: Optional[Reader] = None
+        self._connect = connect
+        self._answers = answers
+        self._requests: SimpleQueue[Optional[Request]] = SimpleQueue()
+        threading.Thread(target=self._run, name="libvirt connection", daemon=True).start()
+
+    def ask(self, request: Request) -> None:
+        """Hands a request over; only after the previous one has ended."""
+        self._requests.put(request)
+
+    def close(self) -> None:
+        """Closes the connection and ends the thread, after the request that may be running."""
+        self._requests.put(None)
+
+    def alive(self) -> bool:
+        """Whether the connection is not known to be dead."""
+        return self.reader is not None and self.reader.connection.alive()
+
+    @property
+    def count(self) -> Optional[int]:
+        """The number of domains when the connection was made; None if it is not known."""
+        return self.reader.count if self.reader is not None else None
+
+    @property
+    def at(self) -> str:
+        """The name of the domain in whose own calls the worker is; empty outside of such calls."""
+        return self.reader.at if self.reader is not None else ""
+
+    def _run(self) -> None:
+        try:
+            self.reader = self._connect()
+        except LibvirtError as error:
+            error.__traceback__ = error.__context__ = None  # they would keep the connection open
+            self._answers.put(Opened(self, time.monotonic() - self.started, error))
+            return
+        self._answers.put(Opened(self, time.monotonic() - self.started, None))
+        while (request := self._requests.get()) is not None:
+            self._answers.put(self._serve(self.reader, request))
+            del request
+        self.reader.close()
+        self.reader = None
+
+    def _serve(self, reader: Reader, request: Request) -> Ended:
+        started = time.monotonic()
+        error: Optional[LibvirtError] = None
+        defect: Optional[BaseException] = None
+        try:
+            for content in reader.read(request):
+                self._answers.put(Part(self, request, content))
+                del content  # the one that reads the queue is the only owner of the domains
+        except LibvirtError as trouble:
+            trouble.__traceback__ = trouble.__context__ = None
+            error = trouble
+        except BaseException as trouble:  # passed on to the thread of the tick, whatever it is
+            defect = trouble
+        return Ended(self, request, time.monotonic() - started, error, defect)
