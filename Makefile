@@ -1,10 +1,10 @@
-# `make run` prints one collection, `make test` runs all checks; `make help` lists all targets.
+# Everything a newcomer needs: `make run` shows what the plugin prints, `make test` checks it all.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# The stamps contain the name of the Python, so that another PYTHON creates a new venv.
+# A stamp is named after the Python that made the venv, so another PYTHON makes it anew.
 INSTALLED := $(VENV)/installed-$(subst /,-,$(PYTHON))
 TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 
@@ -14,7 +14,7 @@ TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST))
 
-run: $(INSTALLED) ## install what is missing, then print one collection of the test driver
+run: $(INSTALLED) ## install what is missing, then print one collection of libvirt's test driver
 	@$(BIN)/telegraf-execd-libvirt --once --uri test:///default
 	@echo "That was libvirt's test driver. For a real hypervisor: $(BIN)/telegraf-execd-libvirt --check," \
 	  "then $(BIN)/telegraf-execd-libvirt --once --uri qemu:///system" >&2
@@ -27,24 +27,24 @@ lint: $(TESTABLE) ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(TESTABLE) ## format the code as lint expects
+format: $(TESTABLE) ## put the code into the style that lint checks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(TESTABLE) ## write the generated parts of the documentation and the examples
+docs: $(TESTABLE) ## bring the generated parts of the README and the examples up to date
 	$(BIN)/python scripts/update_docs.py
 
-bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for JSON
+bench: $(TESTABLE) ## print what a tick costs, beside libvirt's bare call; BENCH="--json" for more
 	@$(BIN)/python scripts/bench.py $(BENCH)
 
-soak: $(TESTABLE) ## run for minutes with a failing daemon; print leaks and recovery times
+soak: $(TESTABLE) ## run for minutes to see that nothing leaks and that trouble passes
 	$(BIN)/python scripts/soak.py
 
-clean: ## remove everything that make and the tests have created
+clean: ## remove everything that make and the tests have made
 	rm -rf $(VENV) .venvs .cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests scripts -name __pycache__ -prune -exec rm -rf {} +
 
-# Messages of the installation go to stderr: stdout carries metrics only.
+# What is said while installing goes to stderr: stdout has the metrics only.
 $(INSTALLED): pyproject.toml scripts/prepare.sh
 	@sh scripts/prepare.sh $(PYTHON) >&2
 	@echo 'Installing into $(VENV) ...' >&2
