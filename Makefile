@@ -32,7 +32,7 @@ format: $(TESTABLE) ## put the code into the style that lint checks
 	$(BIN)/ruff format .
 
 docs: $(TESTABLE) ## bring the generated parts of the README and the examples up to date
-	$(BIN)/python scripts/update_readme.py
+	$(BIN)/python scripts/update_docs.py
 
 bench: $(TESTABLE) ## print what a tick costs, beside libvirt's bare call; BENCH="--json" for more
 	@$(BIN)/python scripts/bench.py $(BENCH)

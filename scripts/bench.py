@@ -27,12 +27,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from telegraf_execd_libvirt.hypervisor.binding import Connection
+
 from support.crowd import Crowd
 from support.hypervisor import Hypervisor
 from support.server import Daemon
 from telegraf_execd_libvirt.config import HypervisorConfig
 from telegraf_execd_libvirt.encode import Encoder
-from telegraf_execd_libvirt.hypervisor.binding import Connection
 from telegraf_execd_libvirt.lineprotocol import escape_key, format_value
 from telegraf_execd_libvirt.places import Place, Places
 from telegraf_execd_libvirt.translate import convert

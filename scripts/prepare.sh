@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes a system ready to build libvirt-python, which PyPI has as source only: installs libvirt's
-# headers, pkg-config, a C compiler, Python's headers and its venv module, where one is missing.
+# Install what building libvirt-python needs, which is on PyPI as source only: libvirt's headers,
+# pkg-config, a C compiler, Python's headers and its venv module, as far as missing.
 # Usage: sh scripts/prepare.sh [PYTHON]
 set -eu
 
@@ -15,7 +15,7 @@ ask() {
     "$python" -c "import os, sys, sysconfig; print($1)"
 }
 
-# Compiling is what counts: a header that is there may lack one that it includes.
+# Compile instead of looking for the file: a header may include one that is missing.
 compiles() {
     # shellcheck disable=SC2086 # compiler and flags may be several words
     printf '#include <%s>\n' "$1" | $compiler -fsyntax-only -x c $2 - 2>/dev/null
@@ -35,28 +35,28 @@ find_missing() {
 }
 
 [ "$(ask 'sys.version_info >= (3, 9)' 2>/dev/null)" = True ] ||
-    die "$python is not Python 3.9 or newer; name one that is, as in: make run PYTHON=python3.11"
+    die "$python is not Python 3.9 or newer; select another: make run PYTHON=python3.11"
 
 include=$(ask 'sysconfig.get_paths()["include"]')
 compiler=$(ask 'os.getenv("CC") or sysconfig.get_config_var("CC") or "cc"')
 missing=$(find_missing)
 [ -n "$missing" ] || exit 0
 
-# The distribution's packages are of use to its own Pythons only: python3-... to the default one,
-# python3.X-... to another.
+# The distribution's packages serve its own Pythons only: python3-... the default one, python3.X-...
+# another.
 name=
 if [ "$(ask sys.base_prefix)" = /usr ]; then
     name=python$(ask '"%d.%d" % sys.version_info[:2]')
     [ "$(readlink -f /usr/bin/python3)" != "/usr/bin/$name" ] || name=python3
 fi
 if command -v apt-get >/dev/null; then
-    # A failed update (of one source of many, say) matters only if the installation fails, too.
+    # A failed update, such as of one source of many, matters only if the installation fails too.
     install="apt-get update; DEBIAN_FRONTEND=noninteractive apt-get install -y \
 --no-install-recommends libvirt-dev pkg-config gcc libc6-dev${name:+ $name-dev $name-venv}"
 elif command -v dnf >/dev/null; then
     install="dnf install -y libvirt-devel pkgconf-pkg-config gcc${name:+ $name-devel}"
 else
-    die "missing: $missing; install it by hand, neither apt-get nor dnf is here to do so"
+    die "missing: $missing; install it by hand, apt-get and dnf were not found"
 fi
 
 as_root=
@@ -65,8 +65,8 @@ if [ "$(id -u)" != 0 ]; then
     as_root=sudo
 fi
 echo "prepare: missing: $missing; installing it as root: $install" >&2
-$as_root sh -c "$install" || die "missing: $missing; could not install it, run as root: $install"
+$as_root sh -c "$install" || die "missing: $missing; installation failed, run as root: $install"
 
 missing=$(find_missing)
 [ -z "$missing" ] || die "still missing for $(ask sys.executable): $missing; \
-if that is not the distribution's Python: make run PYTHON=/usr/bin/python3"
+if this is not the distribution's Python, try: make run PYTHON=/usr/bin/python3"

@@ -1,8 +1,8 @@
-"""The long run, too long for the tests: nothing may leak, and a daemon's trouble may not stay.
+"""Long run, too long for the tests: no leaks, and recovery from each failure of the daemon.
 
-First 10,000 ticks against a scripted daemon, whose connections are dropped at every 100th tick and
-which keeps silent at every 500th; then, where a hypervisor can be started, minutes in which its
-daemon is stopped, killed and restarted at random. Prints figures; status 1 if one is out of bounds.
+First 10,000 ticks against a scripted daemon that drops its connections at every 100th tick and does
+not answer at every 500th. Then, if a hypervisor can be started, minutes in which its daemon is
+stopped, killed and restarted at random. Prints figures; status 1 if one is out of bounds.
 
 Usage: python scripts/soak.py [--ticks N] [--minutes M] [--seed S]
 """
@@ -27,7 +27,7 @@ OPTIONS = 'additional_statistics = ["health"]\n'
 
 
 def figures(pid: int) -> tuple[int, int, int]:
-    """How many threads and open files a process has, and how many KiB of memory."""
+    """The threads, open files and KiB of memory of a process."""
     proc = Path("/proc") / str(pid)
     memory = next(
         line.split()[1]
@@ -38,13 +38,13 @@ def figures(pid: int) -> tuple[int, int, int]:
 
 
 class Ticker:
-    """Ticks a plugin, and throws away what it has written."""
+    """Ticks a plugin and discards its output."""
 
     def __init__(self, config: Path) -> None:
         self.plugin = Plugin("--config", config)
 
     def tick(self) -> bool:
-        """One tick; whether the hypervisor was read. Blocks until its health is there."""
+        """Run one tick until its health metric arrives; return whether the hypervisor was read."""
         seen = len(self.plugin.metrics.lines)
         self.plugin.tick()
         lines = self.plugin.metrics.wait_for(
@@ -56,7 +56,7 @@ class Ticker:
 
 
 def leaks(folder: Path, ticks: int) -> bool:
-    """The ticks against the scripted daemon; whether nothing has leaked."""
+    """Run the ticks against the scripted daemon; return whether nothing leaked."""
     path = folder / "sock"
     config = folder / "scripted.conf"
     config.write_text(
@@ -79,9 +79,9 @@ def leaks(folder: Path, ticks: int) -> bool:
             if number % 500 == 250:
                 daemon.answer()
             if number % (ticks // 10) == 0:
-                for _ in range(3):  # calls that hung come to their end
+                for _ in range(3):  # let hung calls end
                     read += ticker.tick()
-                time.sleep(0.1)  # threads tidy up after their calls
+                time.sleep(0.1)  # let threads clean up after their calls
                 now = figures(ticker.plugin.pid)
                 first = first if first[0] else now
                 print(f"{number:>7} {read:>7} {now[0]:>8} {now[1]:>6} {now[2]:>8}", flush=True)
@@ -95,7 +95,7 @@ def leaks(folder: Path, ticks: int) -> bool:
 
 
 def trouble(folder: Path, minutes: float) -> bool:
-    """A daemon that is stopped, killed and restarted at random; whether the plugin keeps up."""
+    """Stop, kill and restart a daemon at random; return whether the plugin recovers each time."""
     longest, changes = 0.0, 1
     with Hypervisor(linux=False) as hypervisor:
         config = folder / "real.conf"
@@ -128,7 +128,7 @@ def trouble(folder: Path, minutes: float) -> bool:
                 changes += 1
                 ticks_for(ticker, random.uniform(0, 3))
             after = figures(ticker.plugin.pid)
-            settled = time.monotonic() + 20  # calls of the latest trouble may still end
+            settled = time.monotonic() + 20  # calls of the last failure may still end
             while time.monotonic() < settled and not no_more(after, before):
                 ticks_for(ticker, 1)
                 after = figures(ticker.plugin.pid)
@@ -137,19 +137,19 @@ def trouble(folder: Path, minutes: float) -> bool:
         finally:
             ticker.plugin.close()
     good = longest < 5 and no_more(after, before)
-    print(f"{changes} times in trouble; metrics were back after {longest:.1f} s at the longest")
+    print(f"{changes} failures; longest time until metrics returned: {longest:.1f} s")
     print(f"{len(lines)} log lines; threads {before[0]} -> {after[0]}, files", end=" ")
     print(f"{before[1]} -> {after[1]}, KiB {before[2]} -> {after[2]}: {'good' if good else 'BAD'}")
     return good
 
 
 def no_more(after: tuple[int, int, int], before: tuple[int, int, int]) -> bool:
-    """Whether there are no more threads and files than before."""
+    """Whether there are at most as many threads and files as before."""
     return after[0] <= before[0] and after[1] <= before[1]
 
 
 def ticks_for(ticker: Ticker, seconds: float) -> None:
-    """A tick each half second for as long."""
+    """Tick every half second for this long."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         ticker.tick()
@@ -170,7 +170,7 @@ def main() -> int:
             try:
                 good &= trouble(Path(folder), options.minutes)
             except Missing as missing:
-                print(f"left out: needs {missing}")
+                print(f"skipped: needs {missing}")
     return 0 if good else 1
 
 

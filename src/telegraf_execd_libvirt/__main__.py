@@ -1,8 +1,7 @@
-"""The start of the command ``telegraf-execd-libvirt``, and of ``python -m telegraf_execd_libvirt``.
+"""Entry point of ``telegraf-execd-libvirt`` and of ``python -m telegraf_execd_libvirt``.
 
-Rule guarded: signals are noted before anything is loaded that takes time, for Telegraf may send the
-first tick at any moment; and before anything is opened, the numbers of the standard streams are
-taken.
+Invariant: signal handlers are installed before any slow import, because Telegraf may send the first
+tick at any time; and file descriptors 0, 1 and 2 are in use before anything else is opened.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from .signals import Signals
 
 
 def main() -> int:
-    """Runs the command and returns its exit status."""
+    """Run the command and return its exit status."""
     stdout_is_open = open_missing()
     signals = Signals()
     from . import cli
@@ -23,8 +22,10 @@ def main() -> int:
 
 
 def open_missing() -> bool:
-    """Opens those of the three standard streams that are closed, so that nothing else gets their
-    numbers; tells whether stdout was open."""
+    """Open /dev/null on each closed standard stream, so that no other file gets its descriptor.
+
+    Returns whether stdout was open.
+    """
     was_open = []
     for fd in (0, 1, 2):
         try:

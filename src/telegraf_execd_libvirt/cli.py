@@ -1,7 +1,7 @@
-"""The command line: what is to be done, with which configuration.
+"""Command line: parse the arguments, load the configuration, run the requested action.
 
-Rule guarded: a wrong command line or configuration ends with status 2 and a line for each
-mistake, before anything is connected to.
+Invariant: a wrong command line or configuration exits with status 2 and one line per error, before
+any connection is made.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
         try:
             Output(2).write(f"E! {log.one_line(message)} (see {_NAME} --help)\n".encode())
         except (Closed, OSError):
-            pass  # there is nobody to tell
+            pass  # stderr is closed
         sys.exit(2)
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -49,25 +49,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=_NAME,
         allow_abbrev=False,
-        description="Statistics of a libvirt hypervisor's virtual machines as InfluxDB line "
-        "protocol. Each newline on stdin, SIGHUP, SIGUSR1 or SIGUSR2 collects once; the end of "
-        "stdin ends the program. Made for Telegraf's inputs.execd.",
+        description="Write the statistics of libvirt domains as InfluxDB line protocol. Each "
+        "newline on stdin, SIGHUP, SIGUSR1 or SIGUSR2 requests one collection; the end of stdin "
+        "ends the program. Made for Telegraf's inputs.execd.",
     )
     add = parser.add_argument
-    add("--config", "-config", metavar="FILE", type=Path, help="TOML file; default: no file")
-    add("--once", action="store_true", help="collect once and exit; status 1 if that failed")
+    add(
+        "--config",
+        "-config",
+        metavar="FILE",
+        type=Path,
+        help="TOML configuration file; without it the defaults apply",
+    )
+    add("--once", action="store_true", help="collect once and exit; status 1 on failure")
     add(
         "--poll-interval",
         "-poll_interval",
         "--poll_interval",
-        metavar="10s",
+        metavar="DURATION",
         type=_duration,
-        help="collect by itself, at multiples of this on the clock; goes before interval",
+        help="collect every DURATION, such as 10s, aligned to the clock; overrides `interval`",
     )
-    add("--uri", metavar="URI", help="the hypervisor; goes before libvirt_uri of the file")
+    add("--uri", metavar="URI", help="libvirt URI; overrides `libvirt_uri`")
     add("--sample-config", action="store_true", help="print a commented configuration and exit")
-    add("--check", action="store_true", help="report what works and what to do about the rest")
-    add("--log-level", choices=list(log.LEVELS), default="info", help="default: info")
+    add("--check", action="store_true", help="test the configuration and suggest fixes")
+    add(
+        "--log-level",
+        choices=list(log.LEVELS),
+        default="info",
+        help="lowest level of messages; default: info",
+    )
     add("--version", action="store_true", help="print the versions and exit")
     return parser
 
@@ -77,9 +88,10 @@ def main(
     signals: Optional[Signals] = None,
     stdout_is_open: bool = True,
 ) -> int:
-    """Runs the command and returns its exit status; a collection ends the process itself.
+    """Run the command and return its exit status; a collection ends the process itself.
 
-    ``signals`` have been noted since the start; without them that begins with a collection.
+    ``signals`` has recorded signals since the start; without it, recording begins with the
+    collection.
     """
     options = _parser().parse_args(arguments)
     log.start(options.log_level)
@@ -91,38 +103,38 @@ def main(
 
             return _print(f"{_NAME} {__version__} (libvirt {library_version()})\n")
         if not stdout_is_open:
-            return 0  # nobody wants the metrics
+            return 0  # nothing can receive metrics
         if options.check:
             if signals is not None:
-                # Nothing is in hand that a signal could spoil, so it ends the process at once.
+                # No work in progress: restore default signal handling.
                 signals.leave()
             return _check(options)
         return _collect(options, signals or Signals())
     except ImportError as error:
         logger.error("libvirt-python cannot be loaded: %s", error)
         return 2
-    except Exception:  # the edge of the program: a defect is one line of the log
-        logger.exception("a defect ended the program")
+    except Exception:  # last resort: a bug becomes one log line
+        logger.exception("internal error, the program ends")
         return 1
     finally:
         log.drain()
 
 
 def sample_config() -> str:
-    """The commented sample configuration."""
-    from importlib import resources  # a MiB and 5 ms that no other run needs
+    """Return the commented sample configuration."""
+    from importlib import resources  # imported here: costs 1 MiB and 5 ms
 
     return resources.files(__package__).joinpath("sample.conf").read_text("utf-8")
 
 
 def _print(text: str) -> int:
-    """Writes a text to stdout; the exit status."""
+    """Write a text to stdout and return the exit status."""
     try:
         Output(1).write(text.encode())
     except Closed:
-        pass  # nobody reads it
+        pass  # the reader has closed stdout
     except OSError as error:
-        logger.error("stdout: %s", error.strerror)
+        logger.error("cannot write stdout: %s", error.strerror)
         return 1
     return 0
 
@@ -155,7 +167,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> Optional[Config]:
-    """The configuration, or None; what is to be said about it is in the log."""
+    """Return the configuration, or None; log its errors and warnings."""
     try:
         config = _read(options)
     except ConfigError as error:
@@ -175,13 +187,13 @@ def _read(options: argparse.Namespace) -> Config:
     uri = read_uri(options.uri, "--uri", problems)
     if len(config.hypervisors) > 1:
         count = len(config.hypervisors)
-        problems.add("--uri", f"{options.config} has {count} tables, and one can be meant")
+        problems.add("--uri", f"applies to one table, but {options.config} has {count} tables")
     if problems.errors:
         raise ConfigError(problems.errors)
     return replace(config, hypervisors=(replace(config.hypervisors[0], libvirt_uri=uri),))
 
 
 def _leave(status: int) -> NoReturn:
-    """Ends the process without waiting for calls that hang."""
+    """End the process without waiting for hung calls."""
     log.drain()
     os._exit(status)

@@ -1,7 +1,7 @@
-"""The configuration: a TOML file of ``[[inputs.libvirt]]`` tables, one for each hypervisor.
+"""Configuration: a TOML file with one ``[[inputs.libvirt]]`` table per hypervisor.
 
-Rule guarded: nothing in a file is passed over. Every mistake is reported, all in one go, each
-as one line with the option's path and what is allowed there.
+Invariant: nothing in a file is ignored. All errors are reported at once, one line each, with the
+path of the option and the allowed values.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .uri import has_password
 
 DEFAULT_URI = "qemu:///system"
 
-#: libvirtd serves so many requests of one client at a time, and all clients with 20 workers.
+#: libvirtd serves 5 requests of one client at the same time, and has 20 workers for all clients.
 MOST_PARALLEL_CALLS = 5
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; ``problems`` has a line for each mistake."""
+    """The configuration is invalid; ``problems`` has one line per error."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -53,43 +53,43 @@ class HypervisorConfig:
 
     @property
     def full(self) -> bool:
-        """Whether every key of libvirt is wanted, not only those of Telegraf's own plugin."""
+        """Whether to write every libvirt key, not only those of Telegraf's built-in plugin."""
         return self.metric_set == "full"
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The statistics groups that are wanted, in the order of the output."""
+        """The configured statistics groups, in output order."""
         default = tuple(STATISTICS_GROUPS) if self.full else TELEGRAF_GROUPS
         names = default if self.statistics_groups is None else self.statistics_groups
         return tuple(group for name, group in STATISTICS_GROUPS.items() if name in names)
 
     @property
     def additions(self) -> tuple[Group, ...]:
-        """The additional statistics that are wanted, in the order of the output."""
+        """The configured additional statistics, in output order."""
         names = self.additional_statistics
         return tuple(group for name, group in ADDITIONAL_STATISTICS.items() if name in names)
 
 
 @dataclass(frozen=True)
 class Config:
-    """All hypervisors of a configuration, and what is to be said about it at the start."""
+    """All hypervisors of a configuration, and the warnings to log at the start."""
 
     hypervisors: tuple[HypervisorConfig, ...] = (HypervisorConfig(),)
     warnings: tuple[str, ...] = ()
 
 
 def load(path: Path, environment: Mapping[str, str]) -> Config:
-    """Reads a configuration file; raises ConfigError."""
+    """Read a configuration file; raise ConfigError if it is invalid."""
     try:
         mode = path.stat().st_mode
         document = tomli.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: expected UTF-8, byte {error.start} is not"]) from None
+        raise ConfigError([f"{path}: expected UTF-8, invalid at byte {error.start}"]) from None
     except (tomli.TOMLDecodeError, RecursionError) as error:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
-    except ValueError as error:  # a number with thousands of digits, which Python refuses to read
+    except ValueError as error:  # Python rejects integers with thousands of digits
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
     problems = Problems()
     config = parse(document, environment, problems)
@@ -98,14 +98,14 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     if mode & (stat.S_IRGRP | stat.S_IROTH) and any(
         has_password(hypervisor.libvirt_uri) for hypervisor in config.hypervisors
     ):
-        problems.warn("", "holds a password in libvirt_uri and others may read it: chmod 600")
+        problems.warn("", "has a password in libvirt_uri and other users can read it: chmod 600")
     return Config(config.hypervisors, tuple(f"{path}: {line}" for line in problems.warnings))
 
 
 def parse(
     document: Mapping[str, Any], environment: Mapping[str, str], problems: Problems
 ) -> Config:
-    """Reads a parsed TOML document; mistakes and warnings go to ``problems``."""
+    """Check a parsed TOML document; add errors and warnings to ``problems``."""
     for name in document:
         if name != "inputs":
             problems.add(name, "unknown; only [[inputs.libvirt]] tables belong in this file")
@@ -120,7 +120,7 @@ def parse(
                 "unknown; only [[inputs.libvirt]] tables belong in this file",
             )
     tables = inputs.get("libvirt", [])
-    if isinstance(tables, dict):  # [inputs.libvirt], which Telegraf takes as well
+    if isinstance(tables, dict):  # [inputs.libvirt]: Telegraf accepts it too
         tables = [tables]
     if not isinstance(tables, list):
         problems.expected("inputs.libvirt", "[[inputs.libvirt]] tables", tables)
@@ -153,7 +153,7 @@ def _hypervisor(
         if meant != name:
             problems.warn(at, f"is read as {meant}; write {meant} instead")
             if meant in table:
-                problems.add(at, f"stands beside {meant}, which means the same; keep {meant}")
+                problems.add(at, f"duplicates {meant}, which has the same meaning; keep {meant}")
                 continue
         value = options.expand(raw, at, environment, problems)
         values[meant] = _OPTIONS[meant](value, at, problems)
@@ -168,7 +168,7 @@ def _hypervisor(
     return result
 
 
-#: Names of the example in the README of Telegraf's own plugin, which that plugin does not read.
+#: Names from an example in the README of the built-in plugin, which that plugin does not read.
 _OLD_NAMES = {"domain_names": "domains", "libvirt_metrics": "statistics_groups"}
 
 _RESERVED_TAGS = frozenset(
@@ -180,7 +180,7 @@ _RESERVED_TAGS = frozenset(
 
 
 def uri(value: object, path: str, problems: Problems) -> str:
-    """A libvirt URI, or the name of an alias of libvirt's; an empty one is the default."""
+    """Check a libvirt URI or the name of a libvirt URI alias; empty: the default."""
     text = options.string(value, path, problems)
     if not text.isprintable():
         problems.expected(path, "a URI without control characters", text)
@@ -213,12 +213,12 @@ def _tags(value: object, path: str, problems: Problems) -> dict[str, str]:
         elif name in _OPTIONS:
             problems.warn(
                 options.join(path, name),
-                f"is a tag here; the option {name} belongs above the table of tags",
+                f"is read as a tag; the option {name} belongs above the table of tags",
             )
     return tags
 
 
-#: Each option's name and the function that checks and converts its value.
+#: The function that checks and converts the value of each option.
 _OPTIONS: dict[str, options.Getter] = {
     "libvirt_uri": uri,
     "domains": options.strings,

@@ -1,14 +1,14 @@
-"""What a source of statistics gives for one domain: its identity and flat keys.
+"""The record of one domain: identity and flat keys.
 
-Rule guarded: whoever fills the keys (the bulk call, or calls for one domain), they are named
-and typed as libvirt's bulk statistics, so that one translation serves all sources.
+Invariant: keys are named and typed as in libvirt's bulk statistics, whether the bulk call or calls
+for one domain fill them, so that one translation serves all sources.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple, Union
 
-#: A statistic as libvirt-python hands it over.
+#: A statistic as libvirt-python returns it.
 Value = Union[int, float, bool, str]
 
 #: Flat domstats keys (``net.0.rx.bytes``) and their values.
@@ -16,7 +16,7 @@ Stats = dict[str, Value]
 
 
 class Domain(NamedTuple):
-    """One domain and its statistics; ``active`` is whether it runs, from the same answer."""
+    """One domain and its statistics; ``active`` comes from the same answer."""
 
     name: str
     active: bool

@@ -1,6 +1,6 @@
-"""Durations as Go and Telegraf write them: ``500ms``, ``10s``, ``1m30s``, ``1.5h``, ``1d``.
+"""Durations in the format of Go and Telegraf: ``500ms``, ``10s``, ``1m30s``, ``1.5h``, ``1d``.
 
-Rule guarded: a duration has a unit and is more than nothing; anything else is refused.
+Invariant: a duration has a unit and is greater than zero; anything else is an error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST = 366 * _NANOSECONDS["d"]
 
 
 def parse_duration(text: str) -> int:
-    """The nanoseconds that a duration stands for; ValueError says what is wrong with it."""
+    """Return a duration in nanoseconds; raise ValueError if the text is not a valid duration."""
     at, total = 0, Decimal(0)
     while part := _PART.match(text, at):
         total += Decimal(part[1]) * _NANOSECONDS[part[2]]
@@ -34,14 +34,14 @@ def parse_duration(text: str) -> int:
     if not text or at != len(text):
         raise ValueError(f"expected {FORMAT}")
     if total < 1:
-        raise ValueError("expected a duration longer than nothing")
+        raise ValueError("expected a duration greater than zero")
     if total > _LONGEST:
-        raise ValueError("expected a duration of a year at most")
+        raise ValueError("expected a duration of at most one year")
     return int(total)
 
 
 def format_duration(nanoseconds: int) -> str:
-    """A duration in words of seconds, for messages: ``5s``, ``0.25s``."""
+    """A duration in seconds, for messages: ``5s``, ``0.25s``."""
     return (
         f"{Decimal(nanoseconds) / _NANOSECONDS['s']:f}".rstrip("0").rstrip(".") + "s"
         if (nanoseconds % _NANOSECONDS["s"])

@@ -1,7 +1,7 @@
-"""InfluxDB line protocol, as Telegraf's own serializer writes it.
+"""InfluxDB line protocol, in the form of Telegraf's serializer.
 
-Rule guarded: whatever the strings hold, a point is one valid line; what line protocol cannot
-hold (an empty tag, a trailing backslash, NaN) is left out rather than written wrongly.
+Invariant: a point is one valid line, whatever its strings contain. What line protocol cannot
+express (an empty tag, a trailing backslash, NaN) is omitted.
 """
 
 from __future__ import annotations
@@ -23,25 +23,28 @@ _STRING = str.maketrans({'"': r"\"", "\\": r"\\"})
 
 
 class Unsigned(int):
-    """An integer that libvirt counts without a sign; it is written as ``u`` where wanted."""
+    """An unsigned integer of libvirt; written with the suffix ``u`` if configured."""
 
 
 FieldValue = Union[str, bool, int, float]
 
 
 def escape_measurement(name: str) -> str:
-    """The name of a measurement with commas, spaces and controls escaped."""
+    """Escape commas, spaces and control characters in a measurement name."""
     return name.translate(_MEASUREMENT).rstrip("\\")
 
 
 def escape_key(text: str) -> str:
-    """A tag key, tag value or field key; trailing backslashes are cut, for they would escape
-    the separator that follows. The result may be empty: such a tag cannot be written."""
+    """Escape a tag key, tag value or field key.
+
+    Removes trailing backslashes, which would escape the separator that follows. The result may be
+    empty; line protocol cannot express such a tag.
+    """
     return text.translate(_KEY).rstrip("\\")
 
 
 def format_tags(tags: Mapping[str, str]) -> str:
-    """Tags sorted by key, each with its leading comma; empty ones are left out."""
+    """Format the tags sorted by key, each with a leading comma; omit empty ones."""
     parts = []
     for key in sorted(tags):
         name, value = escape_key(key), escape_key(tags[key])
@@ -51,12 +54,12 @@ def format_tags(tags: Mapping[str, str]) -> str:
 
 
 def format_string(text: str) -> str:
-    """A string field; only the quote and the backslash have escapes there."""
+    """Format a string field; only quotes and backslashes are escaped."""
     return f'"{text.translate(_STRING)}"'
 
 
 def format_float(number: float) -> Optional[str]:
-    """A float without exponent, as short as it reads back; None for NaN and infinity."""
+    """Format a float without exponent, as short as it reads back; None if not finite."""
     if not math.isfinite(number):
         return None
     text = repr(number)
@@ -66,9 +69,9 @@ def format_float(number: float) -> Optional[str]:
 
 
 def format_value(value: FieldValue, uint_support: bool) -> Optional[str]:
-    """A field's value, or None where line protocol has no form for it.
+    """Format a field value; None if line protocol cannot express it.
 
-    Integers are cut at the limits of int64, with ``uint_support`` unsigned ones at uint64's.
+    Integers are limited to int64; unsigned ones with ``uint_support`` to uint64.
     """
     if isinstance(value, str):
         return format_string(value)
@@ -88,7 +91,7 @@ def format_line(
     timestamp: int,
     uint_support: bool = False,
 ) -> str:
-    """One line with its newline, or an empty string where no field (or no name) can be written."""
+    """Format one line with its newline; empty if it has no valid field or no name."""
     parts = []
     for key, value in fields:
         field, text = escape_key(key), format_value(value, uint_support)

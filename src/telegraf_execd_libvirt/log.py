@@ -1,8 +1,7 @@
-"""The program's log: lines on stderr that Telegraf reads by their prefix ``E! W! I! D!``.
+"""Log: lines on stderr with the prefix ``E!``, ``W!``, ``I!`` or ``D!``, the level for Telegraf.
 
-Rule guarded: a message is one line of bounded length, whatever strings are in it, holds no
-credentials, and never holds up the one who logs: a thread of its own writes to stderr, which
-may be a full pipe.
+Invariant: a message is one line of bounded length, contains no credentials, and never blocks the
+caller: a separate thread writes to stderr, which may be a full pipe.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ LEVELS = {
     "debug": logging.DEBUG,
 }
 
-#: Telegraf stops reading stderr for good at a line over 64 KiB.
+#: Far below 64 KiB: Telegraf stops reading stderr after a longer line.
 LONGEST_LINE = 2000
 
 _WAITING_LINES = 1000
@@ -33,8 +32,7 @@ log = logging.getLogger("telegraf_execd_libvirt")
 
 
 def one_line(text: str) -> str:
-    """A text in one line: whatever does not print stands as an escape, and the end of a long
-    text is cut off."""
+    """Return the text as one line: escape unprintable characters, truncate a long text."""
     if not text.isprintable():
         text = "".join(
             char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
@@ -51,7 +49,7 @@ class _Formatter(logging.Formatter):
 
 
 def _trace(error: BaseException) -> str:
-    """An unexpected exception in one line, with the place where it was raised."""
+    """An unexpected exception in one line, with file name and line number."""
     at, where = error.__traceback__, ""
     while at is not None:
         where = f" at {Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}"
@@ -60,7 +58,7 @@ def _trace(error: BaseException) -> str:
 
 
 class _Handler(logging.Handler):
-    """Hands lines to a thread that writes them; drops and counts them where it falls behind."""
+    """Passes lines to a thread that writes them; drops and counts lines if the queue is full."""
 
     def __init__(self, fd: int) -> None:
         super().__init__()
@@ -73,7 +71,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception:  # a log line with wrong arguments must not end a collection
+        except Exception:  # wrong arguments of a log call must not end a collection
             self.handleError(record)
             return
         try:
@@ -82,7 +80,7 @@ class _Handler(logging.Handler):
             self._dropped += 1
 
     def drain(self, seconds: float) -> None:
-        """Waits until the lines are written, but not longer than this."""
+        """Wait until all lines are written, at most ``seconds``."""
         with self._lines.all_tasks_done:
             self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
 
@@ -90,12 +88,12 @@ class _Handler(logging.Handler):
         while True:
             line = self._lines.get()
             if self._dropped:
-                line += f" ({self._dropped} messages were lost before, for nobody read them)"
+                line += f" ({self._dropped} messages were lost before: stderr was not read)"
                 self._dropped = 0
             try:
                 _write_all(self._fd, f"{line}\n".encode("utf-8", "backslashreplace"))
             except OSError:
-                pass  # stderr is closed: there is nobody left to tell
+                pass  # stderr is closed
             self._lines.task_done()
 
 
@@ -108,13 +106,13 @@ _handler: Optional[_Handler] = None
 
 
 def start(level: str) -> None:
-    """Sends the log to what is stderr now, from this level on."""
+    """Log to the current stderr, from this level on."""
     global _handler
     if _handler is None:
         _handler = _Handler(os.dup(2))
         log.addHandler(_handler)
         log.propagate = False
-        # Defects of ours are lines of the log as well, never a traceback on stderr.
+        # Internal errors become log lines too, never a traceback on stderr.
         logging.raiseExceptions = False
         threading.excepthook = _log_thread
     log.setLevel(LEVELS[level])
@@ -122,10 +120,10 @@ def start(level: str) -> None:
 
 def _log_thread(defect: threading.ExceptHookArgs) -> None:
     if defect.exc_value is not None:
-        log.error("a defect ended a thread: %s", _trace(defect.exc_value))
+        log.error("internal error, a thread ended: %s", _trace(defect.exc_value))
 
 
 def drain(seconds: float = 0.5) -> None:
-    """Before the end of the process: waits a moment for the last lines."""
+    """Wait for the last lines before the process ends, at most ``seconds``."""
     if _handler is not None:
         _handler.drain(seconds)

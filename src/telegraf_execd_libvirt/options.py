@@ -1,7 +1,7 @@
-"""Typed getters for the values of a TOML table, for :mod:`.config`.
+"""Typed getters for the values of a TOML table, used by :mod:`.config`.
 
-Rule guarded: a getter reports every mistake with its path and returns something harmless, so
-that one run finds them all.
+Invariant: a getter reports each error with its path and returns a harmless value, so that one run
+finds all errors.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Getter = Callable[[object, str, "Problems"], Any]
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
-#: Options that Telegraf handles for a built-in plugin, outside of it. For this program Telegraf
-#: sees the execd plugin, so they work there.
+#: Options that Telegraf itself applies to any plugin. For this program Telegraf runs the execd
+#: plugin, so they belong in the execd block.
 _TELEGRAF_OPTIONS = frozenset(
     [
         "alias",
@@ -56,7 +56,7 @@ _TELEGRAF_OPTIONS = frozenset(
 
 
 class Problems:
-    """Collects the mistakes (which make a configuration unusable) and warnings of a file."""
+    """The errors of a file, which make it invalid, and its warnings."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -73,12 +73,12 @@ class Problems:
 
 
 def join(path: str, key: str) -> str:
-    """The path of a key in a table, quoted as TOML would have it where it needs to be."""
+    """The path of a key in a table, quoted as in TOML if necessary."""
     return f"{path}.{key}" if _BARE_KEY.fullmatch(key) else f"{path}.{show(key)}"
 
 
 def show(value: object) -> str:
-    """A value as a TOML file has it, shortened."""
+    """A value as in a TOML file, shortened."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -93,7 +93,7 @@ def show(value: object) -> str:
 
 
 def explain_unknown(name: str, known: list[str]) -> str:
-    """What to say of an option that does not exist."""
+    """The error text for an unknown option."""
     if name in _TELEGRAF_OPTIONS:
         return "is handled by Telegraf itself: it belongs in the [[inputs.execd]] block"
     close = difflib.get_close_matches(name, known, n=1)
@@ -102,18 +102,17 @@ def explain_unknown(name: str, known: list[str]) -> str:
 
 
 class _Unset(str):
-    """A string in which a variable is not set: reported already, so not checked any further."""
+    """A string with an unset variable: already reported, so not checked further."""
 
 
 def expand(value: object, path: str, environment: Mapping[str, str], problems: Problems) -> Any:
-    """A value with ``${NAME}`` and ``${NAME:-default}`` in its strings replaced from the
-    environment; a variable that is not set is reported."""
+    """Replace ``${NAME}`` and ``${NAME:-default}`` in the strings of a value; report unset ones."""
     if isinstance(value, str):
         missing = []
 
         def replace(match: re.Match[str]) -> str:
             found = environment.get(match[1])
-            if not found and match[2] is not None:  # as a shell has it: for an empty one, too
+            if not found and match[2] is not None:  # as in a shell, also if empty
                 return match[2]
             if found is None:
                 missing.append(match[1])
@@ -158,7 +157,7 @@ def integer(value: object, path: str, problems: Problems, least: int, most: int)
 
 
 def duration(value: object, path: str, problems: Problems) -> int:
-    """Nanoseconds."""
+    """A duration in nanoseconds."""
     if not isinstance(value, str):
         problems.expected(path, FORMAT, value)
         return 1
@@ -172,7 +171,7 @@ def duration(value: object, path: str, problems: Problems) -> int:
 
 
 def strings(value: object, path: str, problems: Problems) -> tuple[str, ...]:
-    """An array of strings that are not empty."""
+    """An array of non-empty strings."""
     if not isinstance(value, list):
         problems.expected(path, "an array of strings", value)
         return ()
@@ -180,20 +179,20 @@ def strings(value: object, path: str, problems: Problems) -> tuple[str, ...]:
     for index, item in enumerate(value):
         text = string(item, f"{path}[{index}]", problems)
         if item == "":
-            problems.expected(f"{path}[{index}]", "a string that is not empty", item)
+            problems.expected(f"{path}[{index}]", "a non-empty string", item)
         result.append(text)
     return tuple(result)
 
 
 def choices(value: object, path: str, problems: Problems, known: list[str]) -> tuple[str, ...]:
-    """An array of strings out of ``known``, each at most once."""
+    """An array of values from ``known``, without duplicates."""
     result: list[str] = []
     for index, text in enumerate(strings(value, path, problems)):
         at = f"{path}[{index}]"
         if isinstance(text, _Unset):
             continue
         if text in result:
-            problems.add(at, f"{show(text)} stands there twice")
+            problems.add(at, f"duplicate value {show(text)}")
         elif text in known:
             result.append(text)
         elif text:
@@ -204,7 +203,7 @@ def choices(value: object, path: str, problems: Problems, known: list[str]) -> t
 
 
 def choice(value: object, path: str, problems: Problems, known: list[str]) -> str:
-    """One string out of ``known``."""
+    """One value from ``known``."""
     text = string(value, path, problems)
     if isinstance(value, str) and not isinstance(value, _Unset) and value not in known:
         problems.add(path, f"unknown name {show(value)} (allowed: {', '.join(known)})")
@@ -212,7 +211,7 @@ def choice(value: object, path: str, problems: Problems, known: list[str]) -> st
 
 
 def string_table(value: object, path: str, problems: Problems) -> dict[str, str]:
-    """A table whose values are strings; keys and values must not be empty."""
+    """A table of strings; keys and values must be non-empty."""
     if not isinstance(value, dict):
         problems.expected(path, "a table of strings", value)
         return {}
@@ -220,6 +219,6 @@ def string_table(value: object, path: str, problems: Problems) -> dict[str, str]
     for key, item in value.items():
         text: Optional[str] = string(item, join(path, key), problems)
         if not key or item == "":
-            problems.expected(join(path, key), "a name and a value that are not empty", item)
+            problems.expected(join(path, key), "a non-empty name and value", item)
         result[key] = text or ""
     return result

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+
 from .log import log
 
 #: A line from another source is cut after this many bytes.

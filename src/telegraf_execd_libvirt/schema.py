@@ -1,7 +1,7 @@
-"""The records in which each group of statistics declares its metrics.
+"""Records with which each group of statistics declares its metrics.
 
-Rule guarded: a metric is declared once. Translation, the README's table and the completeness
-tests read these records; there is no second list of keys anywhere.
+Invariant: a metric is declared once. Translation, the documentation and the completeness tests read
+these records; there is no second list of keys.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from enum import Enum
 
 _PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 
-#: How an index is written in the patterns by which keys are looked up.
+#: An index in a lookup pattern.
 INDEX = "#"
 
-#: Stands, in the key of a field and in its name, for a word that the hypervisor makes up.
+#: A word chosen by the hypervisor, in the key and in the name of a field.
 ANY = "*"
 
 
 class Type(Enum):
-    """The type of a value as libvirt's typed parameters have it, and so how it is written.
+    """The type of a libvirt typed parameter; it selects the line protocol type.
 
-    ``YES_NO`` and ``ONE_ZERO`` are booleans of libvirt that Telegraf's table writes as the
-    string ``"yes"`` or ``"no"`` and as the integer 1 or 0.
+    ``YES_NO`` and ``ONE_ZERO`` are libvirt booleans that Telegraf writes as the string ``"yes"`` or
+    ``"no"`` and as the integer 1 or 0.
     """
 
     INT = "int"
@@ -38,7 +38,7 @@ class Type(Enum):
 
 
 class Kind(Enum):
-    """What a value means over time."""
+    """How a value behaves over time."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -49,10 +49,10 @@ class Kind(Enum):
 class Field:
     """One field of a metric.
 
-    ``key`` is what follows the metric's prefix in libvirt's key (``rx.bytes``). ``active_only``
-    marks values that libvirt also gives for a domain that does not run, where they are not the
-    domain's (libvirt 8.8 to 11.3 and possibly later give the daemon's own CPU time). ``full``
-    marks fields of the full set, which Telegraf's own plugin does not have.
+    ``key`` is the part of libvirt's key after the metric's prefix (``rx.bytes``). ``active_only``
+    drops the value for inactive domains: libvirt 8.8 to 11.3, and possibly later versions, report
+    the daemon's own CPU time for them. ``full`` marks fields of the full set, which Telegraf's
+    built-in plugin does not have.
     """
 
     key: str
@@ -71,10 +71,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Metric:
-    """One measurement and the libvirt keys that it is made of.
+    """One measurement and its libvirt keys.
 
-    ``prefix`` is the start of those keys; a number in them is written as the tag that it
-    becomes: ``vcpu.<vcpu_id>``. ``subject`` is the tag that names what the metric is about.
+    ``prefix`` is the start of these keys, with each number written as its tag: ``vcpu.<vcpu_id>``.
+    ``subject`` is the tag that names the object of the metric.
     """
 
     measurement: str
@@ -85,21 +85,20 @@ class Metric:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The metric's tags: its subject, then those that come from indexes, in the order of
-        the key's segments."""
+        """The tags: the subject, then the index tags in the order of the key."""
         return (self.subject, *self.indexes)
 
     @property
     def indexes(self) -> tuple[str, ...]:
-        """The tags that come from indexes, in the order of the key's segments."""
+        """The index tags, in the order of the key."""
         return tuple(_PLACEHOLDER.findall(self.prefix))
 
     def key_pattern(self, field: Field) -> str:
-        """The key of a field as people read it: ``net.<interface_id>.rx.bytes``."""
+        """The readable key of a field: ``net.<interface_id>.rx.bytes``."""
         return f"{self.prefix}.{field.key}"
 
     def lookup_pattern(self, field: Field) -> str:
-        """The key of a field as it is looked up, each index as ``#``: ``net.#.rx.bytes``."""
+        """The key of a field with each index as ``#``: ``net.#.rx.bytes``."""
         return f"{self.lookup_prefix}.{field.key}"
 
     @property
@@ -110,12 +109,11 @@ class Metric:
 
 @dataclass(frozen=True)
 class Group:
-    """A group of statistics, by the name that users write in the configuration.
+    """A group of statistics; ``name`` is its name in the configuration.
 
-    ``bit`` is the group's VIR_DOMAIN_STATS_* bit, 0 for statistics that need calls of their own.
-    ``needs_monitor`` tells whether QEMU's monitor is asked for it, so that a guest that hangs
-    can hold up the call. ``monitor_key`` is a key that each running QEMU guest has if its monitor
-    was asked; empty if the group has no such key.
+    ``bit`` is the group's VIR_DOMAIN_STATS_* bit, 0 for statistics that need separate calls.
+    ``needs_monitor``: libvirt asks QEMU's monitor, so a hung guest can block the call. ``monitor_key``
+    is a key that each running QEMU guest has if its monitor answered, or "".
     """
 
     name: str
@@ -126,5 +124,5 @@ class Group:
 
     @property
     def words(self) -> frozenset[str]:
-        """The words that the group's keys begin with."""
+        """The first words of the group's keys."""
         return frozenset(metric.prefix.partition(".")[0] for metric in self.metrics)

@@ -1,7 +1,7 @@
-"""Signals that ask for a tick or for the end, noted for the main thread.
+"""Signals that request a tick or the end of the program, recorded for the main thread.
 
-Rule guarded: from the first moment on no such signal ends the process by itself. This module loads
-nothing that takes time, least of all libvirt.
+Invariant: after ``Signals()`` none of these signals ends the process by itself. This module imports
+nothing slow, least of all libvirt.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """Notes signals from its making on, so that an early one does not end the process.
+    """Records signals from its creation on, so that an early one does not end the process.
 
-    Whoever waits for one selects ``fd``; others may wake it up as well.
+    ``fd`` becomes readable after each signal and after ``wake()``.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Signals:
             signal.signal(number, self._note)
 
     def leave(self) -> None:
-        """Gives the signals back their usual meaning: they end the process."""
+        """Restore the default handling: each signal ends the process."""
         for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
             signal.signal(number, signal.SIG_DFL)
         if self.stop is not None:
@@ -42,27 +42,27 @@ class Signals:
 
     @property
     def stop(self) -> Optional[int]:
-        """The signal that asked for the end, if one did."""
+        """The signal that requested the end, or None."""
         return next((number for number in _STOP_SIGNALS if number in self._noted), None)
 
     def take_tick(self) -> bool:
-        """Whether a signal asked for a tick since the last call.
+        """Return whether a signal requested a tick since the last call.
 
-        Only what was seen is struck out: a signal may be noted between any two of these lines.
+        Removes only the signals it has seen: another may arrive between any two of these lines.
         """
         asked = self._noted.intersection(_TICK_SIGNALS)
         self._noted.difference_update(asked)
         return bool(asked)
 
     def wake(self) -> None:
-        """Makes ``fd`` readable; from any thread."""
+        """Make ``fd`` readable; callable from any thread."""
         try:
             os.write(self._write, b"w")
         except BlockingIOError:
-            pass  # the pipe is full, so the main thread is about to wake up anyway
+            pass  # the pipe is full, so the main thread wakes up anyway
 
     def drain(self) -> None:
-        """Empties ``fd``."""
+        """Discard all bytes in ``fd``."""
         try:
             while os.read(self.fd, 4096):
                 pass

@@ -9,11 +9,11 @@ from typing import Any
 import libvirt
 import pytest
 from pytest_mock import MockerFixture
+from telegraf_execd_libvirt.hypervisor.session import Unreachable
+from telegraf_execd_libvirt.hypervisor.source import Hypervisor
 
 from support.plugin import eventually
 from telegraf_execd_libvirt.config import HypervisorConfig
-from telegraf_execd_libvirt.hypervisor.session import Unreachable
-from telegraf_execd_libvirt.hypervisor.source import Hypervisor
 from telegraf_execd_libvirt.log import log
 
 NAMES = [f"guest{number}" for number in range(7)]

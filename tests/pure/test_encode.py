@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from telegraf_execd_libvirt.hypervisor.shares import handed_over
 
 from telegraf_execd_libvirt.config import HypervisorConfig
 from telegraf_execd_libvirt.domain import Domain, Value
 from telegraf_execd_libvirt.encode import Encoder
-from telegraf_execd_libvirt.hypervisor.shares import handed_over
 
 KEYS = st.sampled_from(
     [

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from telegraf_execd_libvirt.hypervisor.sweep import Sweep, Sweeper
 
 from telegraf_execd_libvirt.domain import Domain, Stats
-from telegraf_execd_libvirt.hypervisor.sweep import Sweep, Sweeper
 
 SECONDS = 0.3
 """What a sweep may take here; one that does not hang takes no time."""

@@ -1,6 +1,6 @@
-"""The registry of statistics groups. A new kind of statistics is a new file here and one line.
+"""Registry of the statistics groups. A new group is a new file in this folder and one line here.
 
-Rule guarded: the order below is the order of the output.
+Invariant: the order below is the order of the output.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from . import (
     vm,
 )
 
-#: Groups that libvirt's bulk call gives, by the names of ``statistics_groups``.
+#: The groups of libvirt's bulk statistics; keys are the values of ``statistics_groups``.
 STATISTICS_GROUPS: dict[str, Group] = {
     group.name: group
     for group in (
@@ -40,10 +40,10 @@ STATISTICS_GROUPS: dict[str, Group] = {
     )
 }
 
-#: The groups that Telegraf's own plugin knows, which are the default there and here.
+#: The groups of Telegraf's built-in plugin; the default there and here.
 TELEGRAF_GROUPS: tuple[str, ...] = tuple(name for name in STATISTICS_GROUPS if name != "vm")
 
-#: Statistics on top of the groups, by the names of ``additional_statistics``.
+#: Statistics beside the groups; keys are the values of ``additional_statistics``.
 ADDITIONAL_STATISTICS: dict[str, Group] = {
     group.name: group for group in (vcpu_mapping.GROUP, health.GROUP)
 }

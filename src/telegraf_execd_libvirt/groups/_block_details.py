@@ -1,6 +1,6 @@
-"""Of the group ``block``: limits, timed groups and latency histograms of a disk (the full set).
+"""Group ``block``, full set: limits, timed groups and latency histograms of a disk.
 
-Timed groups and histograms come only for disks whose XML configures them.
+libvirt reports timed groups and histograms only for disks whose XML configures them.
 """
 
 from __future__ import annotations
@@ -26,31 +26,38 @@ def _latency(key: str, what: str) -> tuple[Field, ...]:
 
 
 def _depth(key: str, what: str) -> Field:
-    help = f"mean number of {what} under way"
+    help = f"mean number of {what} in progress"
     return Field(f"{key}_queue_depth_avg", Type.DOUBLE, Kind.GAUGE, "requests", help, full=True)
 
 
 FIELDS = (
-    _limit("request_alignment", "requests must be aligned to this"),
+    _limit("request_alignment", "required alignment of requests"),
     _limit("discard_max", "largest discard"),
-    _limit("discard_alignment", "discards are best aligned to this"),
+    _limit("discard_alignment", "preferred alignment of discards"),
     _limit("write_zeroes_max", "largest write of zeroes"),
-    _limit("write_zeroes_alignment", "writes of zeroes are best aligned to this"),
-    _limit("transfer_optimal", "best size of a transfer"),
+    _limit("write_zeroes_alignment", "preferred alignment of writes of zeroes"),
+    _limit("transfer_optimal", "preferred size of a transfer"),
     _limit("transfer_max", "largest transfer"),
     _limit("transfer_hw_max", "largest transfer of the hardware"),
-    _limit("iov_max", "most buffers of a request", ""),
-    _limit("iov_hw_max", "most buffers of a request of the hardware", ""),
-    _limit("memory_alignment_minimal", "memory must be aligned to this"),
-    _limit("memory_alignment_optimal", "memory is best aligned to this"),
-    Field("timed_group.count", Type.ULLONG, Kind.GAUGE, "", "timed groups of the disk", full=True),
+    _limit("iov_max", "maximum number of buffers of a request", ""),
+    _limit("iov_hw_max", "maximum number of buffers of a hardware request", ""),
+    _limit("memory_alignment_minimal", "required alignment of memory"),
+    _limit("memory_alignment_optimal", "preferred alignment of memory"),
+    Field(
+        "timed_group.count",
+        Type.ULLONG,
+        Kind.GAUGE,
+        "",
+        "number of timed groups of the disk",
+        full=True,
+    ),
     *(
         Field(
             f"latency_histogram.{operation}.bin.count",
             Type.ULLONG,
             Kind.GAUGE,
             "",
-            f"bins of the latency histogram of {operation}",
+            f"number of bins of the latency histogram of {operation}",
             full=True,
         )
         for operation in _OPERATIONS
@@ -61,7 +68,7 @@ METRICS = (
     Metric(
         measurement="libvirt_block_timed_group",
         prefix="block.<block_id>.timed_group.<timed_group_id>",
-        help="Latencies and queue depths of a disk over one interval",
+        help="Latencies and queue depths of a disk in one interval",
         fields=(
             Field("interval", Type.ULLONG, Kind.INFO, "s", "length of the interval", full=True),
             *_latency("rd", "reads"),
@@ -85,7 +92,7 @@ METRICS = (
                     Type.ULLONG,
                     Kind.COUNTER,
                     "requests",
-                    "requests in the bin alone, since the histogram was configured",
+                    "requests in this bin only, since the histogram was configured",
                     full=True,
                 ),
             ),

@@ -1,6 +1,6 @@
-"""Group ``balloon``: memory of a domain, and the guest's own figures from its balloon driver.
+"""Group ``balloon``: memory of a domain, and the guest's own values from its balloon driver.
 
-The guest's figures stand still unless the domain's XML has ``<memballoon><stats period=…/>``.
+The guest's values do not change unless the domain's XML has ``<memballoon><stats period=…/>``.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ GROUP = Group(
             prefix="balloon",
             help="Memory of the domain",
             fields=(
-                _size("current", "memory that the domain has now"),
-                _size("maximum", "memory that the domain may have at most"),
-                _size("swap_in", "memory that the guest read back from swap", Kind.COUNTER),
+                _size("current", "current memory of the domain"),
+                _size("maximum", "maximum memory of the domain"),
+                _size("swap_in", "memory that the guest read from swap", Kind.COUNTER),
                 _size("swap_out", "memory that the guest wrote to swap", Kind.COUNTER),
-                _count("major_fault", "page faults of the guest that needed its disk"),
-                _count("minor_fault", "page faults of the guest that did not need its disk"),
-                _size("unused", "memory that the guest leaves wholly unused"),
-                _size("available", "memory that the guest sees as its own"),
-                _size("rss", "memory of the host that the domain's process occupies"),
-                _size("usable", "memory that the guest could give back without swapping"),
+                _count("major_fault", "page faults of the guest with disk access"),
+                _count("minor_fault", "page faults of the guest without disk access"),
+                _size("unused", "memory that the guest does not use at all"),
+                _size("available", "total memory that the guest sees"),
+                _size("rss", "host memory of the domain's process (resident set)"),
+                _size("usable", "memory that the guest can release without swapping"),
                 Field(
                     "last-update",
                     Type.ULLONG,
                     Kind.GAUGE,
                     "s",
-                    "when the guest last reported, as Unix time; 0: never",
+                    "time of the guest's last report, as Unix time; 0: never",
                 ),
-                _size("disk_caches", "page cache that the guest could drop without any I/O"),
-                _count("hugetlb_pgalloc", "huge pages that the guest got"),
-                _count("hugetlb_pgfail", "huge pages that the guest asked for and did not get"),
+                _size("disk_caches", "page cache that the guest can drop without I/O"),
+                _count("hugetlb_pgalloc", "huge pages allocated in the guest"),
+                _count("hugetlb_pgfail", "failed huge page allocations in the guest"),
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""Group ``cpu_total``: CPU time of a domain, halt polling, and its use of the host's cache."""
+"""Group ``cpu_total``: CPU time, halt polling and resctrl monitors of a domain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GROUP = Group(
                     Type.ULLONG,
                     Kind.COUNTER,
                     "ns",
-                    "CPU time that the domain has used, in guest and hypervisor code",
+                    "CPU time of the domain, in guest and hypervisor code",
                     active_only=True,
                 ),
                 Field(
@@ -44,14 +44,14 @@ GROUP = Group(
                     Type.ULLONG,
                     Kind.COUNTER,
                     "ns",
-                    "time that KVM polled an idle vCPU and work came",
+                    "time of KVM polling an idle vCPU with success",
                 ),
                 Field(
                     "haltpoll.fail.time",
                     Type.ULLONG,
                     Kind.COUNTER,
                     "ns",
-                    "time that KVM polled an idle vCPU in vain",
+                    "time of KVM polling an idle vCPU without success",
                 ),
             ),
         ),
@@ -67,8 +67,8 @@ GROUP = Group(
             help="One cache monitor (resctrl)",
             fields=(
                 Field("name", Type.STRING, Kind.INFO, "", "name of the monitor"),
-                Field("vcpus", Type.STRING, Kind.INFO, "", "vCPUs that it watches, such as 0-3"),
-                Field("bank.count", Type.UINT, Kind.GAUGE, "", "number of cache banks watched"),
+                Field("vcpus", Type.STRING, Kind.INFO, "", "monitored vCPUs, such as 0-3"),
+                Field("bank.count", Type.UINT, Kind.GAUGE, "", "number of monitored cache banks"),
             ),
         ),
         Metric(
@@ -76,13 +76,13 @@ GROUP = Group(
             prefix="cpu.cache.monitor.<cache_monitor_id>.bank.<bank_index>",
             help="One cache bank of a cache monitor",
             fields=(
-                Field("id", Type.UINT, Kind.INFO, "", "the host's id of the cache bank"),
+                Field("id", Type.UINT, Kind.INFO, "", "host id of the cache bank"),
                 Field(
                     "bytes",
                     Type.UINT,
                     Kind.GAUGE,
                     "bytes",
-                    "last level cache in use; libvirt itself cuts it to 32 bits",
+                    "last level cache in use; libvirt truncates it to 32 bits",
                 ),
             ),
         ),
@@ -105,24 +105,31 @@ GROUP = Group(
                     Type.STRING,
                     Kind.INFO,
                     "",
-                    "vCPUs that it watches, such as 0-3",
+                    "monitored vCPUs, such as 0-3",
                     full=True,
                 ),
-                Field("pkg.count", Type.UINT, Kind.GAUGE, "", "CPU packages watched", full=True),
+                Field(
+                    "pkg.count",
+                    Type.UINT,
+                    Kind.GAUGE,
+                    "",
+                    "number of monitored CPU packages",
+                    full=True,
+                ),
             ),
         ),
         Metric(
             measurement="libvirt_cpu_energy_monitor_pkg",
             prefix="cpu.energy.monitor.<energy_monitor_id>.pkg.<pkg_id>",
-            help="One CPU package of an energy monitor; the kernel may name more fields",
+            help="One CPU package of an energy monitor; the kernel may add fields",
             fields=(
-                Field("id", Type.UINT, Kind.INFO, "", "the host's id of the package", full=True),
+                Field("id", Type.UINT, Kind.INFO, "", "host id of the package", full=True),
                 Field(
                     "core_energy",
                     Type.DOUBLE,
                     Kind.COUNTER,
                     "J",
-                    "energy that the cores used for the vCPUs",
+                    "energy of the cores for the vCPUs",
                     full=True,
                 ),
                 Field(
@@ -130,7 +137,7 @@ GROUP = Group(
                     Type.DOUBLE,
                     Kind.COUNTER,
                     "F",
-                    "activity of the cores for the vCPUs, as capacitance switched",
+                    "activity of the cores for the vCPUs, as switched capacitance",
                     full=True,
                 ),
             ),

@@ -1,4 +1,4 @@
-"""Group ``dirtyrate``: how fast a domain writes to its memory, as last measured on request."""
+"""Group ``dirtyrate``: the rate at which a domain writes to memory, measured on request."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ GROUP = Group(
                     Type.INT,
                     Kind.GAUGE,
                     "virDomainDirtyRateStatus",
-                    "0 never started, 1 measuring, 2 measured",
+                    "0 not started, 1 measuring, 2 measured",
                 ),
                 Field(
                     "calc_start_time",
                     Type.LLONG,
                     Kind.GAUGE,
                     "s",
-                    "start of the measurement, on the host's uptime scale",
+                    "start of the measurement, in seconds of host uptime",
                 ),
-                Field("calc_period", Type.INT, Kind.GAUGE, "s", "length of the measurement"),
+                Field("calc_period", Type.INT, Kind.GAUGE, "s", "duration of the measurement"),
                 Field(
                     "megabytes_per_second",
                     Type.LLONG,
                     Kind.GAUGE,
                     "MiB/s",
-                    "memory made dirty; only once it was measured",
+                    "rate of dirtied memory; only after a measurement",
                 ),
                 Field(
                     "calc_mode",
@@ -49,14 +49,14 @@ GROUP = Group(
         Metric(
             measurement="libvirt_dirtyrate_vcpu",
             prefix="dirtyrate.vcpu.<vcpu_id>",
-            help="Dirty rate of one vCPU, in the mode dirty-ring",
+            help="Dirty rate of one vCPU, in dirty-ring mode",
             fields=(
                 Field(
                     "megabytes_per_second",
                     Type.ULLONG,
                     Kind.GAUGE,
                     "MiB/s",
-                    "memory made dirty by the vCPU",
+                    "rate of memory dirtied by the vCPU",
                 ),
             ),
         ),

@@ -1,6 +1,6 @@
-"""Additional statistics ``health``: how the collection itself fares, also when it fails.
+"""Additional statistics ``health``: the state of the collection itself, also if it fails.
 
-The names below are an API: fields are added, never renamed.
+The names below are an API: add fields, never rename them.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ GROUP = Group(
             measurement="libvirt_health",
             prefix="health",
             subject="libvirt_uri",
-            help="One hypervisor's collection; written at each tick, also when it cannot be read",
+            help="The collection of one hypervisor; written at each tick, also if it failed",
             fields=(
                 _gauge("up", "1 if the hypervisor was read in this tick, else 0"),
-                _gauge("domains", "domains that were read in this tick"),
+                _gauge("domains", "number of domains read in this tick"),
                 _gauge(
                     "domains_incomplete",
-                    "of those, the ones that came without the keys that need their monitor",
+                    "of these, domains without the keys that need their monitor",
                 ),
-                _gauge("collect_time_ns", "how long the tick took until its lines were made", "ns"),
-                _gauge("calls_hanging", "calls into libvirt that have not come back in time"),
-                _counter("reconnects", "how often the connection was made again"),
+                _gauge("collect_time_ns", "duration of the tick until its lines were ready", "ns"),
+                _gauge("calls_hanging", "libvirt calls that did not return in time"),
+                _counter("reconnects", "number of reconnects"),
                 _counter("errors", "ticks in which the hypervisor could not be read"),
                 Field(
                     "daemon_version",
                     Type.STRING,
                     Kind.INFO,
                     "",
-                    "version of the libvirt that serves the hypervisor, once it was reached",
+                    "libvirt version of the daemon, after the first connection",
                 ),
                 Field(
                     "libvirt_version",
@@ -56,7 +56,7 @@ GROUP = Group(
         Metric(
             measurement="libvirt_domain_health",
             prefix="domain_health",
-            help="A domain that is not wholly read; only while that is so",
+            help="A domain that was not read completely; not written for others",
             fields=(_gauge("complete", "0: the keys that need the domain's monitor are missing"),),
         ),
     ),

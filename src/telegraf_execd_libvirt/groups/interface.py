@@ -1,4 +1,4 @@
-"""Group ``interface``: the network interfaces of a domain, as the domain sees rx and tx."""
+"""Group ``interface``: network interfaces of a domain; rx and tx as the domain sees them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ GROUP = Group(
             measurement="libvirt_net_total",
             prefix="net",
             help="Number of network interfaces",
-            fields=(Field("count", Type.UINT, Kind.GAUGE, "", "interfaces of the domain"),),
+            fields=(
+                Field("count", Type.UINT, Kind.GAUGE, "", "number of interfaces of the domain"),
+            ),
         ),
         Metric(
             measurement="libvirt_net",
             prefix="net.<interface_id>",
             help="One network interface",
             fields=(
-                Field("name", Type.STRING, Kind.INFO, "", "the host's name of it, such as vnet0"),
-                _counter("rx.bytes", "bytes", "received"),
-                _counter("rx.pkts", "packets", "received"),
-                _counter("rx.errs", "", "errors while receiving"),
-                _counter("rx.drop", "packets", "dropped while receiving"),
-                _counter("tx.bytes", "bytes", "sent"),
-                _counter("tx.pkts", "packets", "sent"),
-                _counter("tx.errs", "", "errors while sending"),
-                _counter("tx.drop", "packets", "dropped while sending"),
+                Field("name", Type.STRING, Kind.INFO, "", "name on the host, such as vnet0"),
+                _counter("rx.bytes", "bytes", "bytes received"),
+                _counter("rx.pkts", "packets", "packets received"),
+                _counter("rx.errs", "", "receive errors"),
+                _counter("rx.drop", "packets", "received packets dropped"),
+                _counter("tx.bytes", "bytes", "bytes sent"),
+                _counter("tx.pkts", "packets", "packets sent"),
+                _counter("tx.errs", "", "transmit errors"),
+                _counter("tx.drop", "packets", "transmitted packets dropped"),
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""Group ``iothread``: the I/O threads of a domain. Their ids are ids, not positions."""
+"""Group ``iothread``: I/O threads of a domain. Their ids may have gaps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ GROUP = Group(
             measurement="libvirt_iothread_total",
             prefix="iothread",
             help="Number of I/O threads",
-            fields=(Field("count", Type.UINT, Kind.GAUGE, "", "I/O threads of the domain"),),
+            fields=(
+                Field("count", Type.UINT, Kind.GAUGE, "", "number of I/O threads of the domain"),
+            ),
         ),
         Metric(
             measurement="libvirt_iothread",
@@ -25,28 +27,28 @@ GROUP = Group(
                     Type.ULLONG,
                     Kind.GAUGE,
                     "ns",
-                    "longest time that the thread polls; 0: it does not poll",
+                    "longest polling time of the thread; 0: no polling",
                 ),
                 Field(
                     "poll-grow",
                     Type.UINT,
                     Kind.GAUGE,
                     "",
-                    "factor by which the polling time grows; 0: QEMU's own",
+                    "growth factor of the polling time; 0: QEMU's default",
                 ),
                 Field(
                     "poll-shrink",
                     Type.UINT,
                     Kind.GAUGE,
                     "",
-                    "divisor by which the polling time shrinks; 0: QEMU's own",
+                    "divisor that shrinks the polling time; 0: QEMU's default",
                 ),
                 Field(
                     "poll-weight",
                     Type.UINT,
                     Kind.GAUGE,
                     "",
-                    "weight of the latest polling time, as a shift; 0: QEMU's own",
+                    "weight of the last polling time, as a shift; 0: QEMU's default",
                     full=True,
                 ),
             ),

@@ -21,8 +21,14 @@ GROUP = Group(
             help="One memory bandwidth monitor",
             fields=(
                 Field("name", Type.STRING, Kind.INFO, "", "name of the monitor"),
-                Field("vcpus", Type.STRING, Kind.INFO, "", "vCPUs that it watches, such as 0-4"),
-                Field("node.count", Type.UINT, Kind.GAUGE, "", "memory controllers watched"),
+                Field("vcpus", Type.STRING, Kind.INFO, "", "monitored vCPUs, such as 0-4"),
+                Field(
+                    "node.count",
+                    Type.UINT,
+                    Kind.GAUGE,
+                    "",
+                    "number of monitored memory controllers",
+                ),
             ),
         ),
         Metric(
@@ -30,20 +36,20 @@ GROUP = Group(
             prefix="memory.bandwidth.monitor.<memory_bandwidth_monitor_id>.node.<controller_index>",
             help="One memory controller of a memory bandwidth monitor",
             fields=(
-                Field("id", Type.UINT, Kind.INFO, "", "the host's id of the controller"),
+                Field("id", Type.UINT, Kind.INFO, "", "host id of the controller"),
                 Field(
                     "bytes.local",
                     Type.ULLONG,
                     Kind.COUNTER,
                     "bytes",
-                    "traffic through the controller of the processor that runs the vCPUs",
+                    "traffic through the controller of the processor of the vCPUs",
                 ),
                 Field(
                     "bytes.total",
                     Type.ULLONG,
                     Kind.COUNTER,
                     "bytes",
-                    "traffic through all controllers, near and far",
+                    "traffic through all controllers, local and remote",
                 ),
             ),
         ),

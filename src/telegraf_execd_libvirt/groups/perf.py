@@ -1,4 +1,4 @@
-"""Group ``perf``: the host's performance events that are enabled for a domain."""
+"""Group ``perf``: host performance events that are enabled for a domain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUP = Group(
         Metric(
             measurement="libvirt_perf",
             prefix="perf",
-            help="Performance events of the domain; each field only while its event is enabled",
+            help="Performance events of the domain; a field exists while its event is enabled",
             fields=(
                 Field(
                     "cmt",
@@ -35,22 +35,22 @@ GROUP = Group(
                 _counter("cpu_cycles", "CPU cycles"),
                 _counter("instructions", "instructions"),
                 _counter("cache_references", "cache accesses"),
-                _counter("cache_misses", "cache accesses that missed"),
+                _counter("cache_misses", "cache misses"),
                 _counter("branch_instructions", "branches"),
-                _counter("branch_misses", "branches that were predicted wrongly"),
+                _counter("branch_misses", "mispredicted branches"),
                 _counter("bus_cycles", "bus cycles"),
                 _counter("stalled_cycles_frontend", "cycles stalled in the CPU's frontend"),
                 _counter("stalled_cycles_backend", "cycles stalled in the CPU's backend"),
-                _counter("ref_cpu_cycles", "CPU cycles, not scaled by frequency"),
-                _counter("cpu_clock", "time on the CPU's clock", "ns"),
-                _counter("task_clock", "time that the domain's tasks ran", "ns"),
+                _counter("ref_cpu_cycles", "CPU cycles, independent of frequency scaling"),
+                _counter("cpu_clock", "CPU clock time", "ns"),
+                _counter("task_clock", "run time of the domain's tasks", "ns"),
                 _counter("page_faults", "page faults"),
                 _counter("context_switches", "context switches"),
-                _counter("cpu_migrations", "moves to another CPU"),
+                _counter("cpu_migrations", "migrations to another CPU"),
                 _counter("page_faults_min", "page faults without I/O"),
                 _counter("page_faults_maj", "page faults with I/O"),
                 _counter("alignment_faults", "accesses to unaligned addresses"),
-                _counter("emulation_faults", "instructions that the kernel had to emulate"),
+                _counter("emulation_faults", "instructions emulated by the kernel"),
             ),
         ),
     ),

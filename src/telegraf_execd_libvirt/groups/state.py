@@ -1,4 +1,4 @@
-"""Group ``state``: whether a domain runs, and why it is in that state."""
+"""Group ``state``: the state of a domain and its reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUP = Group(
                     Type.INT,
                     Kind.GAUGE,
                     "virDomain*Reason",
-                    "why the domain came into its state; each state has an enum of its own",
+                    "reason for the state; each state has its own enum",
                 ),
             ),
         ),

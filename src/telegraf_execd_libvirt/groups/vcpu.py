@@ -1,11 +1,11 @@
-"""Group ``vcpu``: the virtual CPUs of a domain, in total and one by one."""
+"""Group ``vcpu``: virtual CPUs of a domain, their number and each one."""
 
 from __future__ import annotations
 
 from ..schema import Field, Group, Kind, Metric, Type
 from .vm import kvm_statistics
 
-_HALTED = "whether the vCPU is halted; libvirt tells it for s390 guests only"
+_HALTED = "whether the vCPU is halted; s390 guests only"
 
 GROUP = Group(
     name="vcpu",
@@ -17,8 +17,8 @@ GROUP = Group(
             prefix="vcpu",
             help="Number of virtual CPUs",
             fields=(
-                Field("current", Type.UINT, Kind.GAUGE, "", "vCPUs that are online"),
-                Field("maximum", Type.UINT, Kind.GAUGE, "", "vCPUs that the domain may have"),
+                Field("current", Type.UINT, Kind.GAUGE, "", "number of online vCPUs"),
+                Field("maximum", Type.UINT, Kind.GAUGE, "", "maximum number of vCPUs"),
             ),
         ),
         Metric(
@@ -31,15 +31,15 @@ GROUP = Group(
                     Type.INT,
                     Kind.GAUGE,
                     "virVcpuState",
-                    "0 offline, 1 running, 2 blocked; QEMU gives 1 for each that is online",
+                    "0 offline, 1 running, 2 blocked; QEMU reports 1 for each online vCPU",
                 ),
-                Field("time", Type.ULLONG, Kind.COUNTER, "ns", "CPU time that the vCPU has used"),
+                Field("time", Type.ULLONG, Kind.COUNTER, "ns", "CPU time of the vCPU"),
                 Field(
                     "wait",
                     Type.ULLONG,
                     Kind.COUNTER,
                     "ns",
-                    "time that the vCPU waited on the host's run queue",
+                    "waiting time on the host's run queue",
                 ),
                 Field("halted", Type.YES_NO, Kind.GAUGE, "", _HALTED),
                 Field("halted", Type.ONE_ZERO, Kind.GAUGE, "", _HALTED, name="halted_i"),
@@ -48,7 +48,7 @@ GROUP = Group(
                     Type.ULLONG,
                     Kind.COUNTER,
                     "ns",
-                    "time that the vCPU could run and the host ran others; its steal time",
+                    "steal time: the vCPU was ready and the host ran other tasks",
                 ),
                 *kvm_statistics("vCPU", full=True),
             ),

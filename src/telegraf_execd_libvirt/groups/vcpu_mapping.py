@@ -1,7 +1,7 @@
-"""Additional statistics ``vcpu_mapping``: which physical CPUs the vCPUs may and do run on.
+"""Additional statistics ``vcpu_mapping``: the physical CPUs of the vCPUs, allowed and current.
 
-libvirt has no bulk keys for it: the calls for one domain fill the keys below, in a namespace
-that libvirt does not use.
+libvirt has no bulk keys for them: calls for one domain fill the keys below, in a namespace that
+libvirt does not use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GROUP = Group(
                     Type.INT,
                     Kind.GAUGE,
                     "",
-                    "the physical CPU that the vCPU runs on now; with the group vcpu only",
+                    "physical CPU that the vCPU runs on; with the group vcpu only",
                     name="cpu_id",
                 ),
             ),

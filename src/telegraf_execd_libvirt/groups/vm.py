@@ -1,6 +1,6 @@
-"""Group ``vm``: what KVM itself counts for a domain. The names are the kernel's, not libvirt's.
+"""Group ``vm``: KVM statistics of a domain. The kernel chooses the names, not libvirt.
 
-The same names come for each vCPU in the group ``vcpu``, so both declare them by the function here.
+The group ``vcpu`` has the same names for each vCPU and declares them with the function below.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from ..schema import Field, Group, Kind, Metric, Type
 
 
 def kvm_statistics(subject: str, full: bool) -> tuple[Field, ...]:
-    """The statistics of KVM for one subject: sums, current values and maxima by any name."""
+    """The KVM statistics of one subject: sums, current values and maxima of any name."""
     return tuple(
         Field(f"*.{last}", Type.ULLONG, kind, "", f"{help} the {subject}", full=full)
         for last, kind, help in (
-            ("sum", Kind.COUNTER, "counted by KVM for"),
-            ("cur", Kind.GAUGE, "what KVM sees now of"),
-            ("max", Kind.GAUGE, "the most that KVM saw of"),
+            ("sum", Kind.COUNTER, "KVM counter of"),
+            ("cur", Kind.GAUGE, "current KVM value of"),
+            ("max", Kind.GAUGE, "largest KVM value of"),
         )
     )
 
@@ -28,7 +28,7 @@ GROUP = Group(
         Metric(
             measurement="libvirt_vm",
             prefix="vm",
-            help="Statistics of KVM for the domain",
+            help="KVM statistics of the domain",
             fields=kvm_statistics("domain", full=False),
         ),
     ),

@@ -1,0 +1,219 @@
+"""Write the generated parts of the documentation; `make docs` runs this script.
+
+A generated part is the text between `<!-- NAME: begin -->` and `<!-- NAME: end -->`. Its content
+comes from the program: the metric declarations, the sample configuration, the command line, the
+module docstrings. examples/plugin.conf is the sample configuration. With --check the script writes
+nothing, lists what is out of date, and exits with status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Callable, Optional
+
+from telegraf_execd_libvirt import cli
+from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from telegraf_execd_libvirt.schema import Field, Group, Metric, Type
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "telegraf_execd_libvirt"
+GROUPS = (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
+
+#: Line protocol's name for each libvirt type.
+LINE_PROTOCOL_TYPES = {
+    Type.INT: "integer",
+    Type.LLONG: "integer",
+    Type.UINT: "unsigned",
+    Type.ULLONG: "unsigned",
+    Type.DOUBLE: "float",
+    Type.BOOLEAN: "boolean",
+    Type.STRING: "string",
+    Type.YES_NO: "string",
+    Type.ONE_ZERO: "integer",
+}
+
+
+def metrics() -> str:
+    """A section per statistics group, with a table per measurement."""
+    return "\n\n".join(map(_group, GROUPS))
+
+
+def _group(group: Group) -> str:
+    # Keys of additional statistics are the plugin's own; libvirt does not know them.
+    keys = group.name in STATISTICS_GROUPS
+    return "\n\n".join([f"## {group.name}", *(_metric(metric, keys) for metric in group.metrics)])
+
+
+def _metric(metric: Metric, keys: bool) -> str:
+    tags = ", ".join(f"`{tag}`" for tag in metric.tags)
+    only = " Full set only." if _is_full(metric) else ""
+    head = ["libvirt key", "field", "type", "unit", "kind", "meaning"]
+    rows = [head, ["---"] * len(head), *(_field(metric, field) for field in metric.fields)]
+    table = "\n".join(_row(*(row if keys else row[1:])) for row in rows)
+    return f"`{metric.measurement}`: {_escape(metric.help)}. Tags: {tags}.{only}\n\n{table}"
+
+
+def _field(metric: Metric, field: Field) -> list[str]:
+    meaning = field.help
+    if field.active_only:
+        meaning += "; active domains only"
+    if field.full and not _is_full(metric):
+        meaning += "; full set only"
+    return [
+        f"`{metric.key_pattern(field)}`",
+        f"`{field.name}`",
+        LINE_PROTOCOL_TYPES[field.type],
+        _escape(field.unit),
+        field.kind.value,
+        _escape(meaning),
+    ]
+
+
+def _is_full(metric: Metric) -> bool:
+    return all(field.full for field in metric.fields)
+
+
+def metrics_summary() -> str:
+    """A table of the groups and their measurements."""
+    rows = [_row("group", "measurements"), _row("---", "---")]
+    for group in GROUPS:
+        default = [metric for metric in group.metrics if not _is_full(metric)]
+        names = ", ".join(f"`{metric.measurement}`" for metric in default)
+        full = len(group.metrics) - len(default)
+        more = f", {full} more in the full set" if full else ""
+        rows.append(_row(f"[`{group.name}`](docs/metrics.md#{group.name})", names + more))
+    return "\n".join(rows)
+
+
+def command_line() -> str:
+    """A table of the command-line options."""
+    rows = [_row("option", "meaning"), _row("---", "---")]
+    for action in cli._parser()._actions:
+        value = f" {action.metavar}" if action.metavar else ""
+        if action.choices:
+            value = " " + " | ".join(map(str, action.choices))
+        names = ", ".join(f"`{name}{value}`" for name in action.option_strings)
+        rows.append(_row(names.replace("|", r"\|"), _escape(action.help or "")))
+    return "\n".join(rows)
+
+
+def execd_block() -> str:
+    """The `[[inputs.execd]]` table of examples/telegraf.conf."""
+    text = (ROOT / "examples" / "telegraf.conf").read_text("utf-8")
+    start = text.index("[[inputs.execd]]")
+    end = text.index("\n[", start)
+    # A comment in the first column belongs to the table that follows it.
+    return _fenced("toml", re.sub(r"(\n(#.*)?)+\Z", "", text[start:end]))
+
+
+def sample_configuration() -> str:
+    """The output of --sample-config."""
+    return _fenced("toml", cli.sample_config())
+
+
+def layout() -> str:
+    """The source tree; each module with the first sentence of its docstring."""
+    entries = [(f"{SOURCE.relative_to(ROOT)}/", "")]
+    for path in sorted(SOURCE.rglob("*.py")):
+        depth = len(path.relative_to(SOURCE).parts)
+        if path.name == "__init__.py" and depth > 1:
+            entries.append(("  " * (depth - 1) + f"{path.parent.name}/", _summary(path)))
+        elif path.name != "__init__.py" and path.parent.name != "groups":
+            entries.append(("  " * depth + path.name, _summary(path)))
+    lines = (f"{name:<24}{summary}".rstrip() for name, summary in entries)
+    return _fenced("text", "\n".join(lines))
+
+
+def _summary(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    first = " ".join(docstring.split("\n\n")[0].split())
+    return re.split(r"\.(?: |$)", re.sub(r"``|:mod:|`", "", first))[0]
+
+
+#: The generated parts of each document: name and generator.
+DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"execd": execd_block, "metrics": metrics_summary},
+    "CONTRIBUTING.md": {"layout": layout},
+    "docs/configuration.md": {
+        "sample configuration": sample_configuration,
+        "command line": command_line,
+    },
+    "docs/metrics.md": {"metrics": metrics},
+}
+
+
+def updated(name: str, text: str) -> tuple[str, list[str]]:
+    """Return the document with its parts up to date, and the names of parts that were not.
+
+    Raises ValueError if the markers of a part are missing.
+    """
+    stale = []
+    for part, make in DOCUMENTS[name].items():
+        begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+        before, found_begin, rest = text.partition(begin)
+        old, found_end, after = rest.partition(end)
+        if not found_begin or not found_end:
+            raise ValueError(f"{name} has no part between {begin} and {end}")
+        new = f"\n\n{make()}\n\n"
+        if old != new:
+            stale.append(f"{name}: {part}")
+        text = f"{before}{begin}{new}{end}{after}"
+    return text, stale
+
+
+def documents(root: Path) -> tuple[Mapping[Path, str], list[str]]:
+    """Return the expected text of each file with generated parts, and what is out of date."""
+    texts: dict[Path, str] = {}
+    stale = []
+    for name in DOCUMENTS:
+        path = root / name
+        texts[path], parts = updated(name, path.read_text("utf-8"))
+        stale += parts
+    sample = root / "examples" / "plugin.conf"
+    texts[sample] = cli.sample_config()
+    if not sample.exists() or sample.read_text("utf-8") != texts[sample]:
+        stale.append("examples/plugin.conf")
+    return texts, stale
+
+
+def main(arguments: Optional[Sequence[str]] = None, root: Path = ROOT) -> int:
+    """Write what is out of date, or with --check only list it; return the exit status."""
+    parser = argparse.ArgumentParser(description="Write the generated parts of the documentation.")
+    parser.add_argument("--check", action="store_true", help="write nothing; list what is stale")
+    options = parser.parse_args(arguments)
+
+    try:
+        texts, stale = documents(root)
+    except ValueError as error:
+        sys.exit(str(error))
+    if options.check:
+        for name in stale:
+            print(f"{name} is out of date; run `make docs`", file=sys.stderr)
+        return 1 if stale else 0
+    for path, text in texts.items():
+        path.write_text(text, "utf-8")
+    for name in stale:
+        print(f"{name}: updated")
+    return 0
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    """Escape the characters that have a meaning in a Markdown table cell."""
+    return re.sub(r"([|*<])", r"\\\1", text)
+
+
+def _fenced(language: str, text: str) -> str:
+    return f"```{language}\n{text.rstrip()}\n```"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
