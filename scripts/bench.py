@@ -27,13 +27,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from telegraf_execd_libvirt.hypervisor.binding import Connection
-
 from support.crowd import Crowd
 from support.hypervisor import Hypervisor
 from support.server import Daemon
 from telegraf_execd_libvirt.config import HypervisorConfig
+from telegraf_execd_libvirt.domain import Domain
 from telegraf_execd_libvirt.encode import Encoder
+from telegraf_execd_libvirt.hypervisor.libvirt_api import Connection
 from telegraf_execd_libvirt.lineprotocol import escape_key, format_value
 from telegraf_execd_libvirt.places import Place, Places
 from telegraf_execd_libvirt.translate import convert
@@ -214,11 +214,12 @@ def translation(folder: Path, guests: int = TYPICAL, rounds: int = 5) -> dict[st
     encoder, loop = Encoder(config), PlainLoop(config)
     fast, plain = [], []
     with daemon(folder, guests, step=12_345) as (uri, _):
-        connection = Connection(uri, bulk=True)
+        connection = Connection(uri)
         for number in range(3 + rounds):
-            domains = connection.statistics(None, SETS["telegraf"], False)
+            records = connection.all_statistics(SETS["telegraf"], 0)
+            domains = [Domain(handle.name(), True, stats) for handle, stats in records]
             started = time.thread_time()
-            quick = b"".join(encoder.lines(domains, number))
+            quick = encoder.encode([*domains], number)
             between = time.thread_time()
             slow = loop.lines(domains, number).encode()
             ended = time.thread_time()

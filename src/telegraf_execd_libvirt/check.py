@@ -24,7 +24,7 @@ def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
         name = f"inputs.libvirt[{index}]"
         lines.append(f"{name}: {config.libvirt_uri}")
         hypervisor = Hypervisor(config, name)
-        domains = [domain for reading in hypervisor.collect() for domain in reading.domains]
+        domains = [domain for reading in hypervisor.read() for domain in reading.domains]
         trouble = hypervisor.outcome.trouble
         if trouble is None:
             lines += _report(config, hypervisor, domains)

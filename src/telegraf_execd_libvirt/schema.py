@@ -112,8 +112,8 @@ class Group:
     """A group of statistics; ``name`` is its name in the configuration.
 
     ``bit`` is the group's VIR_DOMAIN_STATS_* bit, 0 for statistics that need separate calls.
-    ``needs_monitor``: libvirt asks QEMU's monitor, so a hung guest can block the call. ``monitor_key``
-    is a key that each running QEMU guest has if its monitor answered, or "".
+    ``needs_monitor``: libvirt asks QEMU's monitor, so a hung guest can block the call.
+    ``monitor_key`` is a key that each running QEMU guest has if its monitor answered, or "".
     """
 
     name: str

@@ -104,7 +104,7 @@ def test_one_guest_hangs_three_rounds(host: Host) -> None:
         _, domains, health = host.tick()
         assert domains == whole and health["domains_incomplete"] == 0
         assert eventually(lambda: host.tick()[2]["calls_hanging"] == 0)
-    told = [line for line in host.plugin.log.lines if "do not answer: idle1" in line]
+    told = [line for line in host.plugin.log.lines if "not responding: idle1" in line]
     assert len(told) == 3
 
 
@@ -164,7 +164,7 @@ def test_a_guest_that_hangs_from_the_start(host: Host) -> None:
     took, _, health = host.tick()
     assert took < TIMEOUT + SLACK
     assert health["domains_incomplete"] == 1
-    host.plugin.wait_for_message("domains that do not answer: idle2")
+    host.plugin.wait_for_message("guests not responding: idle2")
     host.hypervisor.resume_process("idle2")
     assert eventually(lambda: host.tick()[2]["domains_incomplete"] == 0)
 

@@ -62,8 +62,8 @@ def test_ticks_from_outside_take_over(
         plugin.signal(signal.SIGUSR1)
     else:
         plugin.tick()
-    (line,) = plugin.wait_for_message("ticks come from outside")
-    assert line == "I! ticks come from outside: the option interval is not used"
+    (line,) = plugin.wait_for_message("external tick received")
+    assert line == "I! external tick received; ignoring `interval`"
     # The tick itself may still be on its way, and a last one of the clock's before it.
     before = len(plugin.states)
     assert not eventually(lambda: len(plugin.states) > before + 2, seconds=1)
@@ -71,7 +71,7 @@ def test_ticks_from_outside_take_over(
     plugin.tick()
     assert eventually(lambda: timestamps(plugin.states)[-1] > between)
     assert plugin.finish() == 0
-    assert len(plugin.wait_for_message("ticks come from outside")) == 1
+    assert len(plugin.wait_for_message("external tick received")) == 1
 
 
 def test_the_option_of_the_command_line_goes_on(

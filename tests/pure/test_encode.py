@@ -1,17 +1,17 @@
-"""The fast way to a domain's lines, held against the plain one."""
+"""The fast way to a domain's lines gives the bytes of the plain way."""
 
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 import weakref
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from telegraf_execd_libvirt.hypervisor.shares import handed_over
 
+from telegraf_execd_libvirt import encode
 from telegraf_execd_libvirt.config import HypervisorConfig
 from telegraf_execd_libvirt.domain import Domain, Value
 from telegraf_execd_libvirt.encode import Encoder
@@ -36,7 +36,6 @@ DOMAINS = st.builds(
     name=st.sampled_from(["a", "b c,=", "%s", "\\", "é"]),
     active=st.booleans(),
     stats=st.dictionaries(KEYS, VALUES, max_size=8),
-    handle=st.none(),
 )
 CONFIGS = st.builds(
     HypervisorConfig,
@@ -65,7 +64,7 @@ def test_fast_and_plain_way_give_the_same_bytes(
     """Tick after tick, whatever values, keys and names change, both ways write the same."""
     encoder, plain = Encoder(config), Encoder(config)
     for number, domains in enumerate(ticks):
-        assert b"".join(encoder.lines(domains, number)) == plain.slow_lines(domains, number)
+        assert encoder.encode([*domains], number) == plain.encode_plain(domains, number)
 
 
 @st.composite
@@ -142,7 +141,7 @@ def test_a_domain_that_changes_gives_the_same_bytes_as_by_the_plain_way(
     """What was learnt of a domain's values never shows in its lines."""
     encoder, plain = Encoder(config), Encoder(config)
     for number, domain in enumerate(history):
-        assert b"".join(encoder.lines([domain], number)) == plain.slow_lines([domain], number)
+        assert encoder.encode([domain], number) == plain.encode_plain([domain], number)
 
 
 #: Values that are easily taken for one another: equal, of the same hash, or written alike.
@@ -158,29 +157,36 @@ def test_no_value_is_taken_for_another(key: str, metric_set: str) -> None:
         encoder, plain = Encoder(config), Encoder(config)
         for number, value in enumerate((old, old, old, new, old, new, new)):
             domains = [Domain("a", True, {"state.state": 1, key: value})]
-            lines = b"".join(encoder.lines(domains, number))
-            assert lines == plain.slow_lines(domains, number), (old, new, number)
+            expected = plain.encode_plain(domains, number)
+            assert encoder.encode(domains, number) == expected, (old, new, number)
 
 
 def test_the_fast_way_is_taken(mocker: Any) -> None:
     """Values that have been seen to change need neither the plain way nor a new template."""
     encoder = Encoder(HypervisorConfig())
     stats: dict[str, Value] = {"state.state": 1, "cpu.time": 5, "vcpu.0.halted": True}
-    list(encoder.lines([Domain("a", True, stats)], 1))
-    list(encoder.lines([Domain("a", True, {**stats, "cpu.time": 6, "vcpu.0.halted": False})], 2))
-    slow = mocker.patch.object(encoder, "slow_lines")
-    form = mocker.patch.object(encoder, "_form")
-    [text] = encoder.lines([Domain("a", True, {**stats, "cpu.time": 2**62})], 3)
+    encoder.encode([Domain("a", True, stats)], 1)
+    encoder.encode([Domain("a", True, {**stats, "cpu.time": 6, "vcpu.0.halted": False})], 2)
+    made = mocker.spy(encode, "Template")
+    plain = mocker.spy(encode, "format_line")
+    text = encoder.encode([Domain("a", True, {**stats, "cpu.time": 2**62})], 3)
     assert b"time=4611686018427387904i 3\n" in text and b'halted="yes"' in text
-    assert not slow.called and not form.called
+    assert not made.called and not plain.called
 
 
 def test_templates_go_with_their_domains() -> None:
-    """What is kept is for the domains of the latest two ticks."""
+    """A thousand domains that came and went need no more memory than the one that is there."""
     encoder = Encoder(HypervisorConfig())
-    for number in range(100):
-        list(encoder.lines([Domain(f"d{number}", True, {"state.state": 1})], number))
-    assert {*encoder._templates, *encoder._before} == {"d99", "d98"}
+    tracemalloc.start()
+    sizes = []
+    for number in range(1000):
+        stats: dict[str, Value] = {"state.state": 1, "net.0.name": f"{number}" * 300}
+        encoder.encode([Domain(f"d{number}", True, stats)], number)
+        encoder.forget_others()
+        if number % 100 == 99:
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert max(sizes) < 1.5 * sizes[0]
 
 
 class Seen(dict[str, Value]):
@@ -188,29 +194,22 @@ class Seen(dict[str, Value]):
 
 
 def test_statistics_go_as_their_lines_are_written() -> None:
-    """No statistics wait for those of the other domains."""
+    """Statistics of a domain are freed before those of the next one are encoded."""
     encoder = Encoder(HypervisorConfig())
-    for tick in range(3):
-        domains = [Domain(f"d{number}", True, Seen({"cpu.time": tick})) for number in range(100)]
-        seen = [weakref.ref(domain.stats) for domain in domains]
-        alive = []
-
-        def noted(
-            domains: Iterable[Domain], seen: Any = seen, alive: Any = alive
-        ) -> Iterator[Domain]:
-            for domain in domains:
-                alive.append(sum(stats() is not None for stats in seen))
-                yield domain
-
-        lines = b"".join(encoder.lines(noted(handed_over(domains)), tick))
-        assert lines.count(b"\n") == 100
-        assert alive[0] == 100 and alive[50] <= 52 and alive[99] <= 3
+    domains = [Domain(f"d{number}", True, Seen({"cpu.time": 1})) for number in range(100)]
+    seen = [weakref.ref(domain.stats) for domain in domains]
+    alive = []
+    for _ in encode.drain(domains):
+        alive.append(sum(stats() is not None for stats in seen))
+    assert alive[0] == 100 and alive[50] <= 51 and alive[99] <= 2
+    domains = [Domain(f"d{number}", True, Seen({"cpu.time": 1})) for number in range(100)]
+    assert encoder.encode(domains, 1).count(b"\n") == 100 and domains == []
 
 
 @pytest.mark.parametrize("name", ["%", "%s", "%%d"])
 def test_percent_signs_stay(name: str) -> None:
     """A name that looks like a format is a name."""
     domain = Domain(name, True, {"state.state": 1})
-    assert b"".join(Encoder(HypervisorConfig()).lines([domain], 7)).decode() == (
+    assert Encoder(HypervisorConfig()).encode([domain], 7).decode() == (
         f"libvirt_state,domain_name={name} state=1i 7\n"
     )

@@ -6,30 +6,30 @@ import errno
 
 import pytest
 
-from telegraf_execd_libvirt.hypervisor.errors import LibvirtError, Meaning, advice
+from telegraf_execd_libvirt.hypervisor.errors import ErrorKind, LibvirtError, advice
 
 
 @pytest.mark.parametrize(
     ("code", "domain", "meaning"),
     [
-        (38, 7, Meaning.LOST),
-        (38, 10, Meaning.FAILED),  # a QEMU that died under a call
-        (1, 7, Meaning.LOST),
-        (1, 10, Meaning.FAILED),
-        (6, 20, Meaning.LOST),
-        (39, 7, Meaning.TOO_LARGE),
-        (5, 0, Meaning.WRONG_URI),
-        *((code, 0, Meaning.DENIED) for code in (45, 79, 88, 94, 29)),
-        *((code, 10, Meaning.UNSUPPORTED) for code in (3, 8, 74, 84)),
-        *((code, 10, Meaning.GONE) for code in (42, 55)),
-        *((code, 10, Meaning.BUSY) for code in (68, 9)),
-        (12345, 0, Meaning.FAILED),
-        (0, 0, Meaning.FAILED),
+        (38, 7, ErrorKind.LOST),
+        (38, 10, ErrorKind.FAILED),  # a QEMU that died under a call
+        (1, 7, ErrorKind.LOST),
+        (1, 10, ErrorKind.FAILED),
+        (6, 20, ErrorKind.LOST),
+        (39, 7, ErrorKind.TOO_LARGE),
+        (5, 0, ErrorKind.WRONG_URI),
+        *((code, 0, ErrorKind.DENIED) for code in (45, 79, 88, 94, 29)),
+        *((code, 10, ErrorKind.UNSUPPORTED) for code in (3, 8, 74, 84)),
+        *((code, 10, ErrorKind.GONE) for code in (42, 55)),
+        *((code, 10, ErrorKind.BUSY) for code in (68, 9)),
+        (12345, 0, ErrorKind.FAILED),
+        (0, 0, ErrorKind.FAILED),
     ],
 )
-def test_meanings(code: int, domain: int, meaning: Meaning) -> None:
+def test_meanings(code: int, domain: int, meaning: ErrorKind) -> None:
     """Each error is looked up by its code, and where that is not enough by its domain."""
-    assert LibvirtError(code, domain, "text").meaning is meaning
+    assert LibvirtError(code, domain, "text").kind is meaning
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def lines_of(case: Path) -> str:
     (hypervisor,) = config.hypervisors
     dump = parse_dump((case / "domstats.txt").read_text("utf-8"))
     domains = [Domain(name, active, stats) for name, active, stats in dump]
-    return b"".join(Encoder(hypervisor).lines(domains, TIMESTAMP)).decode()
+    return Encoder(hypervisor).encode(domains, TIMESTAMP).decode()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -12,9 +12,8 @@ ENCODER = Encoder(HypervisorConfig(additional_statistics=("health",), tags={"rac
 
 def test_health_of_a_hypervisor_that_is_read() -> None:
     """All fields, with the URI as a tag."""
-    health = Health("12.8.0", "9.0.0", reconnects=1, errors=2, calls_hanging=3)
-    record = health.record("qemu:///system", up=True, domains=5, incomplete=1, collect_time_ns=77)
-    assert b"".join(ENCODER.lines([record], 1)).decode() == (
+    record = Health(True, 5, 1, 77, 3, 1, 2, "12.8.0", "9.0.0").record("qemu:///system")
+    assert ENCODER.encode([record], 1).decode() == (
         "libvirt_health,libvirt_uri=qemu:///system,rack=r1 up=1i,domains=5i,"
         "domains_incomplete=1i,collect_time_ns=77i,calls_hanging=3i,reconnects=1i,errors=2i,"
         'daemon_version="9.0.0",libvirt_version="12.8.0" 1\n'
@@ -23,8 +22,8 @@ def test_health_of_a_hypervisor_that_is_read() -> None:
 
 def test_health_of_a_hypervisor_that_was_never_reached() -> None:
     """What is not known is left out; the rest is there."""
-    record = Health("12.8.0").record("a:///", up=False, domains=0, incomplete=0, collect_time_ns=1)
-    assert b"".join(ENCODER.lines([record], 1)).decode() == (
+    record = Health(False, 0, 0, 1, 0, 0, 0, "12.8.0").record("a:///")
+    assert ENCODER.encode([record], 1).decode() == (
         "libvirt_health,libvirt_uri=a:///,rack=r1 up=0i,domains=0i,domains_incomplete=0i,"
         'collect_time_ns=1i,calls_hanging=0i,reconnects=0i,errors=0i,libvirt_version="12.8.0" 1\n'
     )
@@ -33,7 +32,7 @@ def test_health_of_a_hypervisor_that_was_never_reached() -> None:
 def test_health_of_an_incomplete_domain() -> None:
     """A domain that does not answer says so beside its other metrics."""
     domain = Domain("d", True, {"state.state": 1, **INCOMPLETE})
-    assert b"".join(ENCODER.lines([domain], 1)).decode() == (
+    assert ENCODER.encode([domain], 1).decode() == (
         "libvirt_state,domain_name=d,rack=r1 state=1i 1\n"
         "libvirt_domain_health,domain_name=d,rack=r1 complete=0i 1\n"
     )
@@ -42,4 +41,4 @@ def test_health_of_an_incomplete_domain() -> None:
 def test_no_health_unless_wanted() -> None:
     """Without the option none of it is written."""
     encoder = Encoder(HypervisorConfig())
-    assert b"".join(encoder.lines([Domain("d", True, INCOMPLETE)], 1)) == b""
+    assert encoder.encode([Domain("d", True, INCOMPLETE)], 1) == b""

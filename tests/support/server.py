@@ -22,7 +22,7 @@ from support.crowd import Crowd
 
 PROGRAM, VERSION = 0x20008086, 1
 OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
-LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 273, 344
+NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
 
 _REPLY, _STATUS_OK, _STATUS_ERROR = 1, 0, 1
 _HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
@@ -175,6 +175,10 @@ class Daemon:
             return self.crowd.statistics(request)
         if self.crowd and procedure == LIST_ALL_DOMAINS:
             return self.crowd.listed()
+        if procedure == NUM_OF_DOMAINS:
+            return _ints(self.crowd.count if self.crowd else 1)
+        if procedure == NUM_OF_DEFINED_DOMAINS:
+            return _ints(0)
         if procedure == AUTH_LIST:
             return _ints(1, 0)  # one way to authenticate, which is none
         if procedure == SUPPORTS_FEATURE:

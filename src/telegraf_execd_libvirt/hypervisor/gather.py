@@ -235,17 +235,18 @@ class Gatherer:
             tick.refused = tick.refused or answer.error is not None
             return None
         running = self._running[answer.worker]
+        content = answer.piece if isinstance(answer, Ended) else answer.content
+        reading = None
+        if content is None or running.tick is not tick:
+            pass
+        elif isinstance(content, Listing):
+            self._listed(content.names, running.batch, tick)
+        else:
+            reading = tick.delivery.accept(content.domains, content.partial, running.started)
         if isinstance(answer, Ended):
             del self._running[answer.worker]
             self._ended(answer, running, tick)
-            return None
-        if running.tick is not tick:
-            return None
-        if isinstance(answer.content, Listing):
-            self._listed(answer.content.names, running.batch, tick)
-            return None
-        piece = answer.content
-        return tick.delivery.accept(piece.domains, piece.partial, running.started)
+        return reading
 
     def _listed(self, names: Sequence[str], batch: _Batch, tick: Tick) -> None:
         if tick.listed:

@@ -93,11 +93,21 @@ class Hypervisor:
         )
 
     def collect(self) -> Iterator[Reading]:
-        """The readings of one tick as they arrive; afterwards ``outcome`` is set."""
+        """The readings of one tick as they arrive. Afterwards ``outcome`` is set, and the log says
+        what has changed."""
+        tick = self._gatherer.begin()
+        for reading in self._gatherer.gather(tick):
+            self._log_up()
+            yield reading
+            del reading  # the encoder frees its domains
+        self.outcome = self._judge(tick)
+        self._log_changes(tick)
+
+    def read(self) -> Iterator[Reading]:
+        """The same without the log."""
         tick = self._gatherer.begin()
         yield from self._gatherer.gather(tick)
         self.outcome = self._judge(tick)
-        self._log_changes(tick)
 
     def _connect(self) -> Reader:
         """A new connection. What was learnt is forgotten after a loss: the daemon, and its
@@ -142,9 +152,12 @@ class Hypervisor:
             self._errors += 1
             self._log_state(trouble.state, f"cannot be read: {trouble}")
             return
-        self._log_state("up", f"connected: driver {self.driver}, libvirt {self.version}")
+        self._log_up()
         self._log_unread(tick)
         self._log_hanging()
+
+    def _log_up(self) -> None:
+        self._log_state("up", f"connected: driver {self.driver}, libvirt {self.version}")
 
     def _log_state(self, state: str, text: str) -> None:
         if state != self._state:

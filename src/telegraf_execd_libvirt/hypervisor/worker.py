@@ -31,17 +31,20 @@ class Part:
     """A part of the answer to a request: names, or domains."""
 
     worker: Worker
-    request: Request
     content: Union[Listing, Piece]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A request has ended: with an error of libvirt, with a defect of this program, or well."""
+    """A request has ended: with an error of libvirt, with a defect of this program, or well.
+
+    ``piece`` is the last part of the answer. It comes with the end, so that the worker is free for
+    the next batch before this one is written.
+    """
 
     worker: Worker
-    request: Request
     seconds: float
+    piece: Optional[Piece]
     error: Optional[LibvirtError]
     defect: Optional[BaseException]
 
@@ -98,15 +101,20 @@ class Worker:
 
     def _serve(self, reader: Reader, request: Request) -> Ended:
         started = time.monotonic()
+        last: Optional[Piece] = None
         error: Optional[LibvirtError] = None
         defect: Optional[BaseException] = None
         try:
             for content in reader.read(request):
-                self._answers.put(Part(self, request, content))
-                del content  # the one that reads the queue is the only owner of the domains
+                if isinstance(content, Listing):
+                    self._answers.put(Part(self, content))
+                    continue
+                if last is not None:
+                    self._answers.put(Part(self, last))
+                last = content
         except LibvirtError as trouble:
             trouble.__traceback__ = trouble.__context__ = None
             error = trouble
         except BaseException as trouble:  # passed on to the thread of the tick, whatever it is
             defect = trouble
-        return Ended(self, request, time.monotonic() - started, error, defect)
+        return Ended(self, time.monotonic() - started, last, error, defect)
