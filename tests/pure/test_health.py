@@ -1,4 +1,4 @@
-"""The metrics of the collection itself. Their names are an API: this file is the record of it."""
+"""The metrics of the collection itself, whose names are an API that this file records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENCODER = Encoder(HypervisorConfig(additional_statistics=("health",), tags={"rac
 
 
 def test_health_of_a_hypervisor_that_is_read() -> None:
-    """All fields, with the URI as a tag."""
+    """A hypervisor that was read has all fields, and its URI as a tag."""
     health = Health("12.8.0", "9.0.0", reconnects=1, errors=2, calls_hanging=3)
     record = health.record("qemu:///system", up=True, domains=5, incomplete=1, collect_time_ns=77)
     assert b"".join(ENCODER.lines([record], 1)).decode() == (
@@ -22,7 +22,7 @@ def test_health_of_a_hypervisor_that_is_read() -> None:
 
 
 def test_health_of_a_hypervisor_that_was_never_reached() -> None:
-    """What is not known is left out; the rest is there."""
+    """A hypervisor that was never reached lacks only the unknown fields."""
     record = Health("12.8.0").record("a:///", up=False, domains=0, incomplete=0, collect_time_ns=1)
     assert b"".join(ENCODER.lines([record], 1)).decode() == (
         "libvirt_health,libvirt_uri=a:///,rack=r1 up=0i,domains=0i,domains_incomplete=0i,"
@@ -31,7 +31,7 @@ def test_health_of_a_hypervisor_that_was_never_reached() -> None:
 
 
 def test_health_of_an_incomplete_domain() -> None:
-    """A domain that does not answer says so beside its other metrics."""
+    """An incomplete domain has a health metric beside its other metrics."""
     domain = Domain("d", True, {"state.state": 1, **INCOMPLETE})
     assert b"".join(ENCODER.lines([domain], 1)).decode() == (
         "libvirt_state,domain_name=d,rack=r1 state=1i 1\n"
@@ -40,6 +40,6 @@ def test_health_of_an_incomplete_domain() -> None:
 
 
 def test_no_health_unless_wanted() -> None:
-    """Without the option none of it is written."""
+    """Without the option no health metric is written."""
     encoder = Encoder(HypervisorConfig())
     assert b"".join(encoder.lines([Domain("d", True, INCOMPLETE)], 1)) == b""
