@@ -1,4 +1,4 @@
-"""The documents match the program: generated parts are current, and examples work."""
+"""The documents say what the program does: what is generated is in step, examples can be used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTIONS = [option.name for option in fields(HypervisorConfig)]
 
 
 def load_script() -> ModuleType:
-    """The documents' generator as a module."""
+    """The generator of the documents, as a module."""
     spec = importlib.util.spec_from_file_location(
         "update_readme", ROOT / "scripts" / "update_readme.py"
     )
@@ -39,12 +39,12 @@ update_readme = load_script()
 
 
 def uncommented(sample: str) -> str:
-    """A sample configuration with all options uncommented; prose begins with two hashes."""
+    """A sample configuration with its options switched on; prose begins with two hashes."""
     return re.sub(r"^( *)# (?=[ \[a-z])", r"\1", sample, flags=re.MULTILINE)
 
 
 def configured(text: str) -> HypervisorConfig:
-    """The only hypervisor of a configuration without errors."""
+    """The one hypervisor of a configuration without mistakes."""
     problems = Problems()
     config = parse(tomli.loads(text), {}, problems)
     assert (problems.errors, problems.warnings) == ([], [])
@@ -53,14 +53,14 @@ def configured(text: str) -> HypervisorConfig:
 
 
 def test_generated_parts_of_the_readme_are_in_step() -> None:
-    """The generated parts of the README are current."""
+    """What the README says of metrics, options and examples is what the program has."""
     assert update_readme.updated(README) == (README, [])
 
 
 def test_generator_names_and_mends_what_is_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With --check the generator lists stale parts; otherwise it updates only those."""
+    """With --check the generator only names what is stale, without it mends that and no more."""
     readme, plugin_conf = tmp_path / "README.md", tmp_path / "plugin.conf"
     fresh, _ = update_readme.updated(README)
     stale = fresh.replace("`libvirt_net_total`: Number of", "`libvirt_net_total`: Names of")
@@ -81,25 +81,25 @@ def test_generator_names_and_mends_what_is_stale(
 
 
 def test_generator_does_without_no_part() -> None:
-    """A README without the markers of a generated part is an error."""
+    """A README that has lost the markers of a part is an error, not a README without it."""
     with pytest.raises(ValueError, match="metrics: begin"):
         update_readme.updated(README.replace("<!-- metrics: end -->", ""))
 
 
 def test_sample_is_one_text(capfd: pytest.CaptureFixture[str]) -> None:
-    """The program prints the same sample configuration as in examples/."""
+    """The program prints the sample configuration that the examples have."""
     assert cli.main(["--sample-config"]) == 0
     assert capfd.readouterr().out == SAMPLE
     assert (ROOT / "examples" / "plugin.conf").read_text("utf-8") == SAMPLE
 
 
 def test_sample_is_the_defaults() -> None:
-    """The sample configures the defaults."""
+    """The sample as it stands configures nothing but the defaults."""
     assert configured(SAMPLE) == HypervisorConfig()
 
 
 def test_sample_shows_the_defaults() -> None:
-    """Each option that is commented out in the sample has its default, if it has one."""
+    """Each option of the sample that is switched on has its default, but for the two without."""
     shown = configured(uncommented(SAMPLE))
     assert shown.groups == HypervisorConfig().groups
     assert shown == replace(
@@ -112,28 +112,28 @@ def test_sample_shows_the_defaults() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_is_in_the_sample(option: str) -> None:
-    """The sample has each option of the configuration."""
+    """Each option of the configuration stands in the sample."""
     (table,) = tomli.loads(uncommented(SAMPLE))["inputs"]["libvirt"]
     assert option in table
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_is_in_the_readme(option: str) -> None:
-    """The README's table of options has a row for each option."""
+    """Each option of the configuration has a row in the README's table of options."""
     table = README.partition("\n| option | default | ")[2].partition("\n\n")[0]
     assert f"\n| `{option}` | " in table
 
 
 @pytest.mark.parametrize("name", ADDITIONAL_STATISTICS)
 def test_additional_statistics_are_explained(name: str) -> None:
-    """The sample and the README explain each additional statistic."""
+    """What may stand in additional_statistics is explained in the sample and in the README."""
     assert re.search(rf"^  ##   {name} +\S", SAMPLE, re.MULTILINE)
     row = re.search(r"^\| `additional_statistics` .*$", README, re.MULTILINE)
     assert row and f'`"{name}"`' in row[0]
 
 
-def test_error_messages_in_the_readme_are_real() -> None:
-    """The README's error messages are the program's, word for word."""
+def test_mistakes_in_the_readme_are_what_is_said() -> None:
+    """The README's examples of mistakes are, word for word, what the program says of them."""
     document = """
         [[inputs.libvirt]]
         domains = ["web-1", "db-1", 7]
@@ -150,7 +150,7 @@ def test_error_messages_in_the_readme_are_real() -> None:
 
 
 def test_telegraf_example_runs_the_plugin() -> None:
-    """The example runs the command with its configuration file and prints its metrics."""
+    """The example is TOML that runs the command with its own file and prints what it sends."""
     telegraf: Any = tomli.loads((ROOT / "examples" / "telegraf.conf").read_text("utf-8"))
     (execd,) = telegraf["inputs"]["execd"]
     assert execd["command"] == [
@@ -163,7 +163,7 @@ def test_telegraf_example_runs_the_plugin() -> None:
 
 
 def test_telegraf_example_with_everything_switched_on_is_toml() -> None:
-    """The example is also valid TOML with all outputs and options uncommented."""
+    """The commented outputs and options of the example are TOML as well."""
     text = (ROOT / "examples" / "telegraf.conf").read_text("utf-8")
     telegraf = tomli.loads(re.sub(r"^( *)# (?=[a-z_]+ = |\[| )", r"\1", text, flags=re.MULTILINE))
     assert set(telegraf["outputs"]) == {"file", "influxdb", "influxdb_v2"}
@@ -171,7 +171,7 @@ def test_telegraf_example_with_everything_switched_on_is_toml() -> None:
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:
-    """Each link to a file or a heading has a target."""
+    """Each link to a file names one that exists, and each link into the README a heading."""
     headings = {
         re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
         for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
@@ -186,7 +186,7 @@ def test_links_of_the_documents_lead_somewhere() -> None:
 
 
 def test_layout_in_the_readme_is_complete() -> None:
-    """The README has one line for each module of the source, except the groups."""
+    """Each module of the source has its line in the README; the groups are one line together."""
     modules = {
         path.name
         for path in SOURCE.rglob("*.py")
