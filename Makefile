@@ -8,8 +8,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-$(subst /,-,$(PYTHON))
 TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 
-# Tests run in as many processes as there are CPUs; tests of one server stay in one process.
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadgroup
+# The tests start hundreds of Python processes: compile each module only once.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Tests run in one process more than there are CPUs, because many tests wait. Tests of one server
+# stay in one process.
+WORKERS := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadgroup
 
 .PHONY: help run check test coverage lint format docs bench soak clean
 .DEFAULT_GOAL := help
