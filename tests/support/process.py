@@ -131,7 +131,7 @@ def end_of(log: Path) -> str:
     return log.read_text(errors="replace")[-2000:] if log.exists() else "(no log)"
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     """Kill a process unless it has ended, and wait for its end."""
     if process.poll() is None:
         process.kill()
