@@ -21,6 +21,7 @@ TOGETHER = ("database", "hypervisor", "lxc", "telegraf")
 """The folders whose tests share a fixture that is expensive or may exist only once."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of such a folder in one process when pytest runs several."""
     for item in items:

@@ -19,6 +19,16 @@ ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 
+PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# What the tests import; the tools for style, types and builds are needed only once.
+TOOLS = ("build", "coverage", "hatchling", "mypy", "ruff")
+LIBRARIES = [
+    requirement
+    for requirement in PROJECT["optional-dependencies"]["test"]
+    if not requirement.startswith(TOOLS)
+]
+
 # Does this Python have all that a virtual environment and a build of libvirt-python need?
 USABLE = """
 import ensurepip, os, sys, sysconfig, venv
@@ -77,7 +87,7 @@ def run_tests(name: str, python: Path, options: tuple = (), requirements: tuple 
     if not stamp.exists() or stamp.read_text() != made_from:
         run(python, "-m", "venv", "--clear", *options, environment)
         pip = (environment / "bin" / "python", "-m", "pip", "install", "--quiet")
-        run(*pip, "--disable-pip-version-check", "--editable", ".[test]", *requirements)
+        run(*pip, "--disable-pip-version-check", "--editable", ".", *LIBRARIES, *requirements)
         stamp.write_text(made_from)
     pytest_command = (environment / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider")
     # Few examples: another Python treats the types of values differently, not the values.
@@ -100,8 +110,7 @@ def test_with_the_distribution_s_binding_and_the_oldest_tomli():
     python = Path("/usr/bin/python3")
     if ask(python, "import ensurepip, libvirt, venv") is None:
         leave_out("the distribution's python3-libvirt (or its venv module) is not installed")
-    project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
-    oldest = [r.replace(">=", "==") for r in project["dependencies"] if r.startswith("tomli")]
+    oldest = [r.replace(">=", "==") for r in PROJECT["dependencies"] if r.startswith("tomli")]
     environment = run_tests("oldest", python, ("--system-site-packages",), tuple(oldest))
     module = ask(environment / "bin" / "python", "import libvirt; print(libvirt.__file__)")
     assert module is not None
