@@ -1,50 +1,70 @@
-# Everything a newcomer needs: `make run` shows what the plugin prints, `make test` checks it all.
+# `make run` shows what the plugin prints, `make check` is for every change, `make test` runs all.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# A stamp is named after the Python that made the venv, so another PYTHON makes it anew.
+# A stamp is named after the Python of the venv, so another PYTHON creates it again.
 INSTALLED := $(VENV)/installed-$(subst /,-,$(PYTHON))
 TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 
-.PHONY: help run test lint format docs bench soak clean
+# The tests start hundreds of Python processes: compile each module only once.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Tests run in one process more than there are CPUs, because many tests wait. Tests of one server
+# stay in one process.
+WORKERS := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadgroup
+
+.PHONY: help run check test coverage lint format docs bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(firstword $(MAKEFILE_LIST))
 
-run: $(INSTALLED) ## install what is missing, then print one collection of libvirt's test driver
+run: $(INSTALLED) ## install what is missing, print one collection from libvirt's test driver
 	@$(BIN)/telegraf-execd-libvirt --once --uri test:///default
 	@echo "That was libvirt's test driver. For a real hypervisor: $(BIN)/telegraf-execd-libvirt --check," \
 	  "then $(BIN)/telegraf-execd-libvirt --once --uri qemu:///system" >&2
 
-test: lint ## lint, then run all tests
-	$(BIN)/python -m pytest
+check: lint ## check style and types, run the pure and process tests (a minute)
+	$(BIN)/python -m pytest $(PARALLEL) tests/pure tests/process
+
+# The tests of the real hypervisor measure time, so nothing runs beside them.
+test: lint ## check style and types, run all tests
+	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/hypervisor
+	$(BIN)/python -m pytest tests/hypervisor
+
+coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach
+	@$(BIN)/coverage erase
+	-$(BIN)/coverage run -m pytest $(PARALLEL) tests/pure tests/process
+	-$(BIN)/coverage run -m pytest tests/hypervisor
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 lint: $(TESTABLE) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(TESTABLE) ## put the code into the style that lint checks
+format: $(TESTABLE) ## apply the style that lint checks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(TESTABLE) ## bring the generated parts of the README and the examples up to date
+docs: $(TESTABLE) ## update the generated parts of the documentation and the examples
 	$(BIN)/python scripts/update_docs.py
 
-bench: $(TESTABLE) ## print what a tick costs, beside libvirt's bare call; BENCH="--json" for more
+bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for more
 	@$(BIN)/python scripts/bench.py $(BENCH)
 
-soak: $(TESTABLE) ## run for minutes to see that nothing leaks and that trouble passes
+soak: $(TESTABLE) ## run for minutes; check for leaks and recovery
 	$(BIN)/python scripts/soak.py
 
-clean: ## remove everything that make and the tests have made
+clean: ## remove everything that make and the tests created
 	rm -rf $(VENV) .venvs .cache build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests scripts -name __pycache__ -prune -exec rm -rf {} +
 
-# What is said while installing goes to stderr: stdout has the metrics only.
+# Installation messages go to stderr: stdout has metrics only.
 $(INSTALLED): pyproject.toml scripts/prepare.sh
 	@sh scripts/prepare.sh $(PYTHON) >&2
 	@echo 'Installing into $(VENV) ...' >&2

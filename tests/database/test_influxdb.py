@@ -1,4 +1,4 @@
-"""InfluxDB 1.x takes the plugin's lines, and gives names and numbers back as they were."""
+"""InfluxDB 1.x accepts the plugin's lines, and returns the same names and numbers."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from line_protocol_parser import parse_line
 TIME = 1700000000123456789
 LARGEST = 9223372036854775807
 
-# Encoded by hand, each with what it stands for.
+# Encoded by hand, with their meaning.
 NAMES = {
     r"web\ server": "web server",
     r"a\,b\,\,c": "a,b,,c",
@@ -32,12 +32,13 @@ NUMBERS = {
 
 
 def in_order(points):
+    """The points, sorted."""
     return sorted(points, key=lambda p: (p["measurement"], sorted(p["tags"].items()), p["time"]))
 
 
 @pytest.mark.parametrize("encoded", NAMES)
 def test_odd_names_come_back(database, encoded):
-    """A tag's value is the domain's name again, whatever characters it has."""
+    """The tag of a domain is its name again, whatever characters it has."""
     line = f"libvirt_state,domain_name={encoded},uri=test:///default state=1i {TIME}\n"
     assert database.write(line) == 204
     assert database.points() == [
@@ -52,7 +53,7 @@ def test_odd_names_come_back(database, encoded):
 
 @pytest.mark.parametrize("encoded", NUMBERS)
 def test_values_come_back(database, encoded):
-    """A field's value is the same again, with all digits and of the same kind."""
+    """A field has the same value and type again, with all digits."""
     assert database.write(f"libvirt_cpu,domain_name=a user={encoded} {TIME}\n") == 204
     (point,) = database.points()
     assert point["fields"] == {"user": NUMBERS[encoded]}
@@ -60,14 +61,14 @@ def test_values_come_back(database, encoded):
     assert point["time"] == TIME
 
 
-def test_what_is_too_large_is_refused(database):
-    """One more than the largest integer is an error: hence the plugin's own limit."""
+def test_too_large_an_integer_is_rejected(database):
+    """An integer above the largest one is an error, so the plugin limits its values."""
     assert database.write(f"libvirt_cpu user={LARGEST + 1}i {TIME}\n") == 400
     assert database.points() == []
 
 
 def test_a_field_named_time_is_lost(database):
-    """InfluxDB keeps that name to itself: it drops such a field, and a point with no other."""
+    """InfluxDB reserves the name time: it drops such a field, and a point without others."""
     assert database.write(f"libvirt_cpu,domain_name=a time=1i,user=2i {TIME}\n") == 204
     assert database.write(f"libvirt_cpu,domain_name=b time=1i {TIME}\n") == 400
     (point,) = database.points()
@@ -75,8 +76,7 @@ def test_a_field_named_time_is_lost(database):
 
 
 def test_the_plugins_lines_come_back(database):
-    """One collection of the test driver is taken whole, but for fields that are called time (see
-    above), and no point replaces another."""
+    """One collection is stored completely, except fields named time; no point replaces another."""
     plugin = [sys.executable, "-m", "telegraf_execd_libvirt", "--once", "--uri", "test:///default"]
     lines = subprocess.run(plugin, capture_output=True, text=True, timeout=60, check=True).stdout
     expected = [parse_line(line) for line in lines.splitlines()]

@@ -1,6 +1,6 @@
 """The fixtures of the tests that need a real hypervisor.
 
-The rule: one hypervisor serves all the tests of this folder, and each of them finds it whole.
+The rule: one hypervisor serves all tests of this folder, and each test finds it healthy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from support.missing import Missing, leave_out
 
 @pytest.fixture(scope="session")
 def hypervisor() -> Iterator[Hypervisor]:
-    """The hypervisor of all the tests, with its Linux guest booted."""
+    """The hypervisor of all tests; its Linux guest is booted."""
     with ExitStack() as stack:
         try:
             started = stack.enter_context(Hypervisor())
@@ -28,6 +28,6 @@ def hypervisor() -> Iterator[Hypervisor]:
 
 @pytest.fixture(autouse=True)
 def healthy(hypervisor: Hypervisor) -> Iterator[None]:
-    """Undo what a test did to the daemon and the guests, so that the next one finds them whole."""
+    """Undo what a test did to the daemon and the guests."""
     yield
     hypervisor.heal()

@@ -1,4 +1,4 @@
-"""Real guests read by the calls for one domain, held against the bulk statistics."""
+"""Real guests, read by calls for single domains, compared with the bulk statistics."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from support.hypervisor import LINUX, OFF, Hypervisor
 from support.metrics import Series, expected_fields, fields_of
 from support.plugin import Plugin, eventually, run
 
-NOT_TO_BE_HAD = {
-    # QEMU's monitor tells them in the bulk statistics alone
+BULK_ONLY = {
+    # QEMU's monitor reports these in the bulk statistics only
     *("cpu.haltpoll.success.time", "cpu.haltpoll.fail.time", "cpu.cache.monitor.count"),
     *("block.#.allocation", "iothread.#.poll-max-ns", "iothread.#.poll-grow"),
     *("iothread.#.poll-shrink", "vcpu.#.wait", "vcpu.#.delay"),
     *("dirtyrate.calc_status", "dirtyrate.calc_start_time", "dirtyrate.calc_period"),
     *("dirtyrate.calc_mode", "dirtyrate.megabytes_per_second", "perf.cpu_clock"),
     "perf.page_faults",
-    # getCPUStats() needs the controller cpuacct, which a session's guests do not have
+    # getCPUStats() needs the cgroup controller cpuacct, which session guests lack
     *("cpu.user", "cpu.system"),
 }
-"""The keys of the bulk statistics of these guests that no call for one domain gives."""
+"""Keys of these guests' bulk statistics that no call for a single domain returns."""
 
 RESTLESS = (
     *("balloon.rss", "balloon.unused", "balloon.available", "balloon.usable"),
@@ -31,7 +31,7 @@ RESTLESS = (
 
 
 def configured(hypervisor: Hypervisor, tmp_path: Path) -> Path:
-    """A configuration that asks each domain by itself."""
+    """A configuration that reads each domain by separate calls."""
     config = tmp_path / "plugin.conf"
     config.write_text(
         f'[[inputs.libvirt]]\n  libvirt_uri = "{hypervisor.uri}"\n  bulk_statistics = false\n'
@@ -41,18 +41,18 @@ def configured(hypervisor: Hypervisor, tmp_path: Path) -> Path:
 
 
 def flat(hypervisor: Hypervisor) -> dict[tuple[Series, str], tuple[str, str, str]]:
-    """The fields that the bulk statistics of all domains should give."""
+    """The fields expected from the bulk statistics of all domains."""
     stats = hypervisor.domstats()
     return {at: value for name in stats for at, value in expected_fields(name, stats[name]).items()}
 
 
 def pattern(key: str) -> str:
-    """A key with its numbers as `#`."""
+    """A key with `#` for each number."""
     return ".".join("#" if word.isdigit() else word for word in key.split("."))
 
 
 def test_values_are_those_of_the_bulk_statistics(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """Each value is the bulk one of the same moment, and what is missing is known."""
+    """Each value equals that of the bulk statistics; only known keys are missing."""
     config = configured(hypervisor, tmp_path)
     before = flat(hypervisor)
     done = run("--config", config, "--once")
@@ -61,7 +61,7 @@ def test_values_are_those_of_the_bulk_statistics(hypervisor: Hypervisor, tmp_pat
     lines = [line for line in done.stdout.splitlines() if not line.startswith("libvirt_health")]
     found = fields_of(lines)
     assert set(found) <= set(before)
-    assert {pattern(before[at][0]) for at in set(before) - set(found)} <= NOT_TO_BE_HAD
+    assert {pattern(before[at][0]) for at in set(before) - set(found)} <= BULK_ONLY
     assert {at[0][0] for at in found} == {
         *("libvirt_state", "libvirt_cpu", "libvirt_balloon", "libvirt_vcpu_total", "libvirt_vcpu"),
         *("libvirt_net_total", "libvirt_block_total", "libvirt_block", "libvirt_iothread_total"),
@@ -79,7 +79,7 @@ def test_values_are_those_of_the_bulk_statistics(hypervisor: Hypervisor, tmp_pat
 
 
 def tick(plugin: Plugin) -> tuple[float, dict[tuple[Series, str], object]]:
-    """One tick: the seconds until its metrics were there, and its fields."""
+    """One tick: its duration in seconds, and its fields."""
     seen = len(plugin.metrics.lines)
     started = time.monotonic()
     plugin.tick()
@@ -91,12 +91,12 @@ def tick(plugin: Plugin) -> tuple[float, dict[tuple[Series, str], object]]:
 
 
 def incomplete(fields: dict[tuple[Series, str], object]) -> object:
-    """How many domains were not wholly asked."""
+    """The number of incomplete domains."""
     return next(value for (_, name), value in fields.items() if name == "domains_incomplete")
 
 
 def with_state(fields: dict[tuple[Series, str], object]) -> set[str]:
-    """The domains whose state came."""
+    """The domains with a state."""
     return {dict(at[0][1])["domain_name"] for at in fields if at[0][0] == "libvirt_state"}
 
 
@@ -104,7 +104,7 @@ def with_state(fields: dict[tuple[Series, str], object]) -> set[str]:
 def test_guests_that_hang_cost_themselves_only(
     hypervisor: Hypervisor, tmp_path: Path, hanging: tuple[str, ...]
 ) -> None:
-    """The others are whole at each tick while calls for some hang, and those when that is over."""
+    """While guests hang, the others stay complete; afterwards all are complete."""
 
     def of_others(fields: dict[tuple[Series, str], object]) -> set[tuple[Series, str]]:
         return {
@@ -130,7 +130,7 @@ def test_guests_that_hang_cost_themselves_only(
 
 
 def test_all_guests_hang(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """Their states come at each tick, and all is as before when that is over."""
+    """While all guests hang, each tick has their states; afterwards all are complete."""
     with Plugin("--config", configured(hypervisor, tmp_path)) as plugin:
         _, whole = tick(plugin)
         running = [name for name in hypervisor.guests if name != OFF]
@@ -147,8 +147,8 @@ def test_all_guests_hang(hypervisor: Hypervisor, tmp_path: Path) -> None:
         assert set(tick(plugin)[1]) == set(whole)
 
 
-def test_a_disk_that_is_plugged_in_shows(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """A device that is added to a running guest is in the next tick: an event tells of it."""
+def test_a_hotplugged_disk_appears(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """A disk added to a running guest is in a tick soon, because an event reports it."""
     disk = hypervisor.folder / "plugged.raw"
     disk.write_bytes(bytes(1 << 20))
     disk.chmod(0o666)

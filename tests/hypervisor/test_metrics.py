@@ -1,4 +1,4 @@
-"""The metrics of real guests, held against `virsh domstats` of the same moment, key by key."""
+"""The metrics of real guests, compared with `virsh domstats` key by key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.hypervisor import LINUX, ODD, OFF, Hypervisor
 from support.metrics import Series, expected_fields, fields_of
 from support.plugin import Plugin, run
 
-# What the guest or the host changes at any moment, upwards and downwards.
+# Values that guest or host change at any moment, up or down.
 RESTLESS = (
     *("balloon.rss", "balloon.unused", "balloon.available", "balloon.usable"),
     *("balloon.disk_caches", "balloon.last-update"),
@@ -20,7 +20,7 @@ RESTLESS = (
 
 
 def once(hypervisor: Hypervisor, tmp_path: Path, *options: str) -> list[str]:
-    """The lines of one collection, with these options in the configuration."""
+    """The lines of one collection with these options."""
     config = tmp_path / "plugin.conf"
     config.write_text(
         f'[[inputs.libvirt]]\nlibvirt_uri = "{hypervisor.uri}"\n' + "\n".join(options)
@@ -31,12 +31,12 @@ def once(hypervisor: Hypervisor, tmp_path: Path, *options: str) -> list[str]:
 
 
 def flat(stats: dict[str, dict[str, str]]) -> dict[tuple[Series, str], tuple[str, str, str]]:
-    """The fields that the statistics of all domains should give."""
+    """The fields expected from the statistics of all domains."""
     return {at: value for name in stats for at, value in expected_fields(name, stats[name]).items()}
 
 
 def test_every_key_of_virsh_is_there(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """Each key of virsh that Telegraf's plugin knows is one field, and there is no other field."""
+    """Each key that Telegraf's plugin knows is one field; there are no other fields."""
     before = flat(hypervisor.domstats())
     lines = fields_of(once(hypervisor, tmp_path))
     after = flat(hypervisor.domstats())
@@ -54,14 +54,14 @@ def test_every_key_of_virsh_is_there(hypervisor: Hypervisor, tmp_path: Path) -> 
 
 
 def test_names_are_the_guests(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """Each guest comes under its name, the odd one too, but for backslashes at its end."""
+    """Each guest has its name, without backslashes at the end."""
     found = {dict(series[1])["domain_name"] for series, _ in fields_of(once(hypervisor, tmp_path))}
     assert found == {name.rstrip("\\") for name in hypervisor.guests}
     assert ODD.rstrip("\\") in found
 
 
 def test_only_the_wanted_domains_and_groups(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """Domains and groups that were not asked for do not come; a name that is not there is fine."""
+    """Only the configured domains and groups are written; an unknown name is no error."""
     lines = once(
         hypervisor,
         tmp_path,
@@ -76,7 +76,7 @@ def test_only_the_wanted_domains_and_groups(hypervisor: Hypervisor, tmp_path: Pa
 
 
 def test_counters_grow_between_ticks(hypervisor: Hypervisor) -> None:
-    """The guest that works has used more CPU and disk at a later tick."""
+    """The CPU time of a busy guest is higher at a later tick."""
     at = (("libvirt_cpu", frozenset({("domain_name", LINUX)})), "time")
     with Plugin("--uri", hypervisor.uri) as plugin:
         seen: list[dict[tuple[Series, str], object]] = []
@@ -99,7 +99,7 @@ def test_counters_grow_between_ticks(hypervisor: Hypervisor) -> None:
 
 
 def test_dirty_rate_and_perf_appear(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """The groups dirtyrate and perf have values once they are switched on."""
+    """The groups dirtyrate and perf have values once they are enabled."""
     hypervisor.virsh("domdirtyrate-calc", LINUX, "--seconds", "1")
     if hypervisor.perf:
         hypervisor.virsh("perf", LINUX, "--enable", "cpu_clock,page_faults", "--live")
@@ -115,7 +115,7 @@ def test_dirty_rate_and_perf_appear(hypervisor: Hypervisor, tmp_path: Path) -> N
 
 
 def test_vcpu_mapping(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """The mapping has what virsh vcpuinfo and vcpupin say, for running guests and others."""
+    """The mapping has the pinning of all guests, and the current CPU of running ones."""
     hypervisor.virsh("vcpupin", LINUX, "1", "0")
     try:
         found = fields_of(once(hypervisor, tmp_path, 'additional_statistics = ["vcpu_mapping"]'))
@@ -129,7 +129,7 @@ def test_vcpu_mapping(hypervisor: Hypervisor, tmp_path: Path) -> None:
     assert str(everywhere).split(",")[0] == "0"
     assert found[("libvirt_cpu_affinity", tags(LINUX, "1")), "cpu_id"] == "0"
     assert found[("libvirt_cpu_affinity", tags(OFF, "0")), "cpu_id"] == everywhere
-    # Where it runs now is the host's own affair for a moment after the pinning.
+    # For a moment after the pinning the vCPU may still run on any CPU.
     assert found[("libvirt_vcpu", tags(LINUX, "1")), "cpu_id"] in range(os.cpu_count() or 1)
     assert (("libvirt_vcpu", tags(OFF, "0")), "cpu_id") not in found
     without = fields_of(once(hypervisor, tmp_path))
@@ -137,7 +137,7 @@ def test_vcpu_mapping(hypervisor: Hypervisor, tmp_path: Path) -> None:
 
 
 def test_mapping_alone(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """With the mapping and no group there is the affinity and nothing else."""
+    """The mapping without any group gives only the affinity."""
     lines = once(
         hypervisor,
         tmp_path,
@@ -148,7 +148,7 @@ def test_mapping_alone(hypervisor: Hypervisor, tmp_path: Path) -> None:
 
 
 def test_check_reports_it(hypervisor: Hypervisor) -> None:
-    """--check says what the hypervisor is and which groups it reports."""
+    """--check reports the driver, the number of domains and the groups."""
     done = run("--check", "--uri", hypervisor.uri)
     assert done.returncode == 0
     assert "reachable: yes: driver QEMU, libvirt" in done.stdout
@@ -159,7 +159,7 @@ def test_check_reports_it(hypervisor: Hypervisor) -> None:
 
 @pytest.mark.parametrize("uint", [False, True])
 def test_unsigned_integers_where_wanted(hypervisor: Hypervisor, tmp_path: Path, uint: bool) -> None:
-    """Counters are written as `i`, with influx_uint_support as `u`; signed ones stay `i`."""
+    """With influx_uint_support unsigned values end in `u`; signed values still end in `i`."""
     lines = once(hypervisor, tmp_path, f"influx_uint_support = {str(uint).lower()}")
     (cpu,) = [line for line in lines if line.startswith(f"libvirt_cpu,domain_name={LINUX} ")]
     assert cpu.partition(",user=")[0].endswith("u" if uint else "i")
@@ -168,7 +168,7 @@ def test_unsigned_integers_where_wanted(hypervisor: Hypervisor, tmp_path: Path, 
 
 
 def test_calls_side_by_side_give_the_same_lines(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    """Sharing the domains out to several calls changes neither a series nor a field of it."""
+    """Parallel calls change neither the series nor their fields."""
     alone = once(hypervisor, tmp_path)
     shared = once(hypervisor, tmp_path, "parallel_calls = 4")
     assert [line.split(" ")[0] for line in shared] == [line.split(" ")[0] for line in alone]

@@ -1,4 +1,4 @@
-"""The fixture of the tests with a container of libvirt's LXC driver."""
+"""The fixture of the tests that need a container of libvirt's LXC driver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.missing import Missing, leave_out
 
 @pytest.fixture(scope="session")
 def containers() -> Iterator[Containers]:
-    """The libvirt of all the tests, with its container running."""
+    """The libvirt of all tests; its container runs."""
     with ExitStack() as stack:
         try:
             started = stack.enter_context(Containers())

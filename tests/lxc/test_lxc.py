@@ -1,4 +1,4 @@
-"""The metrics of a real Linux container, from a driver that has no bulk statistics."""
+"""The metrics of a real Linux container, whose driver has no bulk statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.plugin import eventually, run
 
 
 def collect(containers: Containers) -> dict[str, dict[str, Any]]:
-    """The fields of the container by measurement, from a run that logs nothing but information."""
+    """The container's fields by measurement, from a run without errors and warnings."""
     done = run("--once", "--uri", containers.uri)
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stderr.splitlines() if not line.startswith("I! ")] == []
@@ -25,19 +25,19 @@ def collect(containers: Containers) -> dict[str, dict[str, Any]]:
 
 
 def seconds(info: dict[str, str]) -> float:
-    """The CPU time that virsh tells, which it rounds to a tenth of a second."""
+    """The CPU time from virsh, which rounds it to 0.1 s."""
     return float(info["CPU time"].rstrip("s"))
 
 
 def kibibytes(text: str) -> int:
-    """An amount of memory that virsh tells."""
+    """An amount of memory from virsh."""
     amount, unit = text.split()
     assert unit == "KiB"
     return int(amount)
 
 
 def test_running_container(containers: Containers) -> None:
-    """All that the driver can tell comes, and it is what virsh tells."""
+    """All statistics of the driver are written, with the values of virsh."""
     before, sent_before = containers.dominfo(), containers.domifstat()
     found = collect(containers)
     after, sent_after = containers.dominfo(), containers.domifstat()
@@ -51,7 +51,7 @@ def test_running_container(containers: Containers) -> None:
 
     cpu = found["libvirt_cpu"]
     assert seconds(before) - 0.06 <= cpu["time"] / 1e9 <= seconds(after) + 0.06
-    assert 0 < cpu["user"] + cpu["system"] <= cpu["time"] + 2000  # each is cut to microseconds
+    assert 0 < cpu["user"] + cpu["system"] <= cpu["time"] + 2000  # truncated to microseconds
 
     balloon = found["libvirt_balloon"]
     assert balloon["current"] == balloon["maximum"] == kibibytes(after["Max memory"]) == 32 * 1024
@@ -68,7 +68,7 @@ def test_running_container(containers: Containers) -> None:
 
 
 def test_counters_grow(containers: Containers) -> None:
-    """The container's work is to be seen in its counters."""
+    """The counters of a busy container grow."""
     first = collect(containers)
 
     def all_have_grown() -> bool:
@@ -80,7 +80,7 @@ def test_counters_grow(containers: Containers) -> None:
 
 
 def test_container_that_is_off(containers: Containers) -> None:
-    """A container that is shut off keeps its state and sizes, and has no counters."""
+    """A container that is shut off has its state and sizes, but no counters."""
     containers.virsh("destroy", NAME)
     try:
         assert containers.dominfo()["State"] == "shut off"

@@ -1,13 +1,12 @@
-"""The tests that need no hypervisor, on each supported Python and on the oldest requirements.
+"""The pure tests and the process tests marked `smoke`, on each Python and the oldest requirements.
 
-Each runs in a virtual environment of its own, which is kept in .venvs until pyproject.toml changes.
+Each run has its virtual environment in .venvs, which is kept until pyproject.toml changes.
 """
 
 import hashlib
 import os
 import shutil
 import subprocess
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
 
@@ -20,7 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 
-# What a Python needs for a virtual environment in which libvirt-python can be built.
+PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# What the tests import; the tools for style, types and builds are needed only once.
+TOOLS = ("build", "coverage", "hatchling", "mypy", "ruff")
+LIBRARIES = [
+    requirement
+    for requirement in PROJECT["optional-dependencies"]["test"]
+    if not requirement.startswith(TOOLS)
+]
+
+# Does this Python have all that a virtual environment and a build of libvirt-python need?
 USABLE = """
 import ensurepip, os, sys, sysconfig, venv
 print("%d.%d" % sys.version_info[:2])
@@ -29,7 +38,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Pyth
 
 
 def ask(python, code: str) -> Optional[str]:
-    """What the code prints, or None where it fails: a name on PATH need not run (pyenv's shims)."""
+    """The output of the code, or None if it fails, as pyenv's shims of absent versions do."""
     try:
         done = subprocess.run(
             [python, "-c", code], cwd="/", capture_output=True, text=True, timeout=60, check=False
@@ -40,12 +49,13 @@ def ask(python, code: str) -> Optional[str]:
 
 
 def find_python(version: str) -> Optional[Path]:
+    """A usable Python of this version, on PATH or from pyenv."""
     found = [shutil.which(f"python{version}"), *PYENV.glob(f"{version}.*/bin/python")]
     return next((Path(path) for path in found if path and ask(path, USABLE) == version), None)
 
 
 def run(*command) -> None:
-    """Run a command apart from the surrounding pytest, and fail with all that it printed."""
+    """Run a command outside the environment of this pytest; fail with its whole output."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "PYTHON"))}
     done = subprocess.run(
         [str(part) for part in command],
@@ -63,7 +73,7 @@ def run(*command) -> None:
 
 
 def run_tests(name: str, python: Path, options: tuple = (), requirements: tuple = ()) -> Path:
-    """Run the tests in the environment of that name, which is made first where it is outdated."""
+    """Run the tests in the environment of this name, created anew if it is outdated."""
     environment = ROOT / ".venvs" / name
     made_from = repr(
         (
@@ -77,40 +87,30 @@ def run_tests(name: str, python: Path, options: tuple = (), requirements: tuple 
     if not stamp.exists() or stamp.read_text() != made_from:
         run(python, "-m", "venv", "--clear", *options, environment)
         pip = (environment / "bin" / "python", "-m", "pip", "install", "--quiet")
-        run(*pip, "--disable-pip-version-check", "--editable", ".[test]", *requirements)
+        run(*pip, "--disable-pip-version-check", "--editable", ".", *LIBRARIES, *requirements)
         stamp.write_text(made_from)
-    tests = [path for path in ("tests/pure", "tests/process") if (ROOT / path).is_dir()]
-    # No cache: several runs at once would write to the same.
-    run(environment / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", *tests)
+    pytest_command = (environment / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider")
+    # Few examples: another Python treats the types of values differently, not the values.
+    run(*pytest_command, "--hypothesis-profile=quick", "tests/pure")
+    run(*pytest_command, "-m", "smoke", "tests/process")
     return environment
 
 
 PYTHONS = {version: path for version in VERSIONS for path in [find_python(version)] if path}
 
 
-@pytest.fixture(scope="module")
-def runs(request):
-    """The selected versions' runs, two at a time."""
-    tests = [getattr(item, "callspec", None) for item in request.session.items]
-    selected = {test.params["version"] for test in tests if test and "version" in test.params}
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        yield {v: pool.submit(run_tests, v, PYTHONS[v]) for v in PYTHONS if v in selected}
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 @pytest.mark.parametrize("version", PYTHONS)
-def test_on_python(version: str, runs: "dict[str, Future[Path]]"):
-    """All that needs no hypervisor passes on this Python."""
-    runs[version].result()
+def test_on_python(version: str):
+    """The tests pass on this Python."""
+    run_tests(version, PYTHONS[version])
 
 
 def test_with_the_distribution_s_binding_and_the_oldest_tomli():
-    """The same holds for the distribution's libvirt-python and for the oldest tomli."""
+    """The tests pass with the distribution's libvirt-python and the oldest tomli."""
     python = Path("/usr/bin/python3")
     if ask(python, "import ensurepip, libvirt, venv") is None:
         leave_out("the distribution's python3-libvirt (or its venv module) is not installed")
-    project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
-    oldest = [r.replace(">=", "==") for r in project["dependencies"] if r.startswith("tomli")]
+    oldest = [r.replace(">=", "==") for r in PROJECT["dependencies"] if r.startswith("tomli")]
     environment = run_tests("oldest", python, ("--system-site-packages",), tuple(oldest))
     module = ask(environment / "bin" / "python", "import libvirt; print(libvirt.__file__)")
     assert module is not None

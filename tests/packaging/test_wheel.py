@@ -1,4 +1,4 @@
-"""The wheel and the sdist: what is in them, and that the wheel alone gives a working plugin."""
+"""The content of wheel and sdist, and the plugin installed from the wheel."""
 
 import hashlib
 import re
@@ -16,8 +16,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "telegraf_execd_libvirt"
 
+pytestmark = pytest.mark.xdist_group("wheel")
+
 
 def run(*command) -> str:
+    """Run a command; return its stdout, or fail with its output."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd="/",
@@ -34,6 +37,7 @@ def run(*command) -> str:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory) -> Path:
+    """The folder with the built wheel and sdist."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
     return folder
@@ -41,12 +45,14 @@ def dist(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(dist) -> Path:
+    """The wheel."""
     (path,) = dist.glob("*.whl")
     return path
 
 
 @pytest.fixture(scope="module")
 def metadata(wheel) -> Message:
+    """The core metadata of the wheel."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         return Parser().parsestr(archive.read(name).decode())
@@ -54,13 +60,14 @@ def metadata(wheel) -> Message:
 
 @pytest.fixture(scope="module")
 def requirements(metadata) -> list:
+    """The requirements of the plugin, without those of extras."""
     return [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
 
 
 @pytest.fixture(scope="module")
 def scripts(wheel, requirements, tmp_path_factory) -> Path:
-    """The bin folder of an otherwise empty environment with the wheel."""
-    # The requirements' own wheels are kept, so that only the first run builds and downloads.
+    """The bin folder of a new environment with the wheel."""
+    # Keep the requirements' wheels: only the first run downloads and builds.
     key = hashlib.sha256(repr((sys.version, sorted(requirements))).encode()).hexdigest()[:12]
     wheels = ROOT / ".cache" / "wheels" / key
     if not (wheels / "complete").exists():
@@ -74,7 +81,7 @@ def scripts(wheel, requirements, tmp_path_factory) -> Path:
 
 
 def test_the_wheel_holds_the_package_and_its_licence(wheel):
-    """Typing marker, sample configuration and licence are delivered, tests are not."""
+    """The wheel has the typing marker, the sample configuration and the licence, but no tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {f"{PACKAGE}/py.typed", f"{PACKAGE}/sample.conf"} <= set(names)
@@ -93,18 +100,18 @@ def test_the_sdist_holds_what_a_packager_needs(dist):
 
 
 def test_two_requirements_and_no_more(requirements):
-    """Whoever installs the plugin gets libvirt's binding and a TOML reader besides."""
+    """The plugin requires only libvirt's binding and a TOML reader."""
     assert sorted(requirements) == ["libvirt-python>=9.0", "tomli>=2.0"]
 
 
 def test_the_metadata_name_licence_and_pythons(metadata):
-    """The licence is named as an SPDX expression, and Python 3.9 is the oldest one."""
+    """The licence is an SPDX expression, and Python 3.9 is the oldest version."""
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.9"
 
 
 def test_the_command_knows_its_version(scripts, metadata):
-    """The installed command prints the version that the wheel has."""
+    """The installed command prints the version of the wheel."""
     assert metadata["Version"] in run(scripts / "telegraf-execd-libvirt", "--version").split()
 
 
@@ -115,7 +122,7 @@ def test_the_command_collects(scripts):
 
 
 def test_the_module_is_the_command(scripts):
-    """`python -m` runs the same as the command."""
+    """`python -m` runs the same program as the command."""
     collected = run(scripts / "python", "-m", PACKAGE, "--once", "--uri", "test:///default")
     assert re.search(r"^libvirt_state,", collected, re.MULTILINE)
     version = run(scripts / "python", "-m", PACKAGE, "--version")

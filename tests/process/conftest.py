@@ -1,7 +1,7 @@
-"""The fixtures of the tests that run the plugin as a process, on libvirt's built-in test driver.
+"""Fixtures of the tests that run the plugin as a process, on libvirt's built-in test driver.
 
-The rule: every process that a test starts has ended when the test has, and has written nothing
-but line protocol to stdout and nothing but prefixed lines to stderr.
+The rule: each process ends with its test, and has written only line protocol to stdout and only
+prefixed lines to stderr.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from support.server import Daemon
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Plugin]]:
-    """Start the plugin with these arguments; the streams of all are checked after the test."""
+    """Start the plugin with these arguments; check its streams after the test."""
     started: list[Plugin] = []
     with ExitStack() as stack:
 
@@ -36,13 +36,13 @@ def start() -> Iterator[Callable[..., Plugin]]:
 
 @pytest.fixture
 def plugin(start: Callable[..., Plugin]) -> Plugin:
-    """The plugin on the test driver's one domain, waiting for ticks."""
+    """A plugin that reads the test driver's one domain and waits for ticks."""
     return start("--uri", TEST_DRIVER)
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., Path]:
-    """Make a configuration file with an [[inputs.libvirt]] table of each of these texts."""
+    """Write a configuration file with an [[inputs.libvirt]] table for each text."""
 
     def write(*tables: str) -> Path:
         path = tmp_path / "plugin.conf"
@@ -54,7 +54,7 @@ def config(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def with_domains(tmp_path: Path) -> Callable[..., str]:
-    """Make a hypervisor of the test driver's with domains of these names, and give its URI."""
+    """Define a test driver with domains of these names; return its URI."""
 
     def write(*names: str, file: str = "domains.xml") -> str:
         domains = "".join(
@@ -71,7 +71,7 @@ def with_domains(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
-    """Start a daemon on a socket of this name; its arguments say how it behaves."""
+    """Start a scripted daemon on a socket of this name; see Daemon for its arguments."""
     with ExitStack() as stack:
 
         def begin(name: str = "socket", **behaviour: Any) -> Daemon:

@@ -1,4 +1,4 @@
-"""The command line does what it says, in Telegraf's spelling too, and refuses the rest."""
+"""The command line accepts Python's and Telegraf's spelling, and rejects everything else."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from support.plugin import (
 )
 
 
+@pytest.mark.smoke
 def test_the_version() -> None:
-    """--version gives the versions of the program and of libvirt."""
+    """--version prints the versions of the program and of libvirt."""
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
@@ -28,8 +29,9 @@ def test_the_version() -> None:
     )
 
 
+@pytest.mark.smoke
 def test_the_help() -> None:
-    """--help names all options."""
+    """--help lists the options."""
     done = run("--help")
     assert (done.returncode, done.stderr) == (0, "")
     for option in ("--config FILE", "--once", "--poll-interval", "--uri", "--check"):
@@ -37,7 +39,7 @@ def test_the_help() -> None:
 
 
 def test_the_sample_is_a_configuration(tmp_path: Path) -> None:
-    """What --sample-config prints can be used as it is."""
+    """The output of --sample-config is a valid configuration."""
     sample = run("--sample-config")
     assert (sample.returncode, sample.stderr) == (0, "")
     (tmp_path / "plugin.conf").write_text(sample.stdout)
@@ -48,7 +50,7 @@ def test_the_sample_is_a_configuration(tmp_path: Path) -> None:
 
 
 def test_the_sample_names_all_options(tmp_path: Path) -> None:
-    """With its options uncommented the sample is a configuration as well."""
+    """The sample is also valid with all its options uncommented."""
     sample = run("--sample-config").stdout.replace("${VARIABLES}", "")
     text = re.sub(r"^( +)# (?=\S)", r"\1", sample, flags=re.MULTILINE).replace("#   rack", "rack")
     text = text.replace("qemu:///system", TEST_DRIVER)
@@ -63,7 +65,7 @@ def test_the_sample_names_all_options(tmp_path: Path) -> None:
     "spelling", [("--config", "{}"), ("-config", "{}"), ("--config={}",), ("-config={}",)]
 )
 def test_the_configuration_file(config: Callable[..., Path], spelling: tuple[str, ...]) -> None:
-    """The file can be given in Python's spelling and in that of Go's programs."""
+    """--config works in the spelling of Python and of Go."""
     path = config(f'libvirt_uri = "{TEST_DRIVER}"\n[inputs.libvirt.tags]\nrack = "r 1"')
     done = run("--once", *(part.format(path) for part in spelling))
     assert done.returncode == 0
@@ -71,7 +73,7 @@ def test_the_configuration_file(config: Callable[..., Path], spelling: tuple[str
 
 
 def test_variables_come_from_the_environment(config: Callable[..., Path]) -> None:
-    """A variable in the file stands for what the environment has."""
+    """Variables in the file are replaced from the environment."""
     path = config('libvirt_uri = "${HV}"')
     assert run("--once", "--config", path, env=environment(HV=TEST_DRIVER)).returncode == 0
     env = environment()
@@ -94,14 +96,14 @@ def test_variables_come_from_the_environment(config: Callable[..., Path]) -> Non
     ],
 )
 def test_the_poll_interval(start: Callable[..., Plugin], spelling: tuple[str, ...]) -> None:
-    """The interval can be given in Python's spelling and in that of Telegraf's shim."""
+    """--poll-interval works in the spelling of Python and of Telegraf's shim."""
     plugin = start(*spelling, "--uri", TEST_DRIVER)
     plugin.wait_for_states(1)
     assert plugin.finish() == 0
 
 
-def test_a_uri_goes_before_the_file(config: Callable[..., Path]) -> None:
-    """--uri replaces the file's URI and leaves its other options alone."""
+def test_a_uri_overrides_the_file(config: Callable[..., Path]) -> None:
+    """--uri overrides only the URI of the file."""
     path = config('libvirt_uri = "qemu+unix:///system?socket=/no"\n[inputs.libvirt.tags]\na = "b"')
     done = run("--once", "--config", path, "--uri", TEST_DRIVER)
     assert done.returncode == 0
@@ -109,13 +111,14 @@ def test_a_uri_goes_before_the_file(config: Callable[..., Path]) -> None:
 
 
 def test_one_uri_for_two_tables_is_refused(config: Callable[..., Path]) -> None:
-    """--uri beside a file with several tables is an error, for it could mean any of them."""
+    """--uri with several tables is an error, because it could mean any of them."""
     path = config(f'libvirt_uri = "{TEST_DRIVER}"', f'libvirt_uri = "{TEST_DRIVER}"')
     done = run("--once", "--config", path, "--uri", TEST_DRIVER)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"E! --uri: .*2 tables.*\n", done.stderr)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -137,7 +140,7 @@ def test_one_uri_for_two_tables_is_refused(config: Callable[..., Path]) -> None:
     ],
 )
 def test_wrong_command_lines(arguments: tuple[str, ...]) -> None:
-    """A command line that cannot be meant is refused with status 2 and one line."""
+    """A wrong command line gives status 2 and one line."""
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"E! \S.{,4000}\n", done.stderr)
@@ -145,7 +148,7 @@ def test_wrong_command_lines(arguments: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("option", ["--version", "--sample-config", "--check", "--help"])
 def test_output_that_nobody_reads(option: str) -> None:
-    """A pipe that was closed, as by `| head -0`, causes no complaint."""
+    """A closed pipe, as by `| head -0`, causes no message."""
     reader, writer = small_pipe()
     reader.close()
     with writer:
@@ -154,7 +157,7 @@ def test_output_that_nobody_reads(option: str) -> None:
 
 
 def test_a_library_that_is_missing(tmp_path: Path) -> None:
-    """Where libvirt cannot be loaded, the program says so in one line, with status 2."""
+    """If libvirt cannot be loaded, the program says so in one line, with status 2."""
     text = "libvirt.so.0: cannot open shared object file: No such file or directory"
     env = in_front_of("libvirt", tmp_path, f"raise ImportError({text!r})")
     for option in ("--once", "--check", "--version"):

@@ -1,9 +1,11 @@
-"""A daemon that is not there does not end the program, which is back when the daemon is."""
+"""The program survives the absence of a daemon, and reads it again when it is back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from support.plugin import TEST_DRIVER, Plugin, eventually, states
 from support.server import Daemon
@@ -12,14 +14,14 @@ FROM_RPC, SYSTEM_ERROR = 7, 38
 
 
 class Ticker:
-    """Ticks a plugin that has the test driver as a second table, which shows when each is over."""
+    """Ticks a plugin whose second table is the test driver, which shows the end of each tick."""
 
     def __init__(self, plugin: Plugin) -> None:
         self.plugin = plugin
         self._count = 0
 
     def tick(self, times: int = 1) -> None:
-        """Tick, and wait until the test driver's metrics have come."""
+        """Tick, and wait for the test driver's metrics."""
         for _ in range(times):
             self.plugin.tick()
             self._count += 1
@@ -29,7 +31,7 @@ class Ticker:
             )
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Tick until something is so."""
+        """Tick until the condition holds."""
 
         def tried() -> object:
             self.tick()
@@ -42,13 +44,13 @@ class Ticker:
         return [line for line in self.plugin.states if "=guest " in line]
 
     def messages(self) -> list[str]:
-        """The messages about the first table, but for the one that these fast ticks may cause."""
+        """The messages about the first table, without the warning that fast ticks may cause."""
         lines = [line for line in self.plugin.log.lines if "inputs.libvirt[0]" in line]
         return [line for line in lines if "longer than the interval" not in line]
 
 
 def start_ticker(start: Callable[..., Plugin], config: Callable[..., Path], uri: str) -> Ticker:
-    """The plugin on this URI, and on the test driver."""
+    """A plugin that reads this URI and the test driver."""
     tables = (f'libvirt_uri = "{uri}"', f'libvirt_uri = "{TEST_DRIVER}"')
     return Ticker(start("--config", config(*tables)))
 
@@ -56,7 +58,7 @@ def start_ticker(start: Callable[..., Plugin], config: Callable[..., Path], uri:
 def test_it_comes_and_goes(
     start: Callable[..., Plugin], config: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Each change of a daemon that comes and goes twice is one message, however many ticks pass."""
+    """Each start and end of the daemon is one message, for any number of ticks."""
     path = tmp_path / "socket"
     ticker = start_ticker(start, config, f"qemu+unix:///system?socket={path}")
     ticker.tick(5)
@@ -85,10 +87,11 @@ def test_it_comes_and_goes(
     assert "connected: driver QEMU" in ticker.messages()[1]
 
 
+@pytest.mark.smoke
 def test_no_tick_is_lost_when_the_daemon_was_restarted(
     start: Callable[..., Plugin], tmp_path: Path
 ) -> None:
-    """A daemon that was away between two ticks only costs none of them, and no message."""
+    """A restart of the daemon between two ticks loses no tick and causes no message."""
     path = tmp_path / "socket"
     plugin = start("--uri", f"qemu+unix:///system?socket={path}")
     with Daemon(path):
@@ -104,7 +107,7 @@ def test_no_tick_is_lost_when_the_daemon_was_restarted(
 def test_one_that_hangs_up_at_once(
     start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
 ) -> None:
-    """A socket that accepts and closes is reported once, and used as soon as it does better."""
+    """A daemon that closes each connection is reported once, and read once it works."""
     hypervisor = daemon(hanging_up=True)
     ticker = start_ticker(start, config, hypervisor.uri)
     ticker.until(ticker.messages)
@@ -121,7 +124,7 @@ def test_one_that_hangs_up_at_once(
 def test_a_hypervisor_in_a_file_appears(
     start: Callable[..., Plugin], tmp_path: Path, with_domains: Callable[..., str]
 ) -> None:
-    """A file of the test driver's that cannot be read is tried again, too."""
+    """An unreadable file of the test driver is tried again at the next tick."""
     (tmp_path / "later.xml").write_text("<node>")
     plugin = start("--uri", f"test://{tmp_path}/later.xml")
     plugin.tick()
@@ -138,7 +141,7 @@ def test_a_hypervisor_in_a_file_appears(
 def test_an_error_that_stays_is_one_message(
     start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
 ) -> None:
-    """A connection on which each call fails is reported once, and the end of it once."""
+    """An error of every call is reported once, and so is its end."""
     hypervisor = daemon(error=(SYSTEM_ERROR, 10, "out of order"))
     ticker = start_ticker(start, config, hypervisor.uri)
     ticker.until(ticker.messages)
@@ -155,7 +158,7 @@ def test_an_error_that_stays_is_one_message(
 def test_a_connection_that_broke_is_made_anew(
     start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
 ) -> None:
-    """An error of the connection itself gives it up; the next one is made in its place."""
+    """An error of the connection itself leads to a new connection."""
     hypervisor = daemon(error=(SYSTEM_ERROR, FROM_RPC, "broken"))
     ticker = start_ticker(start, config, hypervisor.uri)
     ticker.until(ticker.messages)

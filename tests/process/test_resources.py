@@ -1,4 +1,4 @@
-"""A program that runs for months keeps no more than it needs, and sleeps between ticks."""
+"""The program sleeps between ticks and leaks nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.plugin import TEST_DRIVER, Plugin, eventually
 
 
 def switches(plugin: Plugin) -> int:
-    """How often the threads of the process have gone to sleep, and so have been awake."""
+    """The number of voluntary context switches of all threads."""
     count = 0
     for status in plugin.proc("task").glob("*/status"):
         (line,) = (
@@ -23,7 +23,7 @@ def switches(plugin: Plugin) -> int:
 
 
 def test_nothing_wakes_up_between_ticks(plugin: Plugin) -> None:
-    """In some seconds without a tick none of the threads does anything."""
+    """Between ticks no thread wakes up."""
     plugin.tick()
     plugin.wait_for_states(1)
 
@@ -34,29 +34,29 @@ def test_nothing_wakes_up_between_ticks(plugin: Plugin) -> None:
 
     assert eventually(settled)
     before = switches(plugin)
-    time.sleep(2.5)
+    time.sleep(1.5)
     assert switches(plugin) - before <= 3
 
 
 def opened(plugin: Plugin) -> tuple[int, int]:
-    """How many file descriptors and threads the process has."""
+    """The number of file descriptors and of threads of the process."""
     return len([*plugin.proc("fd").iterdir()]), len([*plugin.proc("task").iterdir()])
 
 
 def no_more_than(plugin: Plugin, before: tuple[int, int]) -> bool:
-    """Whether the process has come down to this; a thread that ends takes a moment."""
+    """True once the process has no more than this; a thread takes a moment to end."""
     return eventually(lambda: all(map(int.__le__, opened(plugin), before)))
 
 
 def tick(plugin: Plugin, count: int) -> None:
-    """Tick until there are as many lines of metrics."""
+    """Tick until there are this many lines of libvirt_state."""
     for number in range(len(plugin.states) + 1, count + 1):
         plugin.tick()
         plugin.wait_for_states(number)
 
 
 def test_many_ticks_leave_nothing_open(plugin: Plugin) -> None:
-    """After two hundred ticks there are no more descriptors and threads than after five."""
+    """After 200 ticks there are no more descriptors and threads than after five."""
     tick(plugin, 5)
     before = opened(plugin)
     tick(plugin, 200)
@@ -66,7 +66,7 @@ def test_many_ticks_leave_nothing_open(plugin: Plugin) -> None:
 def test_failing_ticks_leave_nothing_open(
     start: Callable[..., Plugin], config: Callable[..., Path]
 ) -> None:
-    """The same is so where each tick tries in vain to connect."""
+    """The same holds if the connection fails at each tick."""
     missing = 'libvirt_uri = "qemu+unix:///system?socket=/nonexistent"'
     plugin = start("--config", config(missing, f'libvirt_uri = "{TEST_DRIVER}"'))
     tick(plugin, 5)

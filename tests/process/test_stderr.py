@@ -1,4 +1,4 @@
-"""The log is lines that Telegraf can read, and never in the way of the metrics."""
+"""The log has lines that Telegraf can read, and never delays the metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.plugin import (
 )
 from support.server import Daemon
 
-# Follows on libvirt's loading, and lets the main thread fail when it waits for the first time.
+# Runs after libvirt is loaded; makes the main thread fail when it first waits.
 DEFECT = """
 import selectors
 selectors.PollSelector.select = lambda *arguments: 1 / 0
@@ -29,7 +29,7 @@ selectors.PollSelector.select = lambda *arguments: 1 / 0
 
 
 def fill(pipe: IO[bytes]) -> None:
-    """Write to the pipe until it is full."""
+    """Fill the pipe."""
     os.set_blocking(pipe.fileno(), False)
     while pipe.write(b"x" * 4096) is not None:
         pass
@@ -37,7 +37,7 @@ def fill(pipe: IO[bytes]) -> None:
 
 
 def test_a_full_stderr_does_not_hold_up_the_metrics(start: Callable[..., Plugin]) -> None:
-    """With a log that nobody reads, each tick gives its metrics, and the end comes as usual."""
+    """With a full stderr each tick still gives metrics, and the program ends as usual."""
     reader, writer = small_pipe()
     with reader:
         fill(writer)
@@ -53,7 +53,7 @@ def test_a_full_stderr_does_not_hold_up_the_metrics(start: Callable[..., Plugin]
 def test_a_full_stderr_does_not_hold_up_a_signal(
     start: Callable[..., Plugin], number: signal.Signals
 ) -> None:
-    """With a log that nobody reads, SIGTERM and SIGINT are obeyed at once."""
+    """With a full stderr SIGTERM and SIGINT still end the program at once."""
     reader, writer = small_pipe()
     with reader:
         fill(writer)
@@ -66,7 +66,7 @@ def test_a_full_stderr_does_not_hold_up_a_signal(
 
 
 def test_messages_that_waited_come_whole(start: Callable[..., Plugin]) -> None:
-    """When a full log is read again, the messages that have been waiting come as whole lines."""
+    """When a full stderr is read again, the waiting messages come as whole lines."""
     reader, writer = small_pipe()
     fill(writer)
     plugin = start("--uri", TEST_DRIVER, stderr=writer)
@@ -81,7 +81,7 @@ def test_messages_that_waited_come_whole(start: Callable[..., Plugin]) -> None:
 
 
 def test_a_log_without_reader_does_not_end_it(start: Callable[..., Plugin]) -> None:
-    """When nobody reads stderr any more, the metrics go on."""
+    """With a closed stderr the metrics continue."""
     reader, writer = small_pipe()
     reader.close()
     plugin = start("--log-level", "debug", "--uri", TEST_DRIVER, stderr=writer)
@@ -95,7 +95,7 @@ def test_a_log_without_reader_does_not_end_it(start: Callable[..., Plugin]) -> N
 def test_hostile_messages_are_bounded_lines(
     start: Callable[..., Plugin], daemon: Callable[..., Daemon]
 ) -> None:
-    """What a daemon answers stays inside its one line, however long it is and whatever is in it."""
+    """A daemon's message becomes one bounded line, whatever it contains."""
     text = "broken\nE! fake\r\x1b[31m\x00\x85\u2028é" + "x" * 60_000
     hypervisor = daemon(error=(38, 10, text))
     plugin = start("--log-level", "debug", "--uri", hypervisor.uri)
@@ -113,7 +113,7 @@ def test_hostile_messages_are_bounded_lines(
 
 
 def test_the_level_is_obeyed(start: Callable[..., Plugin], config: Callable[..., Path]) -> None:
-    """Only messages of the wanted level and above are written."""
+    """--log-level suppresses messages of lower levels."""
     path = config(
         'libvirt_uri = "qemu+unix:///system?socket=/nonexistent"\ndomain_names = ["a"]',
         f'libvirt_uri = "{TEST_DRIVER}"',
@@ -126,8 +126,9 @@ def test_the_level_is_obeyed(start: Callable[..., Plugin], config: Callable[...,
     assert seen == {"error": "E", "warn": "EW", "info": "EIW", "debug": "DEIW"}
 
 
+@pytest.mark.smoke
 def test_libvirt_does_not_print_by_itself(start: Callable[..., Plugin]) -> None:
-    """An error of libvirt's is one message of ours; with debug, its own words come prefixed."""
+    """libvirt's error is one message; at debug level its own output follows, prefixed."""
     uri = "qemu+unix:///system?socket=/nonexistent"
     plugin = start("--once", "--uri", uri)
     assert plugin.wait() == 1
@@ -142,14 +143,15 @@ def test_libvirt_does_not_print_by_itself(start: Callable[..., Plugin]) -> None:
 def test_libraries_of_libvirts_do_not_print_either(
     start: Callable[..., Plugin], tmp_path: Path
 ) -> None:
-    """What libvirt's XML parser prints about a file that is missing becomes a line of the log."""
+    """The output of libvirt's XML parser becomes log lines."""
     plugin = start("--once", "--uri", f"test://{tmp_path}/missing.xml")
     assert plugin.wait() == 1
     assert sum(line.startswith("E! ") for line in plugin.log.lines) == 1
 
 
+@pytest.mark.smoke
 def test_a_defect_is_one_message(start: Callable[..., Plugin], tmp_path: Path) -> None:
-    """An exception that nobody expected ends the program with one line that names it."""
+    """An unexpected exception ends the program with one line that names it."""
     env = in_front_of("libvirt", tmp_path, LOAD_THE_REAL_ONE + DEFECT)
     plugin = start("--uri", TEST_DRIVER, env=env)
     assert plugin.wait() == 1
@@ -159,7 +161,7 @@ def test_a_defect_is_one_message(start: Callable[..., Plugin], tmp_path: Path) -
 
 @pytest.mark.parametrize("option", [["--once"], ["--check"], []])
 def test_credentials_are_not_shown(start: Callable[..., Plugin], option: list[str]) -> None:
-    """Neither the user nor the password nor the parameters of a URI are in any output."""
+    """No output has the user, the password or the parameters of a URI."""
     uri = "qemu+tcp://monitor:hunter2@127.0.0.1:1/system?pkipath=/hidden"
     reader, writer = small_pipe()
     plugin = start(*option, "--log-level", "debug", "--uri", uri, stdout=writer)

@@ -1,4 +1,4 @@
-"""Stdout carries whole lines of metrics, a write for each batch, whatever its reader does."""
+"""Stdout gets whole lines, one write for each batch, whatever its reader does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from support.plugin import (
     waiting_bytes,
 )
 
-#: As many domains as make a batch that is some times larger than a small pipe.
+#: Enough domains for a batch that is several times larger than a small pipe.
 NAMES = [f"domain-{number:03}" for number in range(200)]
 
 NOISY_OPENING = """
@@ -42,16 +42,26 @@ libvirt.openAuth = loud
 """
 
 
+# Runs after libvirt is loaded; the main thread's clock is ten times as fast as the real one.
+FAST_CLOCK = """
+import selectors, time
+monotonic, select = time.monotonic, selectors.PollSelector.select
+time.monotonic = lambda: 10 * monotonic()
+selectors.PollSelector.select = lambda self, seconds=None: select(self, seconds and seconds / 10)
+"""
+
+
 def resident_kilobytes(plugin: Plugin) -> int:
-    """The memory that the process holds now."""
+    """The resident memory of the process."""
     (line,) = (line for line in plugin.proc("status").read_text().splitlines() if "VmRSS" in line)
     return int(line.split()[1])
 
 
+@pytest.mark.smoke
 def test_a_batch_is_one_write(
     start: Callable[..., Plugin], with_domains: Callable[..., str]
 ) -> None:
-    """A socket that keeps the bounds of writes gets all lines of a tick as one message."""
+    """All lines of a tick are one write, hence one message on a packet socket."""
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with reader, writer:
         plugin = start("--uri", with_domains(*NAMES), stdout=writer.fileno())
@@ -69,7 +79,7 @@ def test_a_batch_is_one_write(
 def test_each_hypervisor_is_a_batch(
     start: Callable[..., Plugin], config: Callable[..., Path], with_domains: Callable[..., str]
 ) -> None:
-    """Hypervisors that are collected side by side write whole batches, one after the other."""
+    """Batches of hypervisors that are read in parallel do not mix."""
     uris = [
         with_domains(*(f"{side}-{name}" for name in NAMES), file=side) for side in ("a", "b", "c")
     ]
@@ -90,7 +100,7 @@ def test_each_hypervisor_is_a_batch(
 
 
 def test_stdout_that_is_closed_ends_it_quietly(start: Callable[..., Plugin]) -> None:
-    """When nobody reads the metrics any more, the program ends with status 0, without an error."""
+    """When stdout is closed, the program ends with status 0 and without an error."""
     reader, writer = small_pipe()
     with reader:
         plugin = start("--uri", TEST_DRIVER, stdout=writer)
@@ -103,7 +113,7 @@ def test_stdout_that_is_closed_ends_it_quietly(start: Callable[..., Plugin]) -> 
 
 
 def test_one_that_was_closed_before(start: Callable[..., Plugin]) -> None:
-    """A pipe without a reader from the start ends it at the first tick, quietly too."""
+    """A stdout that was never read ends the program at the first tick, without an error."""
     reader, writer = small_pipe()
     reader.close()
     with writer:
@@ -116,7 +126,7 @@ def test_one_that_was_closed_before(start: Callable[..., Plugin]) -> None:
 def test_stdout_that_is_not_read(
     start: Callable[..., Plugin], with_domains: Callable[..., str]
 ) -> None:
-    """A reader that stops costs metrics but neither memory nor the program; then they go on."""
+    """While nobody reads, metrics are dropped and memory does not grow; then they continue."""
     reader, writer = small_pipe()
     plugin = start("--uri", with_domains(*NAMES), stdout=writer)
     writer.close()
@@ -150,7 +160,7 @@ def test_stdout_that_is_not_read(
 def test_a_signal_ends_it_while_nobody_reads(
     start: Callable[..., Plugin], with_domains: Callable[..., str], number: signal.Signals
 ) -> None:
-    """A batch that nobody takes does not hold up SIGTERM and SIGINT."""
+    """SIGTERM and SIGINT end the program although nobody reads its batch."""
     reader, writer = small_pipe()
     with reader:
         plugin = start("--uri", with_domains(*NAMES), stdout=writer)
@@ -162,28 +172,34 @@ def test_a_signal_ends_it_while_nobody_reads(
 
 
 def test_the_end_is_bounded_while_nobody_reads(
-    start: Callable[..., Plugin], with_domains: Callable[..., str], config: Callable[..., Path]
+    start: Callable[..., Plugin],
+    with_domains: Callable[..., str],
+    config: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
-    """A batch that nobody takes holds up the end for a while only; --once then has failed."""
-    path = config(f'libvirt_uri = "{with_domains(*NAMES)}"\ntimeout = "1s"')
+    """An unread batch delays the end for twice the timeout and 5 s only; then --once has failed."""
+    env = in_front_of("libvirt", tmp_path, LOAD_THE_REAL_ONE + FAST_CLOCK)
+    path = config(f'libvirt_uri = "{with_domains(*NAMES)}"\ntimeout = "5s"')
     reader, writer = small_pipe()
     reader_of_once, writer_of_once = small_pipe()
     with reader, reader_of_once:
-        plugin = start("--config", path, stdout=writer)
-        once = start("--once", "--config", path, stdout=writer_of_once)
+        plugin = start("--config", path, stdout=writer, env=env)
+        once = start("--once", "--config", path, stdout=writer_of_once, env=env)
         writer.close()
         writer_of_once.close()
         plugin.tick()
         for pipe in (reader, reader_of_once):
             assert eventually(lambda: waiting_bytes(pipe.fileno()) == 4096)  # noqa: B023
+        begin = time.monotonic()
         assert plugin.finish() == 0
+        assert 1.4 < time.monotonic() - begin < 1.5 + AT_ONCE
         assert once.wait() == 1
 
 
 def test_signals_do_not_break_lines(
     start: Callable[..., Plugin], with_domains: Callable[..., str]
 ) -> None:
-    """Ticks by signals in the middle of a large write that waits leave its lines whole."""
+    """Signals that interrupt a blocked write leave its lines whole."""
     reader, writer = small_pipe()
     plugin = start("--uri", with_domains(*NAMES), stdout=writer)
     writer.close()
@@ -204,7 +220,7 @@ def test_signals_do_not_break_lines(
 def test_a_pipe_that_does_not_block_gets_whole_lines(
     start: Callable[..., Plugin], with_domains: Callable[..., str]
 ) -> None:
-    """Stdout that somebody made non-blocking is waited for like any other."""
+    """A non-blocking stdout gets whole lines too."""
     reader, writer = small_pipe()
     os.set_blocking(writer.fileno(), False)
     plugin = start("--uri", with_domains(*NAMES), stdout=writer)
@@ -220,7 +236,7 @@ def test_a_pipe_that_does_not_block_gets_whole_lines(
 
 
 def test_a_full_disk_does_not_end_it(start: Callable[..., Plugin]) -> None:
-    """Metrics that cannot be written are lost, with a message, and the program goes on."""
+    """If stdout cannot be written, metrics are dropped with a message, and the program goes on."""
     with Path("/dev/full").open("wb") as full:
         plugin = start("--uri", TEST_DRIVER, stdout=full)
     plugin.tick()
@@ -230,8 +246,9 @@ def test_a_full_disk_does_not_end_it(start: Callable[..., Plugin]) -> None:
     assert plugin.finish() == 0
 
 
+@pytest.mark.smoke
 def test_what_others_print_is_not_there(start: Callable[..., Plugin], tmp_path: Path) -> None:
-    """What a library prints to its stdout does not get between the metrics, but into the log."""
+    """The output of a library on stdout goes to the log, not between the metrics."""
     env = in_front_of("libvirt", tmp_path, LOAD_THE_REAL_ONE + NOISY_OPENING)
     plugin = start("--once", "--uri", TEST_DRIVER, env=env)
     assert plugin.wait() == 0

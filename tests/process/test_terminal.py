@@ -1,4 +1,4 @@
-"""Started by hand at a terminal, the program says what to do, and obeys the usual keys."""
+"""At a terminal the program prints a hint and obeys the usual keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CTRL_C, CTRL_D = b"\x03", b"\x04"
 
 
 class Terminal:
-    """A terminal with its keyboard, which the plugin is started at."""
+    """A terminal and its keyboard."""
 
     def __init__(self) -> None:
         self._keyboard, terminal = pty.openpty()
@@ -28,14 +28,14 @@ class Terminal:
         os.write(self._keyboard, keys)
 
     def close(self) -> None:
-        """Close the terminal's window; any number of times."""
+        """Close the terminal; may be called again."""
         while self._open:
             os.close(self._open.pop())
 
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    """A terminal that is gone after the test."""
+    """A terminal that is closed after the test."""
     with ExitStack() as stack:
         terminal = Terminal()
         stack.callback(terminal.close)
@@ -44,17 +44,18 @@ def terminal() -> Iterator[Terminal]:
 
 @pytest.fixture
 def start_at(start: Callable[..., Plugin], terminal: Terminal) -> Callable[..., Plugin]:
-    """Start the plugin at the terminal, as its foreground process: its keys are signals, too."""
+    """Start the plugin as the foreground process of the terminal, whose keys send signals."""
 
     def begin(*arguments: str) -> Plugin:
-        # Whoever leads a session and opens a terminal has it from then on.
+        # A session leader that opens a terminal gets it as its controlling terminal.
         return start(*arguments, redirect=f"<{terminal.name}", start_new_session=True)
 
     return begin
 
 
+@pytest.mark.smoke
 def test_the_hint_and_the_keys(start_at: Callable[..., Plugin], terminal: Terminal) -> None:
-    """The hint comes first; each Enter collects; Ctrl-D ends."""
+    """The hint comes first; Enter collects; Ctrl-D ends the program."""
     plugin = start_at("--uri", TEST_DRIVER)
     assert plugin.wait_for_message("Enter")[0] == HINT
     assert plugin.metrics.text == ""
@@ -68,7 +69,7 @@ def test_the_hint_and_the_keys(start_at: Callable[..., Plugin], terminal: Termin
 
 
 def test_ctrl_c_ends_it(start_at: Callable[..., Plugin], terminal: Terminal) -> None:
-    """Ctrl-C ends it at once, without a traceback."""
+    """Ctrl-C ends the program at once, without a traceback."""
     plugin = start_at("--uri", TEST_DRIVER)
     plugin.wait_for_message("Enter")
     terminal.type(CTRL_C)
@@ -79,7 +80,7 @@ def test_ctrl_c_ends_it(start_at: Callable[..., Plugin], terminal: Terminal) -> 
 def test_a_window_that_is_closed_ends_it(
     start_at: Callable[..., Plugin], terminal: Terminal
 ) -> None:
-    """A terminal that goes away, with the signal that is otherwise a tick, ends the program."""
+    """The end of the terminal ends the program, although it sends SIGHUP, otherwise a tick."""
     plugin = start_at("--uri", TEST_DRIVER)
     plugin.wait_for_message("Enter")
     terminal.close()
@@ -87,14 +88,14 @@ def test_a_window_that_is_closed_ends_it(
 
 
 def test_no_hint_without_a_terminal(plugin: Plugin) -> None:
-    """With a pipe as stdin there is no hint."""
+    """The program prints no hint if stdin is a pipe."""
     plugin.tick()
     assert plugin.finish() == 0
     assert "Enter" not in plugin.log.text
 
 
 def test_no_hint_with_once(start_at: Callable[..., Plugin]) -> None:
-    """A single collection does not read the terminal, and so gives no hint."""
+    """--once does not read the terminal, so it prints no hint."""
     plugin = start_at("--once", "--uri", TEST_DRIVER)
     assert plugin.wait() == 0
     assert "Enter" not in plugin.log.text

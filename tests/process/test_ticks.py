@@ -1,4 +1,4 @@
-"""Each tick, however it comes, gives the metrics of that moment, and nothing else does."""
+"""Each tick gives the metrics of its moment, and nothing else does."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 from support.plugin import TEST_DRIVER, Plugin, environment, timestamps
 
 
+@pytest.mark.smoke
 def test_a_newline_gives_metrics(plugin: Plugin) -> None:
-    """A newline on stdin gives the state of the test driver's domain, with the time of now."""
+    """A newline on stdin gives the state of the test driver's domain at this time."""
     before = time.time_ns()
     plugin.tick()
     (line,) = plugin.wait_for_states(1)
@@ -23,7 +24,7 @@ def test_a_newline_gives_metrics(plugin: Plugin) -> None:
 
 
 def test_each_tick_gives_metrics(plugin: Plugin) -> None:
-    """Two newlines after each other's metrics give two lines with the times of their ticks."""
+    """Each of two newlines gives a line with the time of its tick."""
     plugin.tick()
     plugin.wait_for_states(1)
     between = time.time_ns()
@@ -37,7 +38,7 @@ def test_each_tick_gives_metrics(plugin: Plugin) -> None:
 def test_a_tick_has_one_timestamp(
     start: Callable[..., Plugin], config: Callable[..., Path], with_domains: Callable[..., str]
 ) -> None:
-    """All domains of all hypervisors have the same time at a tick."""
+    """All domains of all hypervisors have the same timestamp in a tick."""
     uri = with_domains("one", "two", "three")
     plugin = start("--config", config(f'libvirt_uri = "{uri}"', f'libvirt_uri = "{TEST_DRIVER}"'))
     plugin.tick()
@@ -47,8 +48,9 @@ def test_a_tick_has_one_timestamp(
     assert names == {"one", "two", "three", "test"}
 
 
+@pytest.mark.smoke
 def test_a_newline_right_before_the_end_of_input_is_answered(plugin: Plugin) -> None:
-    """What Telegraf's --test and --once do, a tick and the end at once, still gives metrics."""
+    """A tick and the end of stdin at once, as by telegraf --test, still give metrics."""
     plugin.tick()
     assert plugin.finish() == 0
     assert len(plugin.states) == 1
@@ -56,7 +58,7 @@ def test_a_newline_right_before_the_end_of_input_is_answered(plugin: Plugin) -> 
 
 @pytest.mark.parametrize("text", [b"\n\n", b"\n" * 1000, b"\r\n", b"x\ny"])
 def test_newlines_that_wait_are_one_tick(start: Callable[..., Plugin], text: bytes) -> None:
-    """All newlines that are there when stdin is read count as one tick, with any text around."""
+    """All newlines in one read of stdin are one tick, with any text around."""
     plugin = start("--uri", TEST_DRIVER)
     plugin.write(text)
     assert plugin.finish() == 0
@@ -65,15 +67,16 @@ def test_newlines_that_wait_are_one_tick(start: Callable[..., Plugin], text: byt
 
 @pytest.mark.parametrize("text", [b"", b"tick"])
 def test_no_newline_is_no_tick(plugin: Plugin, text: bytes) -> None:
-    """The end of stdin without a newline ends the program, with nothing on stdout and stderr."""
+    """The end of stdin without a newline ends the program without any output."""
     plugin.write(text)
     assert plugin.finish() == 0
     assert plugin.metrics.text == plugin.log.text == ""
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_is_a_tick(plugin: Plugin, number: signal.Signals) -> None:
-    """Each of the signals that Telegraf may be told to send gives metrics, any number of times."""
+    """Each signal that Telegraf can send gives metrics, any number of times."""
     plugin.wait_until_listening()
     for count in (1, 2):
         plugin.signal(number)
@@ -82,10 +85,11 @@ def test_a_signal_is_a_tick(plugin: Plugin, number: signal.Signals) -> None:
     assert len(plugin.states) == 2
 
 
+@pytest.mark.smoke
 def test_odd_names_come_out_escaped(
     start: Callable[..., Plugin], with_domains: Callable[..., str]
 ) -> None:
-    """Names with all that line protocol separates by, quotes, backslashes and umlauts are whole."""
+    """Separators, quotes, backslashes and non-ASCII characters in names are escaped."""
     names = ["a b", "c,d", "e=f", 'g"h', "i\\j", "k\\", "l\\,m", "größe", "日本", "<&>", "'", "#"]
     plugin = start("--uri", with_domains(*names))
     plugin.tick()
@@ -96,10 +100,11 @@ def test_odd_names_come_out_escaped(
     }
 
 
+@pytest.mark.smoke
 def test_the_environment_does_not_matter(
     start: Callable[..., Plugin], with_domains: Callable[..., str]
 ) -> None:
-    """Without any locale and home, as a service may be started, names are UTF-8 all the same."""
+    """Names are UTF-8 even without a locale and a home, as in a service."""
     env = {name: value for name, value in environment().items() if name.startswith("PYTHON")}
     plugin = start("--uri", with_domains("größe"), env={**env, "LC_ALL": "C"})
     plugin.tick()
@@ -108,7 +113,7 @@ def test_the_environment_does_not_matter(
 
 
 def test_a_file_of_newlines_is_a_tick(start: Callable[..., Plugin], tmp_path: Path) -> None:
-    """A regular file as stdin gives metrics once and then ends the program."""
+    """A regular file as stdin gives one tick, then the program ends."""
     (tmp_path / "ticks").write_bytes(b"\n\n\n")
     with (tmp_path / "ticks").open("rb") as file:
         plugin = start("--uri", TEST_DRIVER, stdin=file)
@@ -117,7 +122,7 @@ def test_a_file_of_newlines_is_a_tick(start: Callable[..., Plugin], tmp_path: Pa
 
 
 def test_dev_null_as_stdin_is_the_end(start: Callable[..., Plugin]) -> None:
-    """Nothing to read is the end of the input: no metrics, no complaint."""
+    """With /dev/null as stdin the program ends without any output."""
     plugin = start("--uri", TEST_DRIVER, stdin=subprocess.DEVNULL)
     assert plugin.wait() == 0
     assert plugin.metrics.text == plugin.log.text == ""

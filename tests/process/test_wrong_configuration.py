@@ -1,4 +1,4 @@
-"""A wrong configuration ends the program at its start, with a line for each mistake."""
+"""A wrong configuration ends the program at the start, with one line for each mistake."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ FOUND = [
 ]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("option", [[], ["--once"], ["--check"]])
 def test_all_mistakes_are_reported_in_one_go(tmp_path: Path, option: list[str]) -> None:
-    """Each mistake of a file is one line with the file and the option; nothing is collected."""
+    """Each mistake is one line with the file and the option; nothing is collected."""
     path = tmp_path / "plugin.conf"
     path.write_text(MISTAKES)
     done = run(*option, "--config", path)
@@ -71,7 +72,7 @@ def test_all_mistakes_are_reported_in_one_go(tmp_path: Path, option: list[str]) 
     ],
 )
 def test_a_broken_file(tmp_path: Path, text: bytes, message: str) -> None:
-    """Whatever is in a file, what is wrong with it is said in one bounded line."""
+    """A broken file gives one bounded line, whatever it contains."""
     path = tmp_path / "plugin.conf"
     path.write_bytes(text)
     done = run("--once", "--config", path)
@@ -82,7 +83,7 @@ def test_a_broken_file(tmp_path: Path, text: bytes, message: str) -> None:
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is not there, or is none, is named with the reason."""
+    """The message about an unreadable file has its path and the reason."""
     for path, reason in (
         (tmp_path / "missing.conf", "No such file or directory"),
         (tmp_path, "Is a directory"),
@@ -94,15 +95,15 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_it_does_not_wait_for_its_input(start: Callable[..., Plugin], tmp_path: Path) -> None:
-    """A program that cannot work ends while its stdin stays open."""
+    """A wrong configuration ends the program although stdin stays open."""
     plugin = start("--config", tmp_path / "missing.conf")
     assert plugin.wait() == 2
 
 
-def test_names_of_other_days_are_warned_about_once(
+def test_old_names_are_warned_about_once(
     start: Callable[..., Plugin], config: Callable[..., Path]
 ) -> None:
-    """`domain_names` works and is warned about at the start, not at each tick."""
+    """The old name `domain_names` works, with a warning at the start, not at each tick."""
     path = config(f'libvirt_uri = "{TEST_DRIVER}"\ndomain_names = ["test"]')
     plugin = start("--config", path)
     for count in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""Configurations that work; the wrong ones are golden cases."""
+"""Valid configurations; wrong ones are golden cases."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from telegraf_execd_libvirt.options import Problems
 
 
 def read(text: str, **environment: str) -> tuple[Config, Problems]:
-    """The configuration of a TOML text, and what was said about it."""
+    """The configuration of a TOML text, and its errors and warnings."""
     problems = Problems()
     return parse(tomli.loads(text), environment, problems), problems
 
 
 def table(text: str, **environment: str) -> HypervisorConfig:
-    """The one hypervisor of a configuration without mistakes."""
+    """The only hypervisor of a configuration without errors."""
     config, problems = read(text, **environment)
     assert problems.errors == []
     (hypervisor,) = config.hypervisors
@@ -29,7 +29,7 @@ def table(text: str, **environment: str) -> HypervisorConfig:
 
 
 def test_defaults_are_those_of_the_builtin_plugin() -> None:
-    """Without a file, and with an empty table, all is collected from the local hypervisor."""
+    """Without a file, and with an empty table, the defaults are the built-in plugin's."""
     (default,) = Config().hypervisors
     assert table("[[inputs.libvirt]]") == default
     assert default.libvirt_uri == "qemu:///system"
@@ -78,7 +78,7 @@ def test_all_options() -> None:
 
 
 def test_every_option_can_be_set_by_its_name() -> None:
-    """The options are the fields of the record: none is read and not kept."""
+    """The options are the fields of HypervisorConfig."""
     _, problems = read("[[inputs.libvirt]]\nnonsense = 1")
     allowed = problems.errors[0].partition("(allowed: ")[2].rstrip(")").split(", ")
     assert set(allowed) == {field.name for field in dataclasses.fields(HypervisorConfig)}
@@ -90,25 +90,25 @@ def test_empty_uri_is_the_default() -> None:
 
 
 def test_mapping_alone_is_something_to_gather() -> None:
-    """No group, but an additional statistic: that is fine."""
+    """An additional statistic without any group is valid."""
     text = '[[inputs.libvirt]]\nstatistics_groups = []\nadditional_statistics = ["vcpu_mapping"]'
     assert table(text).groups == ()
     assert [group.name for group in table(text).additions] == ["vcpu_mapping"]
 
 
-def test_groups_stand_in_one_order() -> None:
-    """The order of the output is not that of the configuration."""
+def test_groups_have_a_fixed_order() -> None:
+    """The order of groups does not depend on the configuration."""
     text = '[[inputs.libvirt]]\nstatistics_groups = ["vm", "vcpu", "state"]'
     assert [group.name for group in table(text).groups] == ["state", "vcpu", "vm"]
 
 
 def test_full_set_has_all_groups() -> None:
-    """The full set asks for the group vm as well."""
+    """The full set includes the group vm."""
     assert table('[[inputs.libvirt]]\nmetric_set = "full"').groups[-1].name == "vm"
 
 
 def test_several_tables() -> None:
-    """Each table is a hypervisor of its own."""
+    """Each table is one hypervisor."""
     config, _ = read('[[inputs.libvirt]]\nlibvirt_uri="a:///"\n[[inputs.libvirt]]\ntimeout="1s"')
     assert [item.libvirt_uri for item in config.hypervisors] == ["a:///", "qemu:///system"]
     assert [item.timeout for item in config.hypervisors] == [5 * 10**9, 10**9]
@@ -124,14 +124,14 @@ def test_single_table_is_taken_too() -> None:
     [("domain_names", "domains", '["a"]'), ("libvirt_metrics", "statistics_groups", '["state"]')],
 )
 def test_old_names_are_read_with_a_warning(old: str, new: str, value: str) -> None:
-    """The names of a README that many have copied work, and the warning names the right ones."""
+    """The old option names work, with a warning that has the new names."""
     config, problems = read(f"[[inputs.libvirt]]\n{old} = {value}")
     assert getattr(config.hypervisors[0], new) == tuple(tomli.loads(f"x={value}")["x"])
     assert problems.warnings == [f"inputs.libvirt[0].{old}: is read as {new}; write {new} instead"]
 
 
 def test_variables_are_expanded_everywhere() -> None:
-    """Variables stand in any string, with a default where wanted; nothing is expanded twice."""
+    """Variables in any string are expanded once, with an optional default."""
     found = table(
         """
         [[inputs.libvirt]]
@@ -153,16 +153,16 @@ def test_variables_are_expanded_everywhere() -> None:
 
 
 def test_value_of_a_variable_is_checked() -> None:
-    """What a variable holds is checked like what stands in the file."""
+    """The value of a variable is validated like any other value."""
     _, problems = read('[[inputs.libvirt]]\ntimeout = "${T}"', T="soon")
     assert len(problems.errors) == 1 and problems.errors[0].endswith('got "soon"')
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, True), (0o604, True)])
-def test_password_that_others_may_read_is_warned_of(
+def test_password_that_others_may_read_gives_a_warning(
     tmp_path: Path, mode: int, warned: bool
 ) -> None:
-    """A file with a password in a URI is for its owner alone; the warning does not repeat it."""
+    """A readable file with a password gives a warning, which does not have the password."""
     path = tmp_path / "plugin.conf"
     path.write_text('[[inputs.libvirt]]\nlibvirt_uri = "esx://root:secret@host/"')
     path.chmod(mode)
@@ -171,8 +171,8 @@ def test_password_that_others_may_read_is_warned_of(
     assert "secret" not in "".join(warnings)
 
 
-def test_missing_file_is_said(tmp_path: Path) -> None:
-    """A file that is not there is one line with its name."""
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
+    """The error about an unreadable file has its name and the reason."""
     with pytest.raises(ConfigError, match=r"nowhere\.conf: cannot be read: No such file"):
         load(tmp_path / "nowhere.conf", {})
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
@@ -195,7 +195,7 @@ TOML_VALUES = st.recursive(
     )
 )
 def test_any_table_is_either_good_or_explained(values: dict[str, object]) -> None:
-    """Whatever stands in a table, it is read or each mistake has one line; nothing is raised."""
+    """Any table is accepted or explained: each error begins with its table."""
     problems = Problems()
     config = parse({"inputs": {"libvirt": [values]}}, {}, problems)
     assert len(config.hypervisors) == 1

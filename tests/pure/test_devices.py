@@ -28,7 +28,7 @@ XML = """
 
 
 def test_devices_are_found_in_their_order() -> None:
-    """Disks and interfaces keep their places, also those without a file or a name."""
+    """Disks and interfaces keep their order, even without a file or a name."""
     assert parse(XML) == Devices(
         disks=(
             Disk("vda", "/images/a & b.qcow2", 3),
@@ -42,13 +42,13 @@ def test_devices_are_found_in_their_order() -> None:
 
 
 def test_a_domain_without_devices() -> None:
-    """What is not there is empty."""
+    """A domain without devices has none."""
     assert parse("<domain/>") == Devices((), (), None)
 
 
 @pytest.mark.parametrize("count", ["", "x", "-1", "٣", "9" * 5000])
-def test_numbers_that_are_none(count: str) -> None:
-    """A number that cannot be one is not known."""
+def test_invalid_numbers_are_unknown(count: str) -> None:
+    """An invalid number is unknown."""
     assert parse(f"<domain><vcpu>{count}</vcpu></domain>").vcpus is None
 
 
@@ -61,13 +61,13 @@ def test_numbers_that_are_none(count: str) -> None:
     ],
 )
 def test_hostile_xml_is_refused(xml: str) -> None:
-    """A document type, and so any entity of its own, ends the reading."""
+    """XML with a document type, and so with entities, is rejected."""
     with pytest.raises(ValueError, match="document type"):
         parse(xml)
 
 
 @pytest.mark.parametrize("xml", ["", "<domain>", "no xml", "<a/><b/>", "<domain>&b;</domain>"])
 def test_broken_xml_is_refused(xml: str) -> None:
-    """What is no XML is a ValueError and nothing else."""
+    """Invalid XML raises ValueError."""
     with pytest.raises(ValueError, match="cannot be read"):
         parse(xml)

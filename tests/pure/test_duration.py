@@ -1,4 +1,4 @@
-"""Durations as Go writes them."""
+"""Durations in Go's format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from telegraf_execd_libvirt.duration import format_duration, parse_duration
     ],
 )
 def test_durations_are_read(text: str, nanoseconds: int) -> None:
-    """Each unit of Go's, and Telegraf's day."""
+    """All of Go's units and Telegraf's day are read."""
     assert parse_duration(text) == nanoseconds
 
 
@@ -33,7 +33,7 @@ def test_durations_are_read(text: str, nanoseconds: int) -> None:
     ["", "5", "s", "5 s", "-5s", "+5s", "5sec", "5S", "1e3s", "0s", "0.1ns", "٣s", "5s\n", "400d"],
 )
 def test_other_texts_are_refused(text: str) -> None:
-    """What is no duration, or none that makes sense, is refused."""
+    """An invalid or unreasonable duration is rejected."""
     with pytest.raises(ValueError, match="expected a duration"):
         parse_duration(text)
 
@@ -42,5 +42,5 @@ def test_other_texts_are_refused(text: str) -> None:
     ("nanoseconds", "text"), [(5 * 10**9, "5s"), (250_000_000, "0.25s"), (90 * 10**9, "90s")]
 )
 def test_durations_are_shown(nanoseconds: int, text: str) -> None:
-    """Messages show durations in seconds."""
+    """Durations are shown in seconds."""
     assert format_duration(nanoseconds) == text

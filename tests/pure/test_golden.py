@@ -24,7 +24,7 @@ ENVIRONMENT = {"RACK": "r 12", "EMPTY": ""}
 
 
 def lines_of(case: Path) -> str:
-    """What the plugin makes of a case's dump under its configuration."""
+    """The output for a case's dump and configuration."""
     path = case / "plugin.conf"
     config: Config = load(path, ENVIRONMENT) if path.exists() else Config()
     (hypervisor,) = config.hypervisors
@@ -35,19 +35,19 @@ def lines_of(case: Path) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_dump_gives_expected_lines(case: Path) -> None:
-    """A dump under its configuration comes out as the expected line protocol, byte for byte."""
+    """A dump and its configuration give the expected line protocol, byte for byte."""
     assert lines_of(case) == (case / "expected.lp").read_text("utf-8")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case_has_provenance(case: Path) -> None:
-    """Each case says where its dump comes from."""
+    """Each case describes the origin of its dump."""
     assert (case / "PROVENANCE.md").read_text("utf-8").strip()
 
 
 @pytest.mark.parametrize("case", ERROR_CASES, ids=lambda case: case.name)
 def test_wrong_configuration_gives_expected_errors(case: Path, monkeypatch: Any) -> None:
-    """A wrong configuration gives the expected lines, all in one go."""
+    """A wrong configuration gives all expected errors at once."""
     monkeypatch.chdir(case)
     with pytest.raises(ConfigError) as caught:
         load(Path("plugin.conf"), ENVIRONMENT)

@@ -1,4 +1,4 @@
-"""The metrics of the collection itself. Their names are an API: this file is the record of it."""
+"""The metrics of the collection itself, whose names are an API that this file records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENCODER = Encoder(HypervisorConfig(additional_statistics=("health",), tags={"rac
 
 
 def test_health_of_a_hypervisor_that_is_read() -> None:
-    """All fields, with the URI as a tag."""
+    """A hypervisor that was read has all fields, and its URI as a tag."""
     record = Health(True, 5, 1, 77, 3, 1, 2, "12.8.0", "9.0.0").record("qemu:///system")
     assert ENCODER.encode([record], 1).decode() == (
         "libvirt_health,libvirt_uri=qemu:///system,rack=r1 up=1i,domains=5i,"
@@ -21,7 +21,7 @@ def test_health_of_a_hypervisor_that_is_read() -> None:
 
 
 def test_health_of_a_hypervisor_that_was_never_reached() -> None:
-    """What is not known is left out; the rest is there."""
+    """A hypervisor that was never reached lacks only the unknown fields."""
     record = Health(False, 0, 0, 1, 0, 0, 0, "12.8.0").record("a:///")
     assert ENCODER.encode([record], 1).decode() == (
         "libvirt_health,libvirt_uri=a:///,rack=r1 up=0i,domains=0i,domains_incomplete=0i,"
@@ -30,7 +30,7 @@ def test_health_of_a_hypervisor_that_was_never_reached() -> None:
 
 
 def test_health_of_an_incomplete_domain() -> None:
-    """A domain that does not answer says so beside its other metrics."""
+    """An incomplete domain has a health metric beside its other metrics."""
     domain = Domain("d", True, {"state.state": 1, **INCOMPLETE})
     assert ENCODER.encode([domain], 1).decode() == (
         "libvirt_state,domain_name=d,rack=r1 state=1i 1\n"
@@ -39,6 +39,6 @@ def test_health_of_an_incomplete_domain() -> None:
 
 
 def test_no_health_unless_wanted() -> None:
-    """Without the option none of it is written."""
+    """Without the option no health metric is written."""
     encoder = Encoder(HypervisorConfig())
     assert encoder.encode([Domain("d", True, INCOMPLETE)], 1) == b""

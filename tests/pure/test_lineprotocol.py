@@ -1,4 +1,4 @@
-"""Line protocol, read back by a parser that is not ours."""
+"""Line protocol, read back by an independent parser."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from telegraf_execd_libvirt.lineprotocol import (
     format_value,
 )
 
-# A backslash before a character that is escaped is read back differently by different parsers:
-# Telegraf's serializer writes it the same, and the reference for it is the text itself.
+# Parsers disagree about a backslash before an escaped character. For it the reference is the text
+# itself, which is the same as that of Telegraf's serializer.
 AMBIGUOUS = "\\"
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters=AMBIGUOUS))
 ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)))
@@ -37,7 +37,7 @@ FIELD_TEXT = st.text(
 @example(domain="a b,c=d", other='"quoted"')
 @example(domain=" ", other=",=")
 def test_tags_read_back(domain: str, other: str) -> None:
-    """A tag's value comes back from a parser as it was, whatever is in it."""
+    """A parser reads back the same tag value, whatever it contains."""
     line = format_line("m", {"domain_name": domain, "other": other}, [("f", 1)], 1)
     parsed = parse_line(line)
     assert parsed["tags"] == {"domain_name": domain, "other": other}
@@ -47,14 +47,14 @@ def test_tags_read_back(domain: str, other: str) -> None:
 @example(value="" if OLD_PARSER else "ends with \\")
 @example(value="" if OLD_PARSER else '\\"')
 def test_string_fields_read_back(value: str) -> None:
-    """A string field comes back from a parser as it was, backslashes and quotes included."""
+    """A parser reads back the same string field, with its backslashes and quotes."""
     parsed = parse_line(format_line("m", {}, [("f", value)], 1))
     assert parsed["fields"] == {"f": value}
 
 
 @given(name=ANY_TEXT, tag=ANY_TEXT, field=ANY_TEXT)
 def test_tags_and_keys_never_break_a_line(name: str, tag: str, field: str) -> None:
-    """No name, tag or field key forges a line, a tag or a field."""
+    """No measurement, tag or field key can add a line, a tag or a field."""
     line = format_line(f"m{name}", {"t": tag}, [(f"k{field}", 1), ("end", 2)], 1)
     assert line.count("\n") == 1 and line.endswith(" 1\n")
     head, fields, stamp = _split(line.rstrip("\n"), " ")
@@ -64,7 +64,7 @@ def test_tags_and_keys_never_break_a_line(name: str, tag: str, field: str) -> No
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Splits at the separators that have no backslash right before them."""
+    """Split at each separator without a backslash before it."""
     parts, part = [], ""
     for index, char in enumerate(text):
         if char == separator and not (index and text[index - 1] == "\\"):
@@ -80,7 +80,7 @@ def _split(text: str, separator: str) -> list[str]:
 @example(number=1e22)
 @example(number=-0.0)
 def test_floats_read_back(number: float) -> None:
-    """A float is written without exponent and reads back as the same number."""
+    """A float is written without exponent, and reads back as the same number."""
     text = format_value(number, False)
     assert text is not None and "e" not in text.lower()
     assert float(text) == number
@@ -88,13 +88,13 @@ def test_floats_read_back(number: float) -> None:
 
 
 def test_smallest_float_reads_back() -> None:
-    """The smallest number there is keeps its value in full length."""
+    """The smallest float keeps its value."""
     assert float(format_value(5e-324, False) or "") == 5e-324
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_no_number_is_left_out(number: float) -> None:
-    """NaN and infinity have no form in line protocol: the field is left out, then the line."""
+def test_nan_and_infinity_are_omitted(number: float) -> None:
+    """A field of NaN or infinity is omitted, and so is a line without fields."""
     assert format_value(number, False) is None
     assert format_line("m", {}, [("f", number), ("g", 1)], 7) == "m g=1i 7\n"
     assert format_line("m", {}, [("f", number)], 7) == ""
@@ -121,7 +121,7 @@ def test_no_number_is_left_out(number: float) -> None:
     ],
 )
 def test_values(value: Any, uint_support: bool, expected: str) -> None:
-    """Values are written as Telegraf's serializer writes them."""
+    """Values are written as by Telegraf's serializer."""
     assert format_value(value, uint_support) == expected
 
 
@@ -138,15 +138,15 @@ def test_values(value: Any, uint_support: bool, expected: str) -> None:
     ],
 )
 def test_keys_and_tags(text: str, expected: str) -> None:
-    """Keys and tag values are escaped as Telegraf's serializer does it."""
+    """Keys and tag values are escaped as by Telegraf's serializer."""
     assert escape_key(text) == expected
 
 
 def test_measurement_keeps_equals_sign() -> None:
-    """In a measurement the equals sign needs no escape."""
+    """The equals sign of a measurement is not escaped."""
     assert escape_measurement("a=b c,d") == r"a=b\ c\,d"
 
 
 def test_tags_are_sorted_and_empty_ones_dropped() -> None:
-    """Tags stand in the order of their keys; those without name or value are not written."""
+    """Tags are sorted by key; those without key or value are omitted."""
     assert format_tags({"b": "2", "a": "1", "": "x", "c": "", "d": "\\"}) == ",a=1,b=2"

@@ -1,84 +1,95 @@
-"""The log's lines."""
+"""The lines of the log, as another process reads them from stderr."""
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import threading
+import subprocess
+import sys
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telegraf_execd_libvirt.log import LONGEST_LINE, _Formatter, _Handler, one_line
+from telegraf_execd_libvirt.log import LONGEST_LINE, one_line
+
+START = 'from telegraf_execd_libvirt import log; log.start("debug"); logger = log.log\n'
 
 
-def record(level: int, message: str, *arguments: object) -> logging.LogRecord:
-    """A log record."""
-    return logging.LogRecord("test", level, __file__, 1, message, arguments, None)
+def logged(code: str) -> list[str]:
+    """The lines on stderr of a process that starts the log, runs the code and drains the log."""
+    program = f"{START}{code}\nlog.drain(20)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stderr.splitlines()
 
 
-@pytest.mark.parametrize(
-    ("level", "prefix"),
-    [
-        (logging.ERROR, "E! "),
-        (logging.WARNING, "W! "),
-        (logging.INFO, "I! "),
-        (logging.DEBUG, "D! "),
-    ],
-)
-def test_prefixes_are_telegrafs(level: int, prefix: str) -> None:
-    """Telegraf reads the level from the prefix."""
-    assert _Formatter().format(record(level, "text %s", 1)) == f"{prefix}text 1"
+def test_prefixes_are_telegrafs() -> None:
+    """Each level has the prefix by which Telegraf reads it, in the order of the messages."""
+    names = ("error", "warning", "info", "debug")
+    assert logged("\n".join(f'logger.{name}("text %s", 1)' for name in names)) == [
+        *("E! text 1", "W! text 1", "I! text 1", "D! text 1")
+    ]
 
 
 @given(st.text())
 def test_a_message_is_one_line(text: str) -> None:
-    """No text forges another line or moves a terminal's cursor."""
+    """No text can start another line or control a terminal."""
     line = one_line(text)
     assert line.isprintable() and len(line) <= LONGEST_LINE
     assert len(line.splitlines()) <= 1
 
 
+def test_printable_text_is_unchanged() -> None:
+    """A short printable text stays as it is, in any script; other characters are escaped."""
+    assert one_line("größe 日本 'x'") == "größe 日本 'x'"
+    assert one_line("a\nb\x1b") == r"a\nb\x1b"
+
+
 def test_long_lines_are_cut() -> None:
-    """A line has a bounded length."""
-    assert len(one_line("x" * 100_000)) == LONGEST_LINE
+    """A line has a limited length, and keeps its start."""
+    line = one_line("x" * 100_000)
+    assert len(line) == LONGEST_LINE and line == "x" * (LONGEST_LINE - 1) + "…"
 
 
 def test_credentials_are_left_out() -> None:
     """A URI in a message loses its user and its query."""
-    line = _Formatter().format(record(logging.ERROR, "at %s", "esx://me:pw@host/?token=x"))
-    assert line == "E! at esx://host/"
+    assert logged('logger.error("at %s", "esx://me:pw@host/?token=x")') == ["E! at esx://host/"]
 
 
 def test_exceptions_are_one_line() -> None:
-    """An unexpected exception is named with its place, in one line."""
-    item = record(logging.ERROR, "failed")
-    try:
-        raise ValueError("two\nlines")
-    except ValueError as error:
-        item.exc_info = (ValueError, error, error.__traceback__)
-    assert re.fullmatch(
-        r"E! failed: ValueError: two\\nlines at test_log\.py:\d+", _Formatter().format(item)
-    )
+    """An unexpected exception is one line with its type, text and place, also in a thread."""
+    code = r"""
+import threading
+
+def fail():
+    raise ValueError("two\nlines")
+
+try:
+    fail()
+except ValueError:
+    logger.exception("failed")
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+"""
+    first, second = logged(code)
+    assert re.fullmatch(r"E! failed: ValueError: two\\nlines at <string>:\d+", first)
+    assert re.fullmatch(r"E! .*thread: ValueError: two\\nlines at <string>:\d+", second)
 
 
 def test_a_full_pipe_holds_up_nobody() -> None:
-    """Logging never waits for the reader; what was lost is counted."""
+    """Logging never waits for the reader; lost messages are counted."""
+    program = f'{START}for _ in range(3000): logger.info("x" * 1000)\nprint("done", flush=True)\n'
+    program += "log.drain(20)\n"
     read, write = os.pipe()
-    handler = _Handler(write)
-    writer = threading.Thread(
-        target=lambda: [handler.emit(record(logging.INFO, "x" * 1000)) for _ in range(3000)]
-    )
-    writer.start()
-    writer.join(20)
-    assert not writer.is_alive()
-    text = b""
-    while text.count(b"I! ") + _lost(text) < 3000:
-        text += os.read(read, 1 << 16)
-    assert _lost(text) > 1000
-
-
-def _lost(text: bytes) -> int:
-    return sum(int(number) for number in re.findall(rb"\((\d+) messages were lost before", text))
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=write, text=True
+    ) as process:
+        os.close(write)
+        assert process.stdout and process.stdout.readline() == "done\n"
+        with os.fdopen(read, "rb") as log:
+            text = log.read()
+    lost = sum(int(number) for number in re.findall(rb"\((\d+) messages were lost before", text))
+    assert lost > 1000
+    assert text.count(b"I! ") + lost == 3000

@@ -1,4 +1,4 @@
-"""The declarations of metrics, held against the table of all keys that libvirt reports."""
+"""The declarations of metrics, compared with the table of all keys that libvirt reports."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from support.dump import keys_table
+from telegraf_execd_libvirt.domain import Domain
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
-from telegraf_execd_libvirt.schema import Field, Kind, Metric, Type
+from telegraf_execd_libvirt.schema import Field, Metric, Type
+from telegraf_execd_libvirt.translate import Translator
 
 ALL = {**STATISTICS_GROUPS, **ADDITIONAL_STATISTICS}
 DECLARED: list[tuple[str, Metric, Field]] = [
@@ -19,7 +21,7 @@ DECLARED: list[tuple[str, Metric, Field]] = [
     for field in metric.fields
 ]
 
-# The words that the table has for an index; `<name>` is one that the hypervisor makes up.
+# The table's placeholders for an index; `<name>` is a name that the hypervisor chooses.
 INDEXES = re.compile(r"<(?:num|index|id)>|<[a-z]+_(?:id|index)>")
 
 IN_TELEGRAF = [row for row in keys_table() if row["in_telegraf"] == "yes"]
@@ -30,34 +32,38 @@ TYPES = {
 
 
 def lookup(pattern: str) -> str:
-    """A key pattern with each of its indexes as `#`, however it writes them."""
+    """A key pattern with `#` for each index."""
     return INDEXES.sub("#", pattern).replace("<name>", "*")
 
 
 def test_table_has_all_keys_of_telegraf() -> None:
-    """The table that the declarations are held against is whole."""
+    """The table has all keys."""
     assert len(IN_TELEGRAF) == 100
     assert len(keys_table()) == 155
 
 
 @pytest.mark.parametrize("row", IN_TELEGRAF, ids=lambda row: row["key_pattern"])
-def test_key_of_telegraf_is_declared(row: dict[str, str]) -> None:
-    """Each key that Telegraf's plugin knows is declared with its measurement, tags and fields."""
-    found = [
-        (group, metric, field)
-        for group, metric, field in DECLARED
-        if metric.lookup_pattern(field) == lookup(row["key_pattern"])
-    ]
-    assert [field.name for _, _, field in found] == row["telegraf_field"].split(";")
-    for _, metric, field in found:
-        assert metric.measurement == row["telegraf_measurement"]
-        assert [*metric.tags] == row["telegraf_tags"].split(";")
-        assert not field.full
+def test_key_of_telegraf_is_written(row: dict[str, str]) -> None:
+    """Each key of Telegraf's plugin gives the measurement, tags and fields of that plugin."""
+    numbers = iter(("3", "5"))
+    used: list[str] = []
+
+    def number(_: object) -> str:
+        used.append(next(numbers))
+        return used[-1]
+
+    key = INDEXES.sub(number, row["key_pattern"])
+    value = True if "boolean" in row["typed_param_type"] else 7
+    for full in (False, True):
+        (point,) = Translator(ALL.values(), full).points(Domain("d", True, {key: value}))
+        assert point.measurement == row["telegraf_measurement"]
+        assert point.tags == tuple(zip(row["telegraf_tags"].split(";"), ("d", *used)))
+        assert [name for name, _ in point.fields] == row["telegraf_field"].split(";")
 
 
 @pytest.mark.parametrize("row", keys_table(), ids=lambda row: row["key_pattern"])
 def test_every_key_is_declared(row: dict[str, str]) -> None:
-    """Each key that libvirt reports is declared once, with its group, type, unit and kind."""
+    """Each key of libvirt is declared once, with its group, type, unit and kind."""
     found = [
         (group, metric, field)
         for group, metric, field in DECLARED
@@ -75,7 +81,7 @@ def test_every_key_is_declared(row: dict[str, str]) -> None:
 
 
 def test_nothing_else_is_declared() -> None:
-    """What is declared beyond libvirt's keys has a namespace of its own, apart from theirs."""
+    """Declarations beyond libvirt's keys have separate prefixes."""
     known = {lookup(row["key_pattern"]) for row in keys_table()}
     for _, metric, field in DECLARED:
         if metric.lookup_pattern(field) not in known:
@@ -85,28 +91,27 @@ def test_nothing_else_is_declared() -> None:
 
 
 def test_fields_are_unique_and_explained() -> None:
-    """No two declarations fill the same field of a measurement, and each has its help."""
+    """No two declarations fill the same field, and each has a help text."""
     seen = [(metric.measurement, field.name) for _, metric, field in DECLARED]
     assert len(seen) == len(set(seen))
     assert all(metric.help and field.help for _, metric, field in DECLARED)
-    assert all(isinstance(field.kind, Kind) for _, _, field in DECLARED)
 
 
 def test_metrics_of_one_measurement_have_the_same_tags() -> None:
-    """A measurement has one set of tags, wherever it is declared."""
+    """All declarations of a measurement have the same tags."""
     tags: dict[str, tuple[str, ...]] = {}
     for _, metric, _ in DECLARED:
         assert tags.setdefault(metric.measurement, metric.tags) == metric.tags
 
 
 def test_groups_have_libvirts_bits() -> None:
-    """Each group has the bit of libvirt's VIR_DOMAIN_STATS_* of the same name, in their order."""
+    """The groups are in the order of libvirt's VIR_DOMAIN_STATS_* bits, and have these bits."""
     assert [group.bit for group in STATISTICS_GROUPS.values()] == [1 << n for n in range(11)]
     assert all(name == group.name for name, group in ALL.items())
 
 
-def test_every_field_stands_in_a_golden_case() -> None:
-    """Each declared field that libvirt's bulk call fills is written in some golden case."""
+def test_every_field_is_in_a_golden_case() -> None:
+    """Each field of the bulk statistics is written in a golden case."""
     golden = Path(__file__).parent / "golden"
     written: set[tuple[str, str]] = set()
     for expected in golden.glob("*/expected.lp"):
@@ -119,6 +124,6 @@ def test_every_field_stands_in_a_golden_case() -> None:
 
 
 def test_groups_are_one_file_each() -> None:
-    """Each file in groups/ is a registered group, so that none is forgotten."""
+    """Each file in groups/ is a registered group."""
     folder = Path(__file__).parents[2] / "src" / "telegraf_execd_libvirt" / "groups"
     assert {path.stem for path in folder.glob("[!_]*.py")} == set(ALL)

@@ -1,4 +1,4 @@
-"""Signals are noted at whatever moment they come."""
+"""No signal is lost, whenever it comes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMBERS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal
 
 @pytest.fixture
 def signals() -> Iterator[Signals]:
-    """Notes the signals of this process for as long as the test takes."""
+    """The recorded signals of this process, during the test."""
     before = {number: signal.getsignal(number) for number in NUMBERS}
     noting = Signals()
     yield noting
@@ -28,7 +28,7 @@ def signals() -> Iterator[Signals]:
 
 
 def asked_with_a_signal_at(signals: Signals, step: int) -> tuple[bool, bool]:
-    """What `take_tick` says with a signal at this of its bytecodes; and whether there was one."""
+    """The result of `take_tick` with a signal at this bytecode; and whether it was reached."""
     steps = 0
 
     def at_each_step(frame: FrameType, event: str, argument: object) -> object:
@@ -43,7 +43,7 @@ def asked_with_a_signal_at(signals: Signals, step: int) -> tuple[bool, bool]:
         return at_each_step
 
     before = sys.gettrace()
-    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for such a frame only now
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for traced frames only now
     sys.settrace(at_each_step)
     try:
         asked = signals.take_tick()
@@ -53,8 +53,8 @@ def asked_with_a_signal_at(signals: Signals, step: int) -> tuple[bool, bool]:
 
 
 @pytest.mark.parametrize("another", [False, True])
-def test_a_signal_during_the_look_for_one_is_not_lost(signals: Signals, another: bool) -> None:
-    """Wherever in the taking of a tick a signal comes, that call or the next one tells of it."""
+def test_a_signal_during_take_tick_is_not_lost(signals: Signals, another: bool) -> None:
+    """A signal at any bytecode of `take_tick` is returned by that call or the next."""
     for step in range(1, 1000):
         if another:
             os.kill(os.getpid(), signal.SIGUSR1)
@@ -69,7 +69,7 @@ def test_a_signal_during_the_look_for_one_is_not_lost(signals: Signals, another:
 
 
 def test_several_signals_are_one_tick(signals: Signals) -> None:
-    """Signals that came before a tick began are all answered by it."""
+    """Several signals before a tick are answered by that tick."""
     for number in NUMBERS[:3]:
         os.kill(os.getpid(), number)
     assert signals.take_tick()

@@ -1,4 +1,4 @@
-"""What is shown of a URI."""
+"""The parts of a URI that may be shown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from telegraf_execd_libvirt.uri import driver_and_transport, has_password, redac
     ],
 )
 def test_redact(text: str, shown: str) -> None:
-    """User names, passwords and queries are left out, also within a message."""
+    """User names, passwords and queries are removed, also within a message."""
     assert redact(text) == shown
 
 
@@ -40,6 +40,6 @@ def test_has_password(uri: str, holds: bool) -> None:
 
 
 def test_driver_and_transport() -> None:
-    """The scheme's two halves."""
+    """The scheme is split into driver and transport."""
     assert driver_and_transport("qemu+ssh://h/system") == ("qemu", "ssh")
     assert driver_and_transport("qemu:///system") == ("qemu", "")

@@ -1,1 +1,1 @@
-"""What the tests share: a real hypervisor of their own, and what to do where one cannot be had."""
+"""Support code of the tests: servers, a hypervisor, the plugin as a process, expected metrics."""

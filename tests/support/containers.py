@@ -1,8 +1,8 @@
-"""A Linux container of libvirt's LXC driver, in a virtual machine of the tests' own.
+"""A Linux container of libvirt's LXC driver, inside a virtual machine of the tests.
 
-The rule: libvirtd, the container and their cgroups are inside that machine, so that nothing outside
-its own folder is touched, and no privilege is needed. QEMU emulates it; its disk is made of the
-libvirtd and the busybox that are installed; and libvirt's clients reach it by a port of localhost.
+The rule: libvirtd, the container and their cgroups exist only in that machine, so nothing outside
+its folder changes, and no privilege is needed. QEMU emulates the machine. Its disk has copies of
+the installed libvirtd and busybox. Clients reach its libvirtd by a port of localhost.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
 
-from support import guest_kernel, remains
+from support import guest_kernel
 from support.missing import Missing
+from support.process import Closing, ProcessError, Workspace, end_of, wait_for
 
 NAME = "box"
-"""The container, which runs."""
+"""The running container."""
 
 INTERFACE = "veth-box"
-"""The host's end of its network interface."""
+"""The host's end of the container's network interface."""
 
 SECONDS_TO_BOOT = 120.0
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -38,10 +36,10 @@ PACKAGES = {
 }
 CONTROLLER = Path("/usr/lib/libvirt/libvirt_lxc")
 
-# They depend on no other module.
+# These modules depend on no others.
 MORE_MODULES = {"fuse": "fs/fuse/fuse.ko", "veth": "drivers/net/veth.ko"}
 
-# A container needs a root that can be pivoted, which that of an initrd is not.
+# A container needs a root file system that can be pivoted; an initrd's cannot.
 INITRD = """#!/bin/busybox sh
 b=/bin/busybox
 $b mount -t devtmpfs dev /dev
@@ -74,7 +72,7 @@ auth_tcp = "none"
 host_uuid = "6f1c2f0e-6d2f-4a55-9d0b-1f6f3c1c7a10"
 """
 
-# Sends on the network once a second, so that the counters move.
+# Send a packet each second, so that the counters grow.
 CONTAINER_INIT = """#!/bin/busybox sh
 b=/bin/busybox
 $b ifconfig eth0 192.0.2.2 up
@@ -97,11 +95,11 @@ CONTAINER = f"""\
 """
 
 
-class Containers:
-    """The virtual machine for the time of a `with` block; `uri` is for libvirt's clients."""
+class Containers(Closing):
+    """The virtual machine, within a `with` block; `uri` is for libvirt's clients."""
 
     def __init__(self) -> None:
-        """Look for all that is needed, before anything is made."""
+        """Check that everything needed is installed, before anything is created."""
         for program, package in PACKAGES.items():
             if not shutil.which(program, path=PATH):
                 raise Missing(f"{program} (Debian package {package})")
@@ -113,42 +111,30 @@ class Containers:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self.uri = f"lxc+tcp://127.0.0.1:{self._port}/system"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._workspace: Workspace | None = None
 
-    def __enter__(self) -> Containers:
-        """Boot it, and start the container; or leave nothing."""
-        self.folder = Path(tempfile.mkdtemp(prefix="lxc-", dir="/tmp"))
-        self._watcher = remains.watch(self.folder)
-        try:
-            self._make_disk()
-            self._boot()
-            (self.folder / "container.xml").write_text(CONTAINER)
-            self.virsh("define", str(self.folder / "container.xml"))
-            self.virsh("start", NAME)
-        except BaseException:
-            self.close()
-            raise
-        return self
+    @property
+    def folder(self) -> Path:
+        """The folder of the virtual machine."""
+        assert self._workspace, "it was not started"
+        return self._workspace.folder
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Take everything away, whatever has happened."""
-        self.close()
+    def start(self) -> None:
+        """Boot the machine and start the container."""
+        self._workspace = Workspace("lxc")
+        self._make_disk()
+        self._boot(self._workspace)
+        (self.folder / "container.xml").write_text(CONTAINER)
+        self.virsh("define", str(self.folder / "container.xml"))
+        self.virsh("start", NAME)
 
     def close(self) -> None:
-        """Take everything away, whatever state it is in."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-        remains.take_away(self.folder)
-        self._watcher.communicate()
+        """Take everything away, in any state; may be called again."""
+        if self._workspace:
+            self._workspace.close()
 
     def virsh(self, *arguments: str) -> str:
-        """The output of a virsh command."""
+        """Run a virsh command and return its output."""
         done = subprocess.run(
             ["virsh", "-q", "-c", self.uri, *arguments],
             env={"PATH": PATH, "LC_ALL": "C", "HOME": str(self.folder)},
@@ -162,12 +148,12 @@ class Containers:
         return done.stdout
 
     def domifstat(self) -> dict[str, int]:
-        """What virsh tells of the container's network interface."""
+        """virsh's counters of the container's network interface."""
         rows = [line.split() for line in self.virsh("domifstat", NAME, INTERFACE).splitlines()]
         return {row[1]: int(row[2]) for row in rows if row}
 
     def dominfo(self) -> dict[str, str]:
-        """What virsh tells of the container, by virsh's own words."""
+        """virsh's information about the container, by virsh's own labels."""
         rows = [line.partition(":") for line in self.virsh("dominfo", NAME).splitlines()]
         return {key: value.strip() for key, _, value in rows}
 
@@ -196,7 +182,7 @@ class Containers:
         self._run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(self.folder / "disk"), "256M")
         shutil.rmtree(root)
 
-    def _boot(self) -> None:
+    def _boot(self, workspace: Workspace) -> None:
         (self.folder / "initrd").write_bytes(self._initrd)
         forward = f"hostfwd=tcp:127.0.0.1:{self._port}-10.0.2.15:16509"
         command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "384", "-nodefaults"]
@@ -207,34 +193,26 @@ class Containers:
         command += ["-drive", f"file={self.folder}/disk,format=raw,if=virtio"]
         command += ["-netdev", f"user,id=net,restrict=on,{forward}"]
         command += ["-device", "virtio-net-pci,netdev=net,romfile="]
-        with (self.folder / "qemu.log").open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                env={"PATH": PATH},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C is not for it.
-            )
-        (self.folder / "qemu.pid").write_text(str(self._process.pid))
-        deadline = time.monotonic() + SECONDS_TO_BOOT
-        while True:
+        process = workspace.run("qemu", command, {"PATH": PATH})
+
+        def answers() -> bool:
             try:
                 self.virsh("list")
-                return
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    logs = [self.folder / name for name in ("qemu.log", "console.log")]
-                    said = "".join(log.read_text(errors="replace") for log in logs if log.exists())
-                    raise RuntimeError(f"it does not boot: {error}; {said[-3000:]}") from error
-                time.sleep(0.2)
+            except (RuntimeError, subprocess.TimeoutExpired):
+                return False
+            return True
+
+        try:
+            wait_for(answers, SECONDS_TO_BOOT, "libvirtd", workspace.log("qemu"), process)
+        except ProcessError as error:
+            raise ProcessError(f"{error}; {end_of(self.folder / 'console.log')}") from None
 
     def _run(self, *command: str) -> None:
         subprocess.run(command, env={"PATH": PATH}, check=True, capture_output=True)
 
 
 def _libraries(programs: list[Path]) -> set[Path]:
-    """The libraries that the programs load, under the names by which they are looked for."""
+    """The libraries that the programs load, by the paths at which they are found."""
     found: set[Path] = set()
     for program in programs:
         output = subprocess.run(
@@ -245,16 +223,16 @@ def _libraries(programs: list[Path]) -> set[Path]:
 
 
 def _kernel_and_initrd() -> tuple[Path, bytes]:
-    """A kernel, and an initrd that loads its modules and goes over to the disk."""
-    for kernel, modules in guest_kernel._kernels():
+    """A kernel, and an initrd that loads its modules and switches to the disk."""
+    for kernel, modules in guest_kernel.kernels():
         more = {name: modules / "kernel" / path for name, path in MORE_MODULES.items()}
         if not all(path.exists() for path in more.values()):
             continue
-        loaded = guest_kernel._modules_in_order(modules)
+        loaded = guest_kernel.modules_in_order(modules)
         loaded |= {name: path.read_bytes() for name, path in more.items()}
-        entry = guest_kernel._entry
+        entry = guest_kernel.entry
         archive = b"".join(entry(name, 0o40755) for name in ("bin", "dev", "modules", "root"))
-        archive += entry("bin/busybox", 0o100755, guest_kernel._static_busybox())
+        archive += entry("bin/busybox", 0o100755, guest_kernel.static_busybox())
         for name, content in loaded.items():
             archive += entry(f"modules/{name}.ko", 0o100644, content)
         archive += entry("init", 0o100755, INITRD.format(modules=" ".join(loaded)).encode())

@@ -1,7 +1,7 @@
-"""Made-up guests, any number of them, for the daemon of the tests to report.
+"""Any number of invented guests, which the scripted daemon reports.
 
-The rule: they look like typical KVM guests to a client: keys, types and sizes are those that a
-real daemon sends, in its order and under its limits.
+The rule: a client sees typical KVM guests. Keys, types and sizes are those of a real daemon, in its
+order and within its limits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-#: What one message of libvirt's protocol may carry: 32 MiB, less its header.
+#: The limit of a message of libvirt's protocol: 32 MiB without its header.
 LARGEST = 32 * 1024 * 1024 - 24
 
 INT, UINT, LLONG, ULLONG, BOOLEAN, STRING = 1, 2, 3, 4, 6, 7
@@ -21,7 +21,7 @@ _STATE, _CPU, _BALLOON, _VCPU, _NET, _BLOCK, _IOTHREAD, _DIRTYRATE, _VM = (
     1 << bit for bit in (0, 1, 2, 3, 4, 5, 7, 9, 10)
 )
 
-#: What the kernel counts for each vCPU; each is reported as vcpu.<num>.<name>.sum.
+#: The kernel's counters of each vCPU; each is reported as vcpu.<num>.<name>.sum.
 _KVM_VCPU = """
 pf_taken pf_fixed pf_emulate pf_spurious pf_fast pf_mmio_spte_created pf_guest tlb_flush invlpg
 exits io_exits mmio_exits signal_exits irq_window_exits nmi_window_exits l1d_flush halt_exits
@@ -40,7 +40,7 @@ pages_2m.cur pages_1g.cur nx_lpage_splits.cur max_mmu_rmap_size.max
 
 @dataclass(frozen=True)
 class Parameter:
-    """One key: its group's bit, its type, its value, and whether it may grow."""
+    """One key: its group's bit, type and value, and whether the value grows."""
 
     group: int
     key: str
@@ -49,7 +49,7 @@ class Parameter:
     grows: bool = False
 
     def encoded(self, growth: int) -> bytes:
-        """As the protocol has it, grown by so much."""
+        """The parameter in XDR; `growth` is added to a growing value."""
         head = _string(self.key) + struct.pack(">i", self.kind)
         if isinstance(self.value, str):
             return head + _string(self.value)
@@ -121,8 +121,10 @@ def _typical() -> Iterator[Parameter]:
 
 @dataclass
 class Crowd:
-    """So many guests of one kind, whose counters grow by `step` from call to call. `calls` counts
-    how often their statistics were asked for."""
+    """A number of equal guests whose counters grow by `step` from call to call.
+
+    `calls` counts the requests for statistics.
+    """
 
     count: int
     step: int = 0
@@ -130,7 +132,7 @@ class Crowd:
     calls: int = 0
 
     def __post_init__(self) -> None:
-        """Give each guest its name, its UUID and its number."""
+        """Give each guest a name, a UUID and a number."""
         self._guests: dict[bytes, bytes] = {}
         for number in range(1, self.count + 1):
             identity = uuid.uuid5(uuid.NAMESPACE_OID, str(number)).bytes
@@ -143,8 +145,10 @@ class Crowd:
         return count + b"".join(self._guests.values()) + count
 
     def statistics(self, request: bytes) -> bytes | None:
-        """The reply to a call for statistics with these arguments, or None where it is too large:
-        the guests (all, where none are named), the groups (all with 0), and flags."""
+        """The reply to a request for statistics, or None if it is too large.
+
+        The request has guests (none means all), groups (0 means all) and flags.
+        """
         wanted, rest = _domains(request)
         (groups,) = struct.unpack_from(">I", rest)
         found = [
@@ -159,7 +163,7 @@ class Crowd:
 
 
 def _domains(request: bytes) -> tuple[list[bytes], bytes]:
-    """The UUIDs in a list of domains, and what follows the list."""
+    """The UUIDs in a list of domains, and the rest of the request."""
     (count,) = struct.unpack_from(">I", request)
     found, at = [], 4
     for _ in range(count):

@@ -1,6 +1,6 @@
-"""Reads `virsh domstats --raw` dumps as libvirt-python would hand the same statistics over.
+"""Reads `virsh domstats --raw` dumps into the values that libvirt-python returns.
 
-Rule guarded: types come from the table of libvirt's keys, never from the code under test.
+The rule: types come from the table of libvirt's keys, never from the code under test.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TYPES = _type_patterns()
 
 
 def python_value(key: str, text: str) -> Value:
-    """A value as libvirt-python gives it: a uint of 2^31 and more comes out negative."""
+    """A value as libvirt-python returns it: a uint from 2^31 on is negative."""
     kind = next((kind for pattern, kind in _TYPES if pattern.fullmatch(key)), "")
     if text in ("yes", "no") and "boolean" in kind:
         return text == "yes"
@@ -47,7 +47,7 @@ def python_value(key: str, text: str) -> Value:
         return text
     if kind == "double":
         return float(text)
-    if not re.fullmatch(r"-?[0-9]+", text):  # a key that the table does not have
+    if not re.fullmatch(r"-?[0-9]+", text):  # a key that is not in the table
         return float(text) if re.fullmatch(r"-?[0-9]+\.[0-9]+", text) else text
     number = int(text)
     if kind.startswith("uint") and number < 1 << 32:

@@ -1,8 +1,8 @@
-"""The Linux that the booting guest runs: a packaged kernel, and an initrd around a static busybox.
+"""The Linux of the booting guest: a packaged kernel, and an initrd with a static busybox.
 
-The rule: nothing but the package manager fetches anything, and a kernel once fetched is used again.
-A kernel installed on the machine is preferred; otherwise Debian's cloud kernel is downloaded and
-unpacked, but not installed, into .cache/guest-kernel in the checkout.
+The rule: only the package manager downloads, and a downloaded kernel is used again. An installed
+kernel is preferred. Otherwise Debian's cloud kernel is downloaded and unpacked, not installed, into
+.cache/guest-kernel in the checkout.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CACHE = Path(__file__).resolve().parents[2] / ".cache" / "guest-kernel"
 METAPACKAGE = "linux-image-cloud-amd64"
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon")
 
-# Reads and writes both disks and sends on the network once a second, so that the counters move.
+# Use both disks and the network each second, so that the counters grow.
 INIT = """#!/bin/busybox sh
 b=/bin/busybox
 $b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev
@@ -38,10 +38,10 @@ done >/dev/null 2>&1
 
 
 def kernel_and_initrd() -> tuple[Path, bytes]:
-    """The path of a kernel image, and the initrd for it; raises Missing where there is none."""
-    busybox = _static_busybox()
-    # Listed one by one: a download is only tried when no earlier kernel will do.
-    for kernel, modules in _kernels():
+    """The path of a kernel image, and its initrd; raise Missing if there is none."""
+    busybox = static_busybox()
+    # Lazy: download only if no installed kernel is suitable.
+    for kernel, modules in kernels():
         try:
             return kernel, _initrd(busybox, modules)
         except Missing:
@@ -49,16 +49,16 @@ def kernel_and_initrd() -> tuple[Path, bytes]:
     raise Missing(f"a Linux kernel for the booting guest (Debian package {METAPACKAGE})")
 
 
-def _static_busybox() -> bytes:
+def static_busybox() -> bytes:
     path = shutil.which("busybox")
     program = Path(path).read_bytes() if path else b""
-    if b"/ld-linux" in program[:4096] or not program:  # The guest has no dynamic loader.
+    if b"/ld-linux" in program[:4096] or not program:  # the guest has no dynamic loader
         raise Missing("a statically linked busybox (Debian package busybox-static)")
     return program
 
 
-def _kernels() -> Iterator[tuple[Path, Path]]:
-    """Kernel images with the folders of their modules, nearest first."""
+def kernels() -> Iterator[tuple[Path, Path]]:
+    """Kernel images with their module folders; installed ones first."""
     yield from _kernels_under(Path("/"))
     if not list(_kernels_under(CACHE)):
         _download()
@@ -75,10 +75,10 @@ def _kernels_under(root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _download() -> None:
-    """Unpack Debian's cloud kernel into the cache, as a whole or not at all."""
+    """Unpack Debian's cloud kernel into the cache, completely or not at all."""
     for tool, package in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg", "dpkg")):
         if not shutil.which(tool):
-            raise Missing(f"{tool} (Debian package {package}) to fetch {METAPACKAGE} with")
+            raise Missing(f"{tool} (Debian package {package}) to download {METAPACKAGE}")
     try:
         CACHE.parent.mkdir(exist_ok=True)
         (CACHE.parent / ".gitignore").write_text("*\n")
@@ -94,7 +94,7 @@ def _download() -> None:
 
 
 def _real_package() -> str:
-    """The package with the image itself, on which the metapackage depends."""
+    """The package with the image, on which the metapackage depends."""
     depends = re.compile(r"^ *Depends: (linux-image-\S+)$", re.MULTILINE)
     found = depends.search(_run("apt-cache", "depends", METAPACKAGE))
     if not found and os.geteuid() == 0:
@@ -107,34 +107,34 @@ def _real_package() -> str:
 
 def _run(*command: str, folder: str = "/") -> str:
     environment = {**os.environ, "LC_ALL": "C"}
-    check = command[0] != "apt-cache"  # It fails where it knows no such package.
+    check = command[0] != "apt-cache"  # it fails for an unknown package
     return subprocess.run(
         command, cwd=folder, env=environment, check=check, capture_output=True, encoding="utf-8"
     ).stdout
 
 
 def _initrd(busybox: bytes, modules: Path) -> bytes:
-    """A gzipped cpio archive of busybox, the modules, and an init that keeps the devices busy."""
-    loaded = _modules_in_order(modules)
+    """A gzipped cpio archive: busybox, the modules, and an init that uses the devices."""
+    loaded = modules_in_order(modules)
     folders = ("bin", "dev", "modules", "proc", "sys")
-    archive = b"".join(_entry(folder, 0o40755) for folder in folders)
-    archive += _entry("bin/busybox", 0o100755, busybox)
+    archive = b"".join(entry(folder, 0o40755) for folder in folders)
+    archive += entry("bin/busybox", 0o100755, busybox)
     for name, content in loaded.items():
-        archive += _entry(f"modules/{name}.ko", 0o100644, content)
-    archive += _entry("init", 0o100755, INIT.format(modules=" ".join(loaded)).encode())
-    return gzip.compress(archive + _entry("TRAILER!!!", 0))
+        archive += entry(f"modules/{name}.ko", 0o100644, content)
+    archive += entry("init", 0o100755, INIT.format(modules=" ".join(loaded)).encode())
+    return gzip.compress(archive + entry("TRAILER!!!", 0))
 
 
-def _entry(name: str, mode: int, content: bytes = b"") -> bytes:
-    """One file of a cpio archive, in the «newc» format that the kernel unpacks."""
+def entry(name: str, mode: int, content: bytes = b"") -> bytes:
+    """One file of a cpio archive in the "newc" format, which the kernel unpacks."""
     links, name_size = 1, len(name) + 1
     numbers = (0, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, name_size, 0)
     head = b"070701" + b"".join(b"%08X" % number for number in numbers) + name.encode() + b"\0"
     return head + b"\0" * (-len(head) % 4) + content + b"\0" * (-len(content) % 4)
 
 
-def _modules_in_order(modules: Path) -> dict[str, bytes]:
-    """The modules that the guest needs, each after those that it depends on itself."""
+def modules_in_order(modules: Path) -> dict[str, bytes]:
+    """The modules that the guest needs, each after its dependencies."""
     files = {_module_name(path): path for path in (modules / "kernel").rglob("*.ko*")}
     built_in = {_module_name(Path(line)) for line in _lines(modules / "modules.builtin")}
     loaded: dict[str, bytes] = {}
@@ -147,7 +147,7 @@ def _modules_in_order(modules: Path) -> dict[str, bytes]:
             raise Missing(f"module {name} of the kernel in {modules}, plain or xz-compressed")
         content = path.read_bytes()
         content = lzma.decompress(content) if path.suffix == ".xz" else content
-        # modules.dep is only made at installation, but a module itself says what it depends on.
+        # modules.dep is created at installation only, but a module lists its dependencies.
         depends = re.search(rb"\0depends=([^\0]*)\0", content)
         for needed in depends[1].decode().split(",") if depends and depends[1] else ():
             load(needed.replace("-", "_"))

@@ -1,42 +1,46 @@
-"""A real hypervisor of the tests' own: libvirtd in session mode, and QEMU guests under emulation.
+"""A real hypervisor for the tests: libvirtd in session mode, and emulated QEMU guests.
 
-The rule: nothing outside its own folder is touched, and nothing of it outlives the tests. The
-daemon and the guests run unprivileged (where the tests run as root, as a stand-in), have their
-sockets, configuration and disks in one temporary folder, and no other hypervisor is spoken to.
+The rule: it touches nothing outside its folder, and nothing of it outlives the tests. Daemon and
+guests run unprivileged (as `nobody` if the tests run as root). Their sockets, configuration and
+disks are in one temporary folder. The tests connect to no other hypervisor.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from xml.sax.saxutils import escape
 
-from support import remains
 from support.guest_kernel import kernel_and_initrd
 from support.missing import Missing
+from support.process import (
+    Closing,
+    ProcessError,
+    Workspace,
+    living,
+    send,
+    tap_name,
+    wait_for,
+)
 
 LINUX = "linux"
-"""The guest that boots Linux, with everything that libvirt can report without KVM."""
+"""The guest that boots Linux and has everything that libvirt reports without KVM."""
 
 OFF = "off"
 """The guest that is shut off."""
 
 ODD = 'odd name,=é"\\'
-"""A running guest whose name has what line protocol and command lines have to escape."""
+"""A running guest whose name has characters that line protocol and shells escape."""
 
 RUNNING, PAUSED, SHUT_OFF = "1", "3", "5"
-"""libvirt's numbers for states, as domstats gives them in state.state."""
+"""Values of state.state in domstats."""
 
 STAND_IN = "nobody"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -48,7 +52,7 @@ PACKAGES = {
     "setpriv": "util-linux",
 }
 
-# virtlogd, D-Bus, cgroups and security modules belong to the machine, not to the tests.
+# Use no virtlogd, D-Bus, cgroups or security modules: they belong to the machine.
 QEMU_CONF = """\
 stdio_handler = "file"
 security_driver = "none"
@@ -66,37 +70,35 @@ NOVA = """\
 </nova:instance></metadata>"""
 
 
-class HypervisorError(Exception):
-    """The hypervisor did not do what it was told; the message has its own words."""
+class HypervisorError(ProcessError):
+    """The hypervisor failed; the message is its own."""
 
 
-class Hypervisor:
-    """The daemon and its guests, from `start()` to `close()`, or for the time of a `with` block.
+class Hypervisor(Closing):
+    """The daemon and its guests, from `start()` to `close()`, or within a `with` block.
 
-    `uri` is for libvirt's clients, read-only ones too; in session mode `socket` serves both.
-    `guests` maps the names of the guests that are there from the start to their definitions.
-    `tap` is the name of the network interface of LINUX, or None where the tests may not make one.
-    `perf` says whether the daemon may count perf events.
+    `uri` is for libvirt's clients, also read-only: a session daemon has one `socket` for both.
+    `guests` maps the names of the initial guests to their definitions.
+    `tap` is the name of LINUX's network interface, or None if the tests may not create one.
+    `perf` is true if the daemon may count perf events.
     """
 
     def __init__(self, idle_guests: int = 3, linux: bool = True) -> None:
-        """Without `linux` there are only cheap guests, which have firmware but nothing to boot."""
+        """Without `linux` there are only cheap guests, with firmware but nothing to boot."""
         for program, package in PACKAGES.items():
             if not shutil.which(program, path=PATH):
                 raise Missing(f"{program} (Debian package {package})")
         kernel = kernel_and_initrd() if linux else None
 
-        # Not below $TMPDIR: the path of a UNIX socket has at most 107 bytes.
-        self.folder = Path(tempfile.mkdtemp(prefix="hv-", dir="/tmp"))
-        self._watcher = remains.watch(self.folder)
-        atexit.register(self.close)
+        self._workspace = Workspace("hv")
+        self.folder = self._workspace.folder
         self.socket = self.folder / "run/libvirt/libvirt-sock"
         self.uri = f"qemu+unix:///session?socket={self.socket}"
         self.tap: str | None = None
         self.perf = _perf_is_open_to_all()
         self.guests: dict[str, str] = {}
         self._daemon: subprocess.Popen[bytes] | None = None
-        self._log = self.folder / "libvirtd.log"
+        self._log = self._workspace.log("libvirtd")
         self._disks = 0
         self._user = pwd.getpwnam(STAND_IN) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         self._wrapper = self._unprivileged() if os.geteuid() == 0 else []
@@ -113,53 +115,31 @@ class Hypervisor:
         for path in (self.folder, *self.folder.rglob("*")):
             os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
-    def __enter__(self) -> Hypervisor:
-        """Start everything, or leave nothing."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Take everything away, whatever has happened."""
-        self.close()
-
     def start(self) -> None:
-        """Start the daemon and all guests but OFF; wait_until_booted() then waits for LINUX."""
+        """Start the daemon and all guests except OFF; wait_until_booted() waits for LINUX."""
         self.start_daemon()
         self._put_guests_in_place()
-        # The first client to ask for this (or for CPU time) waits for a look at every emulator.
+        # libvirtd probes every emulator at the first such request. Wait for that here.
         self.virsh("version")
 
     def close(self) -> None:
-        """Take everything away, whatever state it is in; any number of times."""
-        remains.take_away(self.folder)
-        if self._daemon:
-            self._daemon.wait()
-        self._watcher.communicate()
-        atexit.unregister(self.close)
+        """Take everything away, in any state; may be called again."""
+        self._workspace.close()
 
     def heal(self) -> None:
-        """Bring daemon and guests back to how start() left them, whatever a test did to them."""
-        # The guests first: a daemon that starts waits for those that it finds.
-        remains.send(signal.SIGCONT, remains.processes(self.folder))
+        """Restore daemon and guests to their state after start(), whatever a test did."""
+        # The guests first: a starting daemon waits for the guests it finds.
+        send(signal.SIGCONT, living(self.folder))
         self.start_daemon()
-        self._wait_for(self._daemon_knows, 20.0, "libvirtd to see its guests end", self._log)
+        wait_for(self._daemon_knows, 20.0, "libvirtd to notice that guests ended", self._log)
         self._put_guests_in_place()
         if LINUX in self.guests:
             self.wait_until_booted()
 
-    # What the hypervisor says
+    # Queries
 
     def virsh(self, *arguments: str, stdin: str = "", timeout: float = 60.0) -> str:
-        """The output of a virsh command; raises HypervisorError, or subprocess.TimeoutExpired."""
+        """Run a virsh command; raise HypervisorError or subprocess.TimeoutExpired."""
         done = subprocess.run(
             ["virsh", "-q", "-c", self.uri, *arguments],
             input=stdin,
@@ -173,7 +153,7 @@ class Hypervisor:
         return done.stdout
 
     def domstats(self, domain: str | None = None, *options: str) -> dict[str, dict[str, str]]:
-        """The statistics of one domain or of all, by name and key; options are virsh's own."""
+        """Statistics by domain and key, of one domain or all; options are virsh's."""
         output = self.virsh("domstats", "--raw", *options, *([domain] if domain else []))
         stats: dict[str, dict[str, str]] = {}
         for line in output.split("\n"):
@@ -185,40 +165,40 @@ class Hypervisor:
         return stats
 
     def wait_until_booted(self, seconds: float = 60.0) -> None:
-        """Wait until the balloon driver of LINUX tells the guest's own memory figures."""
+        """Wait until LINUX's balloon driver reports memory statistics."""
 
-        def told() -> bool:
+        def reports() -> bool:
             stats = self.domstats(LINUX, "--state", "--balloon")[LINUX]
             if stats["state.state"] == SHUT_OFF:
-                # Emulating two CPUs at once, QEMU 7.2 crashes in one boot of several hundred.
+                # QEMU 7.2 crashes in one of several hundred boots with two emulated CPUs.
                 self.start_guest(LINUX)
             return int(stats.get("balloon.last-update", 0)) > 0
 
-        self._wait_for(told, seconds, f"{LINUX} to boot", self.folder / "console.log")
+        wait_for(reports, seconds, f"{LINUX} to boot", self.folder / "console.log")
 
     # Guests
 
     def define(self, name: str) -> None:
-        """Define one more cheap guest: firmware only, 32 MiB, one empty disk; it is shut off."""
+        """Define another cheap guest, shut off: firmware only, 32 MiB, one empty disk."""
         self._define(self._cheap_definition(name))
 
     def undefine(self, name: str) -> None:
-        """Stop a guest if it runs, and forget it."""
+        """Stop a guest if it runs, and undefine it."""
         if self.domstats(name, "--state")[name]["state.state"] != SHUT_OFF:
             self.stop_guest(name)
         self.virsh("undefine", name)
 
     def start_guest(self, name: str) -> None:
-        """Start a guest that is shut off."""
+        """Start a guest."""
         self.virsh("start", name)
 
     def stop_guest(self, name: str) -> None:
-        """Turn a guest off, also one whose process is paused."""
-        self.resume_process(name)  # libvirt would ask it to end for 15 s before it kills it.
+        """Turn off a guest, even if its process is paused."""
+        self.resume_process(name)  # Otherwise libvirt waits 15 s before it sends SIGKILL
         self.virsh("destroy", name)
 
     def guest_pid(self, name: str) -> int:
-        """The pid of the guest's QEMU, from libvirt's own record: the daemon need not be there."""
+        """The pid of the guest's QEMU, from libvirt's record: works without the daemon."""
         path = self.folder / "run/libvirt/qemu/run" / f"{name}.xml"
         try:
             return int(ET.parse(path).getroot().attrib["pid"])
@@ -226,41 +206,35 @@ class Hypervisor:
             raise HypervisorError(f"{name!r} is not running") from None
 
     def pause_process(self, name: str) -> None:
-        """Make the guest's QEMU hang: it stays as it is, and no longer answers libvirt."""
+        """Stop the guest's QEMU, so that it no longer answers libvirt."""
         _stop(self.guest_pid(name))
 
     def resume_process(self, name: str) -> None:
-        """Let the guest's QEMU go on."""
+        """Continue the guest's QEMU."""
         os.kill(self.guest_pid(name), signal.SIGCONT)
 
     # The daemon
 
     @property
     def daemon_pid(self) -> int:
-        """The pid of libvirtd, also of one that was killed."""
+        """The pid of libvirtd, even if it was killed."""
         if not self._daemon:
             raise HypervisorError("the daemon was never started")
         return self._daemon.pid
 
     def start_daemon(self) -> None:
-        """Start libvirtd unless it runs, and wait until it answers; it finds its old guests."""
+        """Start libvirtd unless it runs, and wait until it answers. It finds running guests."""
         if self._daemon and self._daemon.poll() is None:
             return
-        with self._log.open("wb") as output:
-            self._daemon = subprocess.Popen(
-                [*self._wrapper, "libvirtd", "--pid-file", str(self.folder / "run/libvirtd.pid")],
-                cwd=self.folder,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C is not for it.
-            )
-        # Its own file comes later than its first child processes.
-        (self.folder / "libvirtd.pid").write_text(str(self._daemon.pid))
-        self._wait_for(self._daemon_listens, 20.0, "libvirtd to listen", self._log)
+        pid_file = self.folder / "run/libvirtd.pid"
+        self._daemon = self._workspace.run(
+            "libvirtd",
+            [*self._wrapper, "libvirtd", "--pid-file", str(pid_file)],
+            self._environment(),
+        )
+        wait_for(self._daemon_listens, 20.0, "libvirtd to listen", self._log, self._daemon)
         try:
-            self.virsh("list")  # Answered when all the drivers are ready.
+            self.virsh("list")  # answered once all drivers are ready
         except HypervisorError as error:
             if "no connection driver" in str(error):
                 package = "libvirt-daemon-driver-qemu"
@@ -268,20 +242,20 @@ class Hypervisor:
             raise
 
     def stop_daemon(self) -> None:
-        """Make libvirtd hang: its socket still takes connections, and nothing is answered."""
+        """Stop libvirtd: its socket still accepts connections, but nothing is answered."""
         _stop(self.daemon_pid)
 
     def continue_daemon(self) -> None:
-        """Let libvirtd go on."""
+        """Continue libvirtd."""
         os.kill(self.daemon_pid, signal.SIGCONT)
 
     def kill_daemon(self) -> None:
-        """Kill libvirtd; its guests run on."""
+        """Kill libvirtd; its guests keep running."""
         os.kill(self.daemon_pid, signal.SIGKILL)
         if self._daemon:
             self._daemon.wait()
 
-    # How it is done
+    # Internals
 
     def _environment(self) -> dict[str, str]:
         folders = {"HOME": "", "XDG_CONFIG_HOME": "config", "XDG_CACHE_HOME": "cache"}
@@ -289,16 +263,15 @@ class Hypervisor:
         return {
             **{variable: str(self.folder / name) for variable, name in folders.items()},
             "PATH": PATH,
-            "LC_ALL": "C.UTF-8",  # libvirt needs it for a name that is not ASCII.
+            "LC_ALL": "C.UTF-8",  # libvirt needs it for names that are not ASCII
         }
 
     def _unprivileged(self) -> list[str]:
-        """What to put before a command of root's so that it runs as the stand-in.
+        """The command prefix that drops root's privileges.
 
-        Two things go beyond what that account has by itself. Counting perf events takes
-        CAP_PERFMON on most machines. And a tap interface made for the account is of no use where
-        only root can open /dev/net/tun (it is open to all where udev runs), so that the daemon then
-        gets a device node of its own, in a mount namespace of its own.
+        It grants two things beyond the rights of `nobody`: CAP_PERFMON, which counting perf events
+        needs on most machines; and, if only root can open /dev/net/tun (udev opens it to all),
+        another device node in a private mount namespace, which ends with the daemon.
         """
         account = [f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups"]
         wrapper = ["setpriv", *account]
@@ -317,39 +290,28 @@ class Hypervisor:
         return wrapper
 
     def _make_tap(self) -> str | None:
-        name = remains.tap_name(self.folder)
+        name = tap_name(self.folder)
         owner = str(self._user.pw_uid)
         if not _works("ip", "tuntap", "add", "dev", name, "mode", "tap", "user", owner):
             return None
         return name if _works("ip", "link", "set", name, "up") else None
 
     def _daemon_listens(self) -> bool:
-        if self._daemon and self._daemon.poll() is not None:
-            raise HypervisorError(f"libvirtd ended: {_end_of(self._log)}")
         with socket.socket(socket.AF_UNIX) as client:
             return client.connect_ex(str(self.socket)) == 0
 
-    def _wait_for(
-        self, condition: Callable[[], bool], seconds: float, what: str, log: Path
-    ) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                raise HypervisorError(f"waited {seconds:g} s for {what}: {_end_of(log)}")
-            time.sleep(0.05)
-
     def _states(self) -> dict[str, str]:
-        # This group never waits for a guest.
+        # The state group never waits for a guest.
         there = self.domstats(None, "--state", "--nowait")
         return {name: stats["state.state"] for name, stats in there.items()}
 
     def _daemon_knows(self) -> bool:
-        """Whether the daemon has as many active guests as there are QEMUs that live."""
+        """True if the daemon has as many active guests as QEMUs are alive."""
         active = [name for name, state in self._states().items() if state != SHUT_OFF]
-        return len(active) == len(remains.processes(self.folder) - {self.daemon_pid})
+        return len(active) == len(living(self.folder) - {self.daemon_pid})
 
     def _put_guests_in_place(self) -> None:
-        """See that the guests are defined and in their states, and that there are no others."""
+        """Define missing guests, restore all states, and undefine other guests."""
         states = self._states()
         for name in states.keys() - self.guests.keys():
             self.undefine(name)
@@ -411,7 +373,7 @@ def _definition(
     about: str = "",
     boot: str = "",
 ) -> str:
-    """The XML of a guest under emulation, so that it is the same with KVM and without."""
+    """The XML of an emulated guest: the same with and without KVM."""
     emulator = shutil.which("qemu-system-x86_64", path=PATH)
     return f"""<domain type='qemu'><name>{escape(name)}</name>{about}
 <memory unit='MiB'>{memory_mib}</memory><vcpu>{vcpus}</vcpu><iothreads>{iothreads}</iothreads>
@@ -426,7 +388,7 @@ def _disk(target: str, image_format: str, path: Path) -> str:
 
 
 def _works(*command: str) -> bool:
-    """Whether a command of root's succeeds here."""
+    """True if this command of root's succeeds."""
     try:
         return subprocess.run(command, capture_output=True, env={"PATH": PATH}).returncode == 0
     except FileNotFoundError:
@@ -435,16 +397,12 @@ def _works(*command: str) -> bool:
 
 def _perf_is_open_to_all() -> bool:
     paranoid = Path("/proc/sys/kernel/perf_event_paranoid")
-    # From 2 on one may count what a process does itself, but not what the kernel does for it.
+    # From 2 on, kernel time cannot be counted without privileges.
     return paranoid.exists() and int(paranoid.read_text()) < 2
 
 
 def _stop(pid: int) -> None:
-    """Stop a process, and wait until it does stand still."""
+    """Stop a process, and wait until it is stopped."""
     os.kill(pid, signal.SIGSTOP)
     while Path("/proc", str(pid), "stat").read_text().rpartition(") ")[2][0] not in "TZ":
         time.sleep(0.001)
-
-
-def _end_of(log: Path) -> str:
-    return log.read_text(errors="replace")[-2000:] if log.exists() else "(no log)"

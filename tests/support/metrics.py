@@ -1,6 +1,6 @@
-"""What the metrics of a hypervisor should be, from `virsh domstats` and the table of all keys.
+"""The expected metrics of a hypervisor, from `virsh domstats` and the table of all keys.
 
-The rule: nothing of the plugin's own code is used here, so that it is held against something else.
+The rule: this module uses no code of the plugin, so that the comparison is independent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ROWS = [
 
 
 def row_of(key: str) -> tuple[dict[str, str], tuple[str, ...]] | None:
-    """The row of a key that Telegraf's own plugin knows, and the indexes in it."""
+    """The table row of a key that Telegraf's plugin knows, and the key's indexes."""
     for pattern, row in _ROWS:
         if match := pattern.fullmatch(key):
             return row, match.groups()
@@ -36,10 +36,10 @@ def row_of(key: str) -> tuple[dict[str, str], tuple[str, ...]] | None:
 def expected_fields(
     domain: str, stats: dict[str, str]
 ) -> dict[tuple[Series, str], tuple[str, str, str]]:
-    """For each field that a domain's statistics should give: the key, its value, its kind."""
+    """The fields expected from a domain's statistics: the key, value and kind of each."""
     fields = {}
     off = stats.get("state.state") == "5"
-    name = domain.rstrip("\\")  # line protocol has no way to write them at the end of a tag
+    name = domain.rstrip("\\")  # a tag cannot end in a backslash
     for key, text in stats.items():
         found = row_of(key)
         if found is None or (off and key in ("cpu.time", "cpu.user", "cpu.system")):
@@ -52,7 +52,7 @@ def expected_fields(
 
 
 def fields_of(lines: Iterable[str]) -> dict[tuple[Series, str], object]:
-    """The fields of some lines of line protocol, and what a parser makes of their values."""
+    """The fields of these lines of line protocol, with parsed values."""
     fields: dict[tuple[Series, str], object] = {}
     for line in lines:
         parsed = parse_line(line)

@@ -1,7 +1,7 @@
-"""What to do where a machine lacks something that a test needs.
+"""Handling of components that a machine lacks.
 
-The rule: a test is left out only with a reason that names what is missing; and where
-TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING is set, for a run that has to be complete, it fails instead.
+The rule: a test is skipped only with a reason that names the missing component. If
+TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING is set, as for a complete run, the test fails instead.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import pytest
 
 
 class Missing(Exception):
-    """Something that this machine lacks; the message names it, and the package that has it."""
+    """A component that this machine lacks; the message names it and its package."""
 
 
 def leave_out(reason: str) -> NoReturn:
-    """Skip the running test for this reason, or fail it where every test has to run."""
+    """Skip the running test for this reason, or fail it if every test has to run."""
     if os.environ.get("TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,7 +1,7 @@
-"""The plugin as a process of its own, started the way Telegraf starts it.
+"""The plugin as a process, started the way Telegraf starts it.
 
-The rule: whatever becomes of a test, no process outlives it; and what a test waits for is a
-condition, with a bound that only a defect reaches.
+The rule: no process outlives its test; and a test waits for a condition, with a limit that only a
+defect reaches.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from signal import SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, Signals
-from types import TracebackType
 from typing import IO, Any
 
+from support.process import Closing, kill
+
 SECONDS = 20.0
-"""How long a test waits for what should come soon: generous, since machines are slow at times."""
+"""How long a test waits for what should come soon; generous, for slow machines."""
 
 AT_ONCE = 3.0
-"""What counts as "at once" even on a slow machine."""
+"""What counts as "at once", even on a slow machine."""
 
 COMMAND = (sys.executable, "-m", "telegraf_execd_libvirt")
 TEST_DRIVER = "test:///default"
@@ -39,17 +40,17 @@ LINE = re.compile(
 """A line of line protocol whose timestamp is in nanoseconds."""
 
 MESSAGE = re.compile(r"[EWID]! \S.{0,4000}")
-"""A line of the log, as Telegraf reads it."""
+"""A line of the log, in the form that Telegraf reads."""
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of the tests, without what would change how Python treats its streams."""
+    """The tests' environment, without variables that change Python's streams."""
     special = ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8")
     return {**{name: os.environ[name] for name in os.environ if name not in special}, **changes}
 
 
 def in_front_of(module: str, folder: Path, text: str) -> dict[str, str]:
-    """The environment in which the plugin finds this text where it imports a module."""
+    """An environment in which the plugin imports this text instead of the module."""
     (folder / f"{module}.py").write_text(text)
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     return environment(PYTHONPATH=os.pathsep.join(paths))
@@ -61,11 +62,11 @@ sys.path.remove(os.path.dirname(__file__))
 del sys.modules[__name__]
 importlib.import_module(__name__)
 """
-"""What such a text does in order to be replaced by the module that it stands in front of."""
+"""Code that replaces the text of `in_front_of` by the real module."""
 
 
 def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> bool:
-    """Whether the condition comes true in this time."""
+    """True if the condition becomes true within this time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -75,7 +76,7 @@ def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> boo
 
 
 def states(lines: list[str]) -> list[str]:
-    """Those of the lines that there is one of for each domain and tick, first in its batch."""
+    """The lines of libvirt_state: one for each domain and tick."""
     return [line for line in lines if line.startswith("libvirt_state,")]
 
 
@@ -85,25 +86,25 @@ def timestamps(lines: list[str]) -> list[int]:
 
 
 def small_pipe() -> tuple[IO[bytes], IO[bytes]]:
-    """The ends of a pipe that holds as little as can be, for reading and for writing."""
+    """The read and write ends of a pipe with the smallest possible buffer."""
     read, write = os.pipe()
-    fcntl.fcntl(write, getattr(fcntl, "F_SETPIPE_SZ", 1031), 4096)  # named since Python 3.10
+    fcntl.fcntl(write, getattr(fcntl, "F_SETPIPE_SZ", 1031), 4096)  # has a name since Python 3.10
     return os.fdopen(read, "rb", buffering=0), os.fdopen(write, "wb", buffering=0)
 
 
 def read(file: IO[bytes], size: int) -> bytes:
-    """What is in the pipe, up to this size, once there is something."""
+    """Wait for data in the pipe, and read up to this size."""
     assert select.select([file], [], [], SECONDS)[0], "nothing came"
     return file.read(size)
 
 
 def waiting_bytes(pipe: int) -> int:
-    """How many bytes are in the pipe of which this is an end."""
+    """The number of bytes in the pipe, given either end."""
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 class Stream:
-    """What comes out of a pipe, read as it comes by a thread of its own."""
+    """The output of a pipe, read by a thread as it comes."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -124,23 +125,23 @@ class Stream:
 
     @property
     def text(self) -> str:
-        """All that has come so far; a character may still be cut in the middle."""
+        """Everything read so far; the last character may be incomplete."""
         with self._changed:
             return self._data.decode("utf-8", "replace")
 
     @property
     def lines(self) -> list[str]:
-        """The whole lines that have come so far."""
+        """The complete lines read so far."""
         with self._changed:
             return self._data[: self._data.rfind(b"\n") + 1].decode().split("\n")[:-1]
 
     def forget(self) -> None:
-        """Throw away the whole lines that have come so far."""
+        """Drop the complete lines read so far."""
         with self._changed:
             self._data = self._data[self._data.rfind(b"\n") + 1 :]
 
     def wait_for(self, condition: Callable[[list[str]], object], what: str) -> list[str]:
-        """The lines, once the condition holds for them; at the end of the stream it must hold."""
+        """Wait until the condition holds for the lines, at the latest at the end of the stream."""
         deadline = time.monotonic() + SECONDS
         with self._changed:
             while not condition(lines := self.lines):
@@ -151,16 +152,16 @@ class Stream:
             return lines
 
     def close(self) -> None:
-        """Read to the end, which comes with that of the process."""
+        """Read to the end, which comes when the process ends."""
         self._thread.join(SECONDS)
         assert not self._thread.is_alive(), "the pipe is still open: a process was left behind"
         self._file.close()
 
 
-class Plugin:
-    """A running plugin, with pipes on its three standard streams, or what a test puts there.
+class Plugin(Closing):
+    """A running plugin. Its standard streams are pipes, unless a test passes something else.
 
-    `metrics` and `log` are what came out of stdout and stderr, where those are pipes.
+    `metrics` and `log` are the output on stdout and stderr, if those are pipes.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class Plugin:
         env: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        """Start it; `redirect` is what a shell would have after the command, such as `<&-`."""
+        """Start it; `redirect` is a shell redirection such as `<&-`."""
         command = [*COMMAND, *map(str, arguments)]
         if redirect:
             command = ["sh", "-c", f'exec "$@" {redirect}', "sh", *command]
@@ -200,86 +201,73 @@ class Plugin:
 
     @property
     def metrics(self) -> Stream:
-        """What comes out of stdout."""
+        """The output on stdout."""
         assert self._metrics is not None, "stdout is not a pipe of the tests"
         return self._metrics
 
     @property
     def log(self) -> Stream:
-        """What comes out of stderr."""
+        """The output on stderr."""
         assert self._log is not None, "stderr is not a pipe of the tests"
         return self._log
 
-    def __enter__(self) -> Plugin:
-        """It runs since it was made."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Kill it where it still runs, and close the pipes."""
-        self.close()
-
     def tick(self) -> None:
-        """One newline, as Telegraf writes it."""
+        """Write a newline, as Telegraf does."""
         self.write(b"\n")
 
     def tick_and_go_on(self) -> None:
-        """One newline, which the plugin has read when this returns."""
+        """Write a newline, and wait until the plugin has read it."""
         self.tick()
         assert self.process.stdin is not None
         file = self.process.stdin.fileno()
         assert eventually(lambda: waiting_bytes(file) == 0), "it does not read its stdin"
 
     def write(self, data: bytes) -> None:
-        """Something else on stdin."""
+        """Write to stdin."""
         assert self.process.stdin is not None
         self.process.stdin.write(data)
 
     def signal(self, number: Signals) -> None:
-        """A signal to the process."""
+        """Send a signal to the process."""
         self.process.send_signal(number)
 
     def end_input(self) -> None:
-        """End stdin."""
+        """Close stdin."""
         assert self.process.stdin is not None
         self.process.stdin.close()
 
     def wait(self, seconds: float = SECONDS) -> int:
-        """The exit status; TimeoutExpired where it goes on for longer."""
+        """Wait for the exit status; raise TimeoutExpired if it does not end in time."""
         status = self.process.wait(seconds)
         for stream in self._streams:
             stream.close()
         return status
 
     def finish(self, seconds: float = SECONDS) -> int:
-        """End stdin and give the exit status."""
+        """Close stdin and wait for the exit status."""
         self.end_input()
         return self.wait(seconds)
 
     @property
     def states(self) -> list[str]:
-        """The lines of states that have come so far: one for each domain and tick."""
+        """The lines of libvirt_state so far: one for each domain and tick."""
         return states(self.metrics.lines)
 
     def wait_for_states(self, count: int) -> list[str]:
-        """The lines of states, once there are as many."""
+        """Wait for this many lines of libvirt_state."""
         return states(
             self.metrics.wait_for(lambda lines: len(states(lines)) >= count, f"state {count}")
         )
 
     def wait_for_message(self, text: str, count: int = 1) -> list[str]:
-        """The messages of the log that have the text in them, once there are as many."""
+        """Wait for this many log messages that contain the text."""
         lines = self.log.wait_for(
             lambda lines: sum(text in line for line in lines) >= count, f"message {text!r}"
         )
         return [line for line in lines if text in line]
 
     def wait_until_listening(self) -> None:
-        """Wait until it sleeps with a handler for each signal, so that none kills it any more."""
+        """Wait until it handles all signals and sleeps, so that no signal kills it."""
         assert eventually(self._listens), "it did not begin"
 
     def _listens(self) -> bool:
@@ -293,14 +281,12 @@ class Plugin:
         return status["State"][0] == "S" and all(caught >> (number - 1) & 1 for number in numbers)
 
     def proc(self, *names: str) -> Path:
-        """What the kernel tells of it."""
+        """A file of the process in /proc."""
         return Path("/proc", str(self.pid), *names)
 
     def close(self) -> None:
-        """Kill it where it still runs, and close the pipes; any number of times."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(SECONDS)
+        """Kill it if it still runs, and close the pipes; may be called again."""
+        kill(self.process)
         for stream in self._streams:
             stream.close()
         if self.process.stdin is not None:
@@ -308,7 +294,7 @@ class Plugin:
                 self.process.stdin.close()
 
     def check_streams(self) -> None:
-        """Nothing but whole lines of line protocol went to stdout, and of the log to stderr."""
+        """Assert that stdout has line protocol only, and stderr log messages only."""
         if self._metrics is not None:
             assert self._metrics.text == "" or self._metrics.text.endswith("\n")
             assert [line for line in self._metrics.lines if not LINE.fullmatch(line)] == []
@@ -320,7 +306,7 @@ class Plugin:
 def run(
     *arguments: str | Path, prefix: tuple[str, ...] = (), **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, with an empty stdin, and give all that came of it."""
+    """Run the command to its end, with an empty stdin."""
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.run(
         [*prefix, *COMMAND, *map(str, arguments)],

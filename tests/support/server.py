@@ -1,10 +1,10 @@
-"""A libvirt daemon of the tests' own: a thread that speaks as much of its protocol as they need.
+"""A scripted libvirt daemon: a thread that speaks the part of the protocol that the tests need.
 
-The rule: it does what a test tells it, also what a real daemon does not do at will (say nothing,
-hang up, refuse with any words), and it is gone with its socket at the end of the `with` block.
+The rule: it does what a test says, also what no real daemon does on demand (stay silent, hang up,
+refuse with any message). It and its socket are gone at the end of the `with` block.
 
-The protocol is libvirt's RPC (https://libvirt.org/kbase/internals/rpc.html): messages of XDR with
-a header of seven numbers. Procedure numbers and records are those of remote_protocol.x.
+The protocol is libvirt's RPC (https://libvirt.org/kbase/internals/rpc.html): XDR messages with a
+header of seven numbers. Procedure numbers and records are those of remote_protocol.x.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import socket
 import struct
 import threading
 from pathlib import Path
-from types import TracebackType
 
 from support.crowd import Crowd
+from support.process import Closing
 
 PROGRAM, VERSION = 0x20008086, 1
 OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
@@ -28,17 +28,17 @@ _REPLY, _STATUS_OK, _STATUS_ERROR = 1, 0, 1
 _HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
 _INT_PARAMETER = 1
 
-#: What libvirtd answers where its reply were larger than a message may be.
+#: libvirtd's error when its reply exceeds the size limit of a message.
 _TOO_LARGE = (39, 7, "Unable to encode message payload")
 
 
-class Daemon:
-    """Listens on a UNIX socket, with one running domain or a crowd of them, until it is closed.
+class Daemon(Closing):
+    """Listens on a UNIX socket until it is closed; has one running domain, or a crowd.
 
-    Procedures in `unanswered` get no answer until `answer()`, and with `silent` none does; with
-    `hanging_up`, or beyond `most_connections`, each connection ends as soon as it is made; with an
-    `error` (libvirt's code, domain and message) each request for statistics is refused. `asked`
-    holds the procedures called so far.
+    Procedures in `unanswered` get no answer until `answer()`; if `silent`, none does. If
+    `hanging_up`, or beyond `most_connections`, each connection ends at once. An `error` (libvirt's
+    code, domain and message) refuses each request for statistics. `asked` lists the procedures
+    called so far.
     """
 
     def __init__(
@@ -76,21 +76,8 @@ class Daemon:
         self._thread = threading.Thread(target=self._serve, name="daemon")
         self._thread.start()
 
-    def __enter__(self) -> Daemon:
-        """It listens since it was made."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Hang up on everybody and take the socket away."""
-        self.close()
-
     def answer(self) -> None:
-        """Answer from now on, and now whatever has been kept waiting."""
+        """Answer the waiting requests now, and all later ones."""
         with self._lock:
             self.silent = False
             self.unanswered.clear()
@@ -99,7 +86,7 @@ class Daemon:
             self._kept_back.clear()
 
     def close(self) -> None:
-        """Hang up on everybody and take the socket away; any number of times."""
+        """Close all connections and remove the socket; may be called again."""
         if self._thread.is_alive():
             self._wake.send(b"x")
             self._thread.join()
@@ -149,7 +136,7 @@ class Daemon:
     def _answer(self, connection: socket.socket, message: bytes) -> None:
         _, program, _, procedure, _, _, _ = _HEADER.unpack_from(message)
         if program != PROGRAM:
-            return  # the keepalive protocol, of which this daemon claims to know nothing
+            return  # the keepalive protocol, which this daemon does not support
         with self._lock:
             self.asked.append(procedure)
             if self.silent or procedure in self.unanswered:
@@ -167,7 +154,7 @@ class Daemon:
             status, body = _STATUS_ERROR, _error(*_TOO_LARGE)
         length = _HEADER.size + len(body)
         header = _HEADER.pack(length, program, version, procedure, _REPLY, serial, status)
-        with contextlib.suppress(OSError):  # the client may have gone
+        with contextlib.suppress(OSError):  # the client may be gone
             connection.sendall(header + body)
 
     def _body(self, procedure: int, request: bytes) -> bytes | None:
@@ -180,7 +167,7 @@ class Daemon:
         if procedure == NUM_OF_DEFINED_DOMAINS:
             return _ints(0)
         if procedure == AUTH_LIST:
-            return _ints(1, 0)  # one way to authenticate, which is none
+            return _ints(1, 0)  # one authentication method: none
         if procedure == SUPPORTS_FEATURE:
             return _ints(0)
         if procedure == GET_TYPE:
@@ -203,5 +190,5 @@ def _string(text: str) -> bytes:
 
 
 def _error(code: int, domain: int, message: str) -> bytes:
-    """A remote_error: an error has level 2; no domain, no strings, no network come with it."""
+    """A remote_error of level 2 (error), without domain, strings and network."""
     return _ints(code, domain, 1) + _string(message) + _ints(2, 0) + _ints(0, 0, 0) + _ints(0, 0, 0)

@@ -1,6 +1,6 @@
-"""The real Telegraf with examples/telegraf.conf, where a machine has it.
+"""The real Telegraf with examples/telegraf.conf, if it is installed.
 
-Telegraf is in no distribution, so this is the one component whose absence is no failure anywhere.
+No distribution has Telegraf, so it is the only component that any machine may lack.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 
 from support.metrics import fields_of
 from support.plugin import environment, eventually
+from support.process import kill
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "telegraf.conf"
 TELEGRAF = shutil.which("telegraf")
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.skipif(TELEGRAF is None, reason="needs Telegraf, an exe
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
-    """The example, with this checkout's plugin, libvirt's test driver, and a file for output."""
+    """The example with this checkout's plugin, libvirt's test driver and an output file."""
     plugin = tmp_path / "plugin.conf"
     plugin.write_text(
         '[[inputs.libvirt]]\n  libvirt_uri = "test:///default"\n'
@@ -48,7 +49,7 @@ def conf(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def telegraf(conf: Path) -> Iterator[subprocess.Popen[str]]:
-    """Telegraf at work with that configuration."""
+    """A running Telegraf with that configuration."""
     process = subprocess.Popen(
         [str(TELEGRAF), "--config", str(conf)],
         stdout=subprocess.DEVNULL,
@@ -57,15 +58,13 @@ def telegraf(conf: Path) -> Iterator[subprocess.Popen[str]]:
         encoding="utf-8",
     )
     yield process
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+    kill(process)
     assert process.stderr is not None
     process.stderr.close()
 
 
 def test_metrics_arrive_tick_by_tick(telegraf: subprocess.Popen[str], conf: Path) -> None:
-    """Metrics of several ticks arrive; Telegraf ends the plugin with itself, without complaint."""
+    """Metrics of several ticks arrive; Telegraf stops the plugin without an error."""
     output = conf.with_name("out.lp")
     assert eventually(lambda: output.exists() and len(stamps(output)) >= 3, 30)
     names = {series[0] for series, _ in fields_of(last_tick(output))}
@@ -75,14 +74,14 @@ def test_metrics_arrive_tick_by_tick(telegraf: subprocess.Popen[str], conf: Path
     assert telegraf.returncode == 0
     assert "I! [inputs.execd] inputs.libvirt[0] (test:///default): connected" in log
     complaints = [line for line in log.splitlines() if " E! " in line]
-    # Telegraf closes its ends of the pipes when the plugin has ended, and reports that itself.
+    # Telegraf closes the pipes of the ended plugin, and reports that itself.
     assert [line for line in complaints if "file already closed" not in line] == []
 
 
 def test_a_plugin_that_is_killed_is_started_again(
     telegraf: subprocess.Popen[str], conf: Path
 ) -> None:
-    """Telegraf starts it again, and metrics go on."""
+    """Telegraf restarts a killed plugin, and metrics continue."""
     output = conf.with_name("out.lp")
     assert eventually(lambda: output.exists() and len(stamps(output)) >= 1, 30)
     children = Path(f"/proc/{telegraf.pid}/task/{telegraf.pid}/children")
