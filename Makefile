@@ -11,10 +11,10 @@ TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 # The tests start hundreds of Python processes: compile each module only once.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests run in one process more than there are CPUs, because many tests wait. Tests of one server
-# stay in one process.
+# Tests run in one process more than there are CPUs, because many tests wait. The tests of a file
+# stay in one process, as they may share a server.
 WORKERS := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
-PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadgroup
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run check test coverage lint format docs bench soak clean
 .DEFAULT_GOAL := help

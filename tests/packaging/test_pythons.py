@@ -7,6 +7,8 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
 
@@ -72,14 +74,16 @@ def run(*command) -> None:
         pytest.fail(f"{done.args} gave {done.returncode}:\n{done.stdout}", pytrace=False)
 
 
-def run_tests(name: str, python: Path, options: tuple = (), requirements: tuple = ()) -> Path:
+def run_tests(
+    name: str, python: Path, options: tuple = (), requirements: Sequence[str] = ()
+) -> Path:
     """Run the tests in the environment of this name, created anew if it is outdated."""
     environment = ROOT / ".venvs" / name
     made_from = repr(
         (
             ask(python, "import sys; print(sys.executable, sys.version)"),
             options,
-            requirements,
+            [*requirements],
             hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest(),
         )
     )
@@ -99,19 +103,39 @@ def run_tests(name: str, python: Path, options: tuple = (), requirements: tuple 
 PYTHONS = {version: path for version in VERSIONS for path in [find_python(version)] if path}
 
 
+DISTRIBUTION = Path("/usr/bin/python3")
+HAS_BINDING = ask(DISTRIBUTION, "import ensurepip, libvirt, venv") is not None
+OLDEST = "test_with_the_distribution_s_binding_and_the_oldest_tomli"
+
+
+@pytest.fixture(scope="module")
+def runs(request):
+    """The runs of the selected tests, three at a time."""
+    selected = {item.name for item in request.session.items}
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        futures = {}
+        if OLDEST in selected and HAS_BINDING:
+            oldest = [r.replace(">=", "==") for r in PROJECT["dependencies"] if "tomli" in r]
+            options = ("--system-site-packages",)
+            futures["oldest"] = pool.submit(run_tests, "oldest", DISTRIBUTION, options, oldest)
+        for version, python in PYTHONS.items():
+            if f"test_on_python[{version}]" in selected:
+                futures[version] = pool.submit(run_tests, version, python)
+        yield futures
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
 @pytest.mark.parametrize("version", PYTHONS)
-def test_on_python(version: str):
+def test_on_python(version: str, runs: "dict[str, Future[Path]]"):
     """The tests pass on this Python."""
-    run_tests(version, PYTHONS[version])
+    runs[version].result()
 
 
-def test_with_the_distribution_s_binding_and_the_oldest_tomli():
+def test_with_the_distribution_s_binding_and_the_oldest_tomli(runs: "dict[str, Future[Path]]"):
     """The tests pass with the distribution's libvirt-python and the oldest tomli."""
-    python = Path("/usr/bin/python3")
-    if ask(python, "import ensurepip, libvirt, venv") is None:
+    if not HAS_BINDING:
         leave_out("the distribution's python3-libvirt (or its venv module) is not installed")
-    oldest = [r.replace(">=", "==") for r in PROJECT["dependencies"] if r.startswith("tomli")]
-    environment = run_tests("oldest", python, ("--system-site-packages",), tuple(oldest))
+    environment = runs["oldest"].result()
     module = ask(environment / "bin" / "python", "import libvirt; print(libvirt.__file__)")
     assert module is not None
     assert environment not in Path(module).parents

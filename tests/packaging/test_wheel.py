@@ -16,8 +16,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "telegraf_execd_libvirt"
 
-pytestmark = pytest.mark.xdist_group("wheel")
-
 
 def run(*command) -> str:
     """Run a command; return its stdout, or fail with its output."""
