@@ -61,18 +61,17 @@ def resident_kilobytes(plugin: Plugin) -> int:
 def test_a_batch_is_one_write(
     start: Callable[..., Plugin], with_domains: Callable[..., str]
 ) -> None:
-    """All lines of a tick are one write, hence one message on a packet socket."""
+    """All lines of a batch are one write, hence one message on a packet socket."""
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with reader, writer:
         plugin = start("--uri", with_domains(*NAMES), stdout=writer.fileno())
         reader.settimeout(20)
         for _ in range(3):
             plugin.tick()
-            text = reader.recv(1 << 20).decode()
-            lines = text.split("\n")
-            assert lines.pop() == ""
-            assert len(states(lines)) == len(NAMES)
-            assert len(set(timestamps(lines))) == 1
+            batches = [reader.recv(1 << 20).decode().split("\n") for _ in range(2)]
+            assert [lines.pop() for lines in batches] == ["", ""]
+            assert [len(states(lines)) for lines in batches] == [len(NAMES) // 2] * 2
+            assert len({stamp for lines in batches for stamp in timestamps(lines)}) == 1
         assert plugin.finish() == 0
 
 
@@ -90,12 +89,11 @@ def test_each_hypervisor_is_a_batch(
         )
         reader.settimeout(20)
         plugin.tick()
-        batches = [reader.recv(1 << 20).decode() for _ in uris]
-        lines = [batch.split("\n") for batch in batches]
-        assert [batch.pop() for batch in lines] == ["", "", ""]
+        lines = [reader.recv(1 << 20).decode().split("\n") for _ in range(2 * len(uris))]
+        assert {batch.pop() for batch in lines} == {""}
         sides = [{line.split("domain_name=")[1][0] for line in batch} for batch in lines]
-        assert sorted(sides, key=str) == [{"a"}, {"b"}, {"c"}]
-        assert [len(states(batch)) for batch in lines] == [len(NAMES)] * 3
+        assert sorted(sides, key=str) == [{"a"}, {"a"}, {"b"}, {"b"}, {"c"}, {"c"}]
+        assert [len(states(batch)) for batch in lines] == [len(NAMES) // 2] * 6
         assert plugin.finish() == 0
 
 

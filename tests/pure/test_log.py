@@ -75,7 +75,7 @@ thread.join()
 """
     first, second = logged(code)
     assert re.fullmatch(r"E! failed: ValueError: two\\nlines at <string>:\d+", first)
-    assert re.fullmatch(r"E! .*thread: ValueError: two\\nlines at <string>:\d+", second)
+    assert re.fullmatch(r"E! internal error.*: ValueError: two\\nlines at <string>:\d+", second)
 
 
 def test_a_full_pipe_holds_up_nobody() -> None:

@@ -6,6 +6,7 @@ order and within its limits.
 
 from __future__ import annotations
 
+import re
 import struct
 import uuid
 from collections.abc import Iterator
@@ -119,30 +120,69 @@ def _typical() -> Iterator[Parameter]:
         yield Parameter(_VM, f"vm.{name}", ULLONG, 51_844)
 
 
+#: The groups that need a monitor, and the flag that skips a guest whose monitor is in use.
+_MONITOR_GROUPS = _CPU | _BALLOON | _VCPU | _BLOCK | _IOTHREAD | _DIRTYRATE | _VM
+_NOWAIT = 1 << 29
+
+#: The keys that are missing where a monitor was not asked.
+_MONITOR_KEYS = re.compile(
+    r"cpu\.haltpoll|balloon\.(?!current|maximum)|vcpu\.\d+\.(halted|.*\.(sum|cur)$)"
+    r"|block\.\d+\.(?!name|path|backingIndex)|iothread|dirtyrate|vm\."
+)
+
+
 @dataclass
 class Crowd:
-    """A number of equal guests whose counters grow by `step` from call to call.
+    """Guests of one kind; counters grow by `step` between requests. `calls` counts the requests for
+    statistics.
 
-    `calls` counts the requests for statistics.
+    A guest in `stopped` answers no monitor command: the first request that needs its monitor hangs
+    and locks it (`locked`); later ones skip it with NOWAIT. `busy` is the number of requests that
+    skip a guest because another client uses it. `off` has guests that do not run, `special` guests
+    with parameters of their own.
     """
 
     count: int
     step: int = 0
     parameters: tuple[Parameter, ...] = field(default_factory=lambda: (*_typical(),))
     calls: int = 0
+    stopped: set[str] = field(default_factory=set)
+    locked: set[str] = field(default_factory=set)
+    busy: dict[str, int] = field(default_factory=dict)
+    off: set[str] = field(default_factory=set)
+    special: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Give each guest a name, a UUID and a number."""
-        self._guests: dict[bytes, bytes] = {}
+        self._guests: dict[bytes, tuple[str, int]] = {}
         for number in range(1, self.count + 1):
             identity = uuid.uuid5(uuid.NAMESPACE_OID, str(number)).bytes
-            name = f"instance-{number:08x}"
-            self._guests[identity] = _string(name) + identity + struct.pack(">i", number)
+            self._guests[identity] = (guest(number), number)
 
     def listed(self) -> bytes:
         """The reply to the call that lists all domains."""
         count = struct.pack(">I", self.count)
-        return count + b"".join(self._guests.values()) + count
+        return count + b"".join(map(self._identity, self._guests)) + count
+
+    def hangs(self, request: bytes) -> bool:
+        """Whether a request hangs at a guest that is stopped, which it then locks."""
+        wanted, rest = _domains(request)
+        groups, flags = struct.unpack_from(">II", rest)
+        if groups and not groups & _MONITOR_GROUPS:
+            return False
+        for identity in wanted or self._guests:
+            name = self._guests[identity][0]
+            if name in self.locked and flags & _NOWAIT:
+                continue
+            if name in self.stopped and name not in self.off:
+                self.locked.add(name)
+                return True
+        return False
+
+    def wake(self) -> None:
+        """All guests answer their monitors again."""
+        self.stopped.clear()
+        self.locked.clear()
 
     def statistics(self, request: bytes) -> bytes | None:
         """The reply to a request for statistics, or None if it is too large.
@@ -151,15 +191,39 @@ class Crowd:
         """
         wanted, rest = _domains(request)
         (groups,) = struct.unpack_from(">I", rest)
+        body = [struct.pack(">I", len(wanted or self._guests))]
+        blocks: dict[tuple[str, bool], bytes] = {}
+        for identity in wanted or self._guests:
+            name = self._guests[identity][0]
+            skipped = name in self.locked or self.busy.get(name, 0) > 0
+            if name in self.busy:
+                self.busy[name] -= 1
+            kind = (name if name in self.special or name in self.off else "", skipped)
+            if kind not in blocks:
+                blocks[kind] = self._block(name, groups, skipped)
+            body += self._identity(identity), blocks[kind]
+        self.calls += 1
+        reply = b"".join(body)
+        return reply if len(reply) <= LARGEST else None
+
+    def _identity(self, identity: bytes) -> bytes:
+        name, number = self._guests[identity]
+        return _string(name) + identity + struct.pack(">i", -1 if name in self.off else number)
+
+    def _block(self, name: str, groups: int, skipped: bool) -> bytes:
         found = [
-            parameter for parameter in self.parameters if not groups or parameter.group & groups
+            parameter
+            for parameter in self.special.get(name, self.parameters)
+            if (not groups or parameter.group & groups)
+            and not ((skipped or name in self.off) and _MONITOR_KEYS.match(parameter.key))
         ]
         encoded = [parameter.encoded(self.step * self.calls) for parameter in found]
-        block = struct.pack(">I", len(encoded)) + b"".join(encoded)
-        self.calls += 1
-        guests = [self._guests[identity] for identity in wanted or self._guests]
-        body = struct.pack(">I", len(guests)) + b"".join(guest + block for guest in guests)
-        return body if len(body) <= LARGEST else None
+        return struct.pack(">I", len(encoded)) + b"".join(encoded)
+
+
+def guest(number: int) -> str:
+    """The name of a guest of a crowd, counted from 1."""
+    return f"instance-{number:08x}"
 
 
 def _domains(request: bytes) -> tuple[list[bytes], bytes]:

@@ -60,6 +60,8 @@ class Daemon(Closing):
         self.error = error
         self.crowd = crowd
         self.most_connections = most_connections
+        #: The outcomes of the next requests for statistics: an error, or None.
+        self.errors: list[tuple[int, int, str] | None] = []
         self.unanswered: set[int] = set()
         self.asked: list[int] = []
         self.connections = 0
@@ -81,6 +83,8 @@ class Daemon(Closing):
         with self._lock:
             self.silent = False
             self.unanswered.clear()
+            if self.crowd is not None:
+                self.crowd.wake()
             for connection, message in self._kept_back:
                 self._reply(connection, message)
             self._kept_back.clear()
@@ -139,17 +143,26 @@ class Daemon(Closing):
             return  # the keepalive protocol, which this daemon does not support
         with self._lock:
             self.asked.append(procedure)
-            if self.silent or procedure in self.unanswered:
+            if self._hangs(procedure, message):
                 self._kept_back.append((connection, message))
             else:
                 self._reply(connection, message)
+
+    def _hangs(self, procedure: int, message: bytes) -> bool:
+        if self.silent or procedure in self.unanswered:
+            return True
+        stats = procedure == GET_ALL_DOMAIN_STATS and self.crowd is not None
+        return stats and self.crowd.hangs(message[_HEADER.size :])
 
     def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
         body = self._body(procedure, message[_HEADER.size :])
         status = _STATUS_OK
-        if procedure == GET_ALL_DOMAIN_STATS and self.error is not None:
-            status, body = _STATUS_ERROR, _error(*self.error)
+        error = self.error
+        if procedure == GET_ALL_DOMAIN_STATS and self.errors:
+            error = self.errors.pop(0)
+        if procedure == GET_ALL_DOMAIN_STATS and error is not None:
+            status, body = _STATUS_ERROR, _error(*error)
         elif body is None:
             status, body = _STATUS_ERROR, _error(*_TOO_LARGE)
         length = _HEADER.size + len(body)

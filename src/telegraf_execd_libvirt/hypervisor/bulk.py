@@ -36,7 +36,8 @@ class Bulk:
         self._facts = facts
         self._mask = mask
         self._backing_chain = backing_chain
-        self._read = self._refused = 0
+        self._read = 0
+        self._refused: dict[str, Exception] = {}
 
     def read(self, handles: Optional[list[Handle]]) -> Iterator[Records]:
         """The statistics of these domains, of all with None, answer by answer; raises
@@ -44,11 +45,12 @@ class Bulk:
         fits = self._facts.fits
         if fits is None:
             yield from self._read_whole(handles)
-            return
-        if handles is None:
-            handles = self._connection.domains()
-        for start in range(0, len(handles), fits):
-            yield from self._read_whole(handles[start : start + fits])
+        else:
+            if handles is None:
+                handles = self._connection.domains()
+            for start in range(0, len(handles), fits):
+                yield from self._read_whole(handles[start : start + fits])
+        self._report()
 
     def _read_whole(self, handles: Optional[list[Handle]]) -> Iterator[Records]:
         """By one call, or by two for the halves, and so on."""
@@ -77,10 +79,18 @@ class Bulk:
         yield from self._read_whole(handles[half:])
 
     def _refuse(self, handles: list[Handle], failure: Exception) -> None:
-        self._refused += 1
-        if isinstance(failure, LibvirtError) and not self._read and self._refused >= _MOST_REFUSED:
+        self._refused.update((libvirt_api.uuid(handle), failure) for handle in handles)
+        if len(self._refused) >= _MOST_REFUSED:
+            self._check(failure)
+
+    def _check(self, failure: Exception) -> None:
+        if isinstance(failure, LibvirtError) and not self._read:
             raise failure
-        for uuid in map(libvirt_api.uuid, handles):
+
+    def _report(self) -> None:
+        """Logs each domain that was refused, once."""
+        for uuid, failure in self._refused.items():
+            self._check(failure)
             if uuid not in self._facts.refused:
                 self._facts.refused.add(uuid)
                 log.warning("domain %s: no statistics: %s", uuid, failure)

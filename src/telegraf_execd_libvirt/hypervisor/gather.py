@@ -152,9 +152,11 @@ class Gatherer:
             if names := self._retryable(tick):
                 self._enqueue(tick, _Batch(Request(tuple(names)), retry=True))
         slow = now - self._patience.slow_seconds()
-        while tick.queue and len(self._running) < MOST_HANGING + self._parallel_calls:
+        while tick.queue:
             busy = sum(not r.overdue and r.started > slow for r in self._running.values())
-            if busy >= self._parallel_calls:
+            no_monitor = self._hung() >= MOST_HANGING
+            most = max(MOST_HANGING, self._parallel_calls) + no_monitor * self._parallel_calls
+            if busy >= self._parallel_calls or len(self._running) >= most:
                 return
             worker = self._pool.acquire()
             if worker is None:
@@ -290,7 +292,9 @@ class Gatherer:
             tick.queue.appendleft(batch)
             return
         tick.error = error
-        tick.failed += not batch.retry
+        if not batch.retry:
+            # A batch that is too large down to its single domains speaks for all batches.
+            tick.failed += _MOST_FAILED if error.kind is ErrorKind.TOO_LARGE else 1
 
     def _ended_late(self, answer: Ended, running: _Running, tick: Tick) -> None:
         """A guest may have woken up: what came incomplete is asked again."""
