@@ -64,10 +64,10 @@ class Loop:
         poll_interval: Optional[int] = None,
     ) -> None:
         self._signals = signals
-        self._output_closed = False
+        self._output_closed = self._finishing = False
         self._last_outside = 0
         self._collectors = [
-            Collector(config, f"inputs.libvirt[{index}]", output, signals.wake, self._close)
+            Collector(config, f"inputs.libvirt[{index}]", output, self._idle, self._close)
             for index, config in enumerate(hypervisors)
         ]
         self._clocks = [
@@ -111,6 +111,7 @@ class Loop:
 
     def _finish(self) -> None:
         """Waits for the running collections, for a bounded time, and until a signal."""
+        self._finishing = True
         longest = max(collector.config.timeout for collector in self._collectors)
         deadline = time.monotonic() + 2 * longest / 1e9 + _LAST_TICK_SECONDS
         with selectors.PollSelector() as selector:
@@ -153,6 +154,10 @@ class Loop:
         now = time.time_ns()
         nearest = min((clock.seconds(now) for clock in self._clocks), default=None)
         return None if nearest is None else min(nearest, _LONGEST_WAIT_SECONDS)
+
+    def _idle(self) -> None:
+        if self._finishing:
+            self._signals.wake()
 
     def _close(self) -> None:
         self._output_closed = True

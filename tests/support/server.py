@@ -151,8 +151,9 @@ class Daemon(Closing):
     def _hangs(self, procedure: int, message: bytes) -> bool:
         if self.silent or procedure in self.unanswered:
             return True
-        stats = procedure == GET_ALL_DOMAIN_STATS and self.crowd is not None
-        return stats and self.crowd.hangs(message[_HEADER.size :])
+        if procedure != GET_ALL_DOMAIN_STATS or self.crowd is None:
+            return False
+        return self.crowd.hangs(message[_HEADER.size :])
 
     def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
