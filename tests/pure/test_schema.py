@@ -84,7 +84,7 @@ def test_nothing_else_is_declared() -> None:
     for _, metric, field in DECLARED:
         if metric.lookup_pattern(field) not in known:
             own = metric.prefix.partition(".")[0]
-            assert own in ("vcpu_mapping", "health", "domain_health")
+            assert own in ("vcpu_mapping", "health", "domain_health", "domain", "node")
             assert not any(key.startswith(f"{own}.") for key in known)
 
 
