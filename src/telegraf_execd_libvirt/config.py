@@ -14,8 +14,9 @@ from typing import Any, Optional
 
 import tomli
 
-from . import options
+from . import options, selection_options, tag_options
 from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
+from .metadata import MetadataTag
 from .options import Problems
 from .schema import Group
 from .uri import has_password
@@ -50,6 +51,12 @@ class HypervisorConfig:
     backing_chain: bool = False
     bulk_statistics: bool = True
     parallel_calls: int = 1
+    domain_include: tuple[str, ...] = ()
+    domain_exclude: tuple[str, ...] = ()
+    domain_state_include: tuple[str, ...] = ()
+    additional_domain_tags: tuple[str, ...] = ()
+    additional_device_tags: tuple[str, ...] = ()
+    metadata_tags: tuple[MetadataTag, ...] = ()
 
     @property
     def full(self) -> bool:
@@ -157,6 +164,8 @@ def _hypervisor(
                 continue
         value = options.expand(raw, at, environment, problems)
         values[meant] = _OPTIONS[meant](value, at, problems)
+    selection_options.check(values, path, problems)
+    tag_options.check(values, _OPTIONS, path, problems)
     if len(problems.errors) > before:
         return HypervisorConfig()
     result = HypervisorConfig(**values)
@@ -170,13 +179,6 @@ def _hypervisor(
 
 #: Names from an example in the README of the built-in plugin, which that plugin does not read.
 _OLD_NAMES = {"domain_names": "domains", "libvirt_metrics": "statistics_groups"}
-
-_RESERVED_TAGS = frozenset(
-    tag
-    for group in (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
-    for metric in group.metrics
-    for tag in metric.tags
-)
 
 
 def uri(value: object, path: str, problems: Problems) -> str:
@@ -205,26 +207,13 @@ def _parallel_calls(value: object, path: str, problems: Problems) -> int:
     return options.integer(value, path, problems, 1, MOST_PARALLEL_CALLS)
 
 
-def _tags(value: object, path: str, problems: Problems) -> dict[str, str]:
-    tags = options.string_table(value, path, problems)
-    for name in tags:
-        if name in _RESERVED_TAGS:
-            problems.add(options.join(path, name), "is a tag of the plugin's own metrics")
-        elif name in _OPTIONS:
-            problems.warn(
-                options.join(path, name),
-                f"is read as a tag; the option {name} belongs above the table of tags",
-            )
-    return tags
-
-
 #: The function that checks and converts the value of each option.
 _OPTIONS: dict[str, options.Getter] = {
     "libvirt_uri": uri,
     "domains": options.strings,
     "statistics_groups": _groups,
     "additional_statistics": _additional,
-    "tags": _tags,
+    "tags": options.string_table,
     "timeout": options.duration,
     "interval": options.duration,
     "influx_uint_support": options.boolean,
@@ -232,4 +221,10 @@ _OPTIONS: dict[str, options.Getter] = {
     "backing_chain": options.boolean,
     "bulk_statistics": options.boolean,
     "parallel_calls": _parallel_calls,
+    "domain_include": selection_options.globs,
+    "domain_exclude": selection_options.globs,
+    "domain_state_include": selection_options.states,
+    "additional_domain_tags": tag_options.domain_tags,
+    "additional_device_tags": tag_options.device_tags,
+    "metadata_tags": tag_options.metadata_tags,
 }

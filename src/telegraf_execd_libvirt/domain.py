@@ -11,6 +11,18 @@ from typing import NamedTuple, Union
 #: A statistic as libvirt-python returns it.
 Value = Union[int, float, bool, str]
 
+#: The names of virDomainState, by number.
+STATE_NAMES = (
+    "nostate",
+    "running",
+    "blocked",
+    "paused",
+    "shutdown",
+    "shutoff",
+    "crashed",
+    "pmsuspended",
+)
+
 #: Flat domstats keys (``net.0.rx.bytes``) and their values.
 Stats = dict[str, Value]
 

@@ -101,7 +101,7 @@ def explain_unknown(name: str, known: list[str]) -> str:
     return f"unknown option{hint} (allowed: {', '.join(known)})"
 
 
-class _Unset(str):
+class Unset(str):
     """A string with an unset variable: already reported, so not checked further."""
 
 
@@ -122,7 +122,7 @@ def expand(value: object, path: str, environment: Mapping[str, str], problems: P
         text = _VARIABLE.sub(replace, value)
         for name in missing:
             problems.add(path, f"environment variable {name} is not set")
-        return _Unset(value) if missing else text
+        return Unset(value) if missing else text
     if isinstance(value, list):
         return [
             expand(item, f"{path}[{index}]", environment, problems)
@@ -161,7 +161,7 @@ def duration(value: object, path: str, problems: Problems) -> int:
     if not isinstance(value, str):
         problems.expected(path, FORMAT, value)
         return 1
-    if isinstance(value, _Unset):
+    if isinstance(value, Unset):
         return 1
     try:
         return parse_duration(value)
@@ -189,7 +189,7 @@ def choices(value: object, path: str, problems: Problems, known: list[str]) -> t
     result: list[str] = []
     for index, text in enumerate(strings(value, path, problems)):
         at = f"{path}[{index}]"
-        if isinstance(text, _Unset):
+        if isinstance(text, Unset):
             continue
         if text in result:
             problems.add(at, f"duplicate value {show(text)}")
@@ -205,7 +205,7 @@ def choices(value: object, path: str, problems: Problems, known: list[str]) -> t
 def choice(value: object, path: str, problems: Problems, known: list[str]) -> str:
     """One value from ``known``."""
     text = string(value, path, problems)
-    if isinstance(value, str) and not isinstance(value, _Unset) and value not in known:
+    if isinstance(value, str) and not isinstance(value, Unset) and value not in known:
         problems.add(path, f"unknown name {show(value)} (allowed: {', '.join(known)})")
     return text
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.config import Config, ConfigError, HypervisorConfig, load, parse
+from telegraf_execd_libvirt.metadata import MetadataTag
 from telegraf_execd_libvirt.options import Problems
 
 
@@ -58,9 +59,22 @@ def test_all_options() -> None:
           backing_chain = true
           bulk_statistics = false
           parallel_calls = 5
+          domain_exclude = ["*-test", "{a,b}?"]
+          domain_state_include = ["running", "paused"]
+          additional_domain_tags = ["title", "uuid"]
+          additional_device_tags = ["mac"]
           [inputs.libvirt.tags]
             rack = "r1"
-        """
+          [[inputs.libvirt.metadata_tags]]
+            namespace = "urn:a"
+            path = "app/site/@name"
+            tag = "site"
+          [[inputs.libvirt.metadata_tags]]
+            tag = "owner"
+            namespace = "urn:${NAME}"
+            path = "app"
+        """,
+        NAME="b",
     ) == HypervisorConfig(
         libvirt_uri="test:///default",
         domains=("a", "b c"),
@@ -74,7 +88,50 @@ def test_all_options() -> None:
         bulk_statistics=False,
         parallel_calls=5,
         tags={"rack": "r1"},
+        domain_exclude=("*-test", "{a,b}?"),
+        domain_state_include=("running", "paused"),
+        additional_domain_tags=("title", "uuid"),
+        additional_device_tags=("mac",),
+        metadata_tags=(
+            MetadataTag("urn:a", "app/site/@name", "site"),
+            MetadataTag("urn:b", "app", "owner"),
+        ),
     )
+
+
+def test_globs_select_domains() -> None:
+    """Globs may contain variables; domain_include excludes domains only if both have items."""
+    text = '[[inputs.libvirt]]\ndomains = []\ndomain_include = ["web-[0-9]", "${NAME}*"]'
+    assert table(text, NAME="db").domain_include == ("web-[0-9]", "db*")
+    text = '[[inputs.libvirt]]\ndomains = ["a"]\ndomain_include = []'
+    assert table(text).domains == ("a",)
+
+
+def test_names_of_tags_that_are_not_in_use_are_free() -> None:
+    """Names of additional tags can be given to other tags as long as they are not configured."""
+    found = table(
+        """
+        [[inputs.libvirt]]
+          additional_domain_tags = ["uuid"]
+          [inputs.libvirt.tags]
+            title = "t"
+          [[inputs.libvirt.metadata_tags]]
+            namespace = "urn:a"
+            path = "app"
+            tag = "bridge"
+        """
+    )
+    assert found.tags == {"title": "t"} and found.metadata_tags[0].tag == "bridge"
+
+
+def test_option_below_the_table_of_tags_is_warned_of() -> None:
+    """An option there is a tag, which is hardly meant."""
+    _, problems = read('[[inputs.libvirt]]\n[inputs.libvirt.tags]\ntimeout = "5s"')
+    assert problems.errors == []
+    assert problems.warnings == [
+        "inputs.libvirt[0].tags.timeout: is read as a tag; "
+        "the option timeout belongs above the table of tags"
+    ]
 
 
 def test_every_option_can_be_set_by_its_name() -> None:

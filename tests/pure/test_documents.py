@@ -16,7 +16,9 @@ import tomli
 from telegraf_execd_libvirt import cli
 from telegraf_execd_libvirt.config import HypervisorConfig, parse
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS
+from telegraf_execd_libvirt.metadata import MetadataTag
 from telegraf_execd_libvirt.options import Problems
+from telegraf_execd_libvirt.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "telegraf_execd_libvirt"
@@ -109,7 +111,7 @@ def test_sample_is_the_defaults() -> None:
 
 
 def test_sample_shows_the_defaults() -> None:
-    """Each uncommented option of the sample has its default, except the two without one."""
+    """Each uncommented option of the sample has its default, except those without one."""
     shown = configured(uncommented(SAMPLE))
     assert shown.groups == HypervisorConfig().groups
     assert shown == replace(
@@ -117,6 +119,9 @@ def test_sample_shows_the_defaults() -> None:
         statistics_groups=shown.statistics_groups,
         interval=10_000_000_000,
         tags={"rack": "r12"},
+        metadata_tags=(
+            MetadataTag("http://opennebula.org/xmlns/libvirt/1.0", "vm/uname", "owner"),
+        ),
     )
 
 
@@ -140,6 +145,13 @@ def test_additional_statistics_are_explained(name: str) -> None:
     assert re.search(rf"^  ##   {name} +\S", SAMPLE, re.MULTILINE)
     row = re.search(r"^\| `additional_statistics` .*$", CONFIGURATION, re.MULTILINE)
     assert row and f'`"{name}"`' in row[0]
+
+
+@pytest.mark.parametrize("name", [*DOMAIN_TAGS, *DEVICE_TAGS])
+def test_additional_tags_are_explained(name: str) -> None:
+    """The sample names each additional tag, and the page says what it is and what it costs."""
+    assert re.search(rf"^  ## .*\b{name}\b", SAMPLE, re.MULTILINE)
+    assert re.search(rf"^\| `{name}` \| \S.* \| \S.* \|$", CONFIGURATION, re.MULTILINE)
 
 
 def test_documented_errors_are_what_the_program_says() -> None:

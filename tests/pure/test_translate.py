@@ -56,7 +56,7 @@ def test_current_cpu_joins_the_vcpu() -> None:
     """The current CPU is a field of the vCPU's metric; the affinity has its own metric."""
     found = points({"vcpu_mapping.0.affinity": "0,1", "vcpu_mapping.0.cpu": 1, "vcpu.0.time": 5})
     assert [(point.measurement, point.fields) for point in found] == [
-        ("libvirt_vcpu", (("time", 5), ("cpu_id", 1))),
+        ("libvirt_vcpu", (("time", 5), ("cpu_time", 5), ("cpu_id", 1))),
         ("libvirt_cpu_affinity", (("cpu_id", "0,1"),)),
     ]
 

@@ -11,10 +11,12 @@ from . import (
     block,
     cpu_total,
     dirtyrate,
+    domain,
     health,
     interface,
     iothread,
     memory,
+    node,
     perf,
     state,
     vcpu,
@@ -45,5 +47,5 @@ TELEGRAF_GROUPS: tuple[str, ...] = tuple(name for name in STATISTICS_GROUPS if n
 
 #: Statistics beside the groups; keys are the values of ``additional_statistics``.
 ADDITIONAL_STATISTICS: dict[str, Group] = {
-    group.name: group for group in (vcpu_mapping.GROUP, health.GROUP)
+    group.name: group for group in (vcpu_mapping.GROUP, health.GROUP, domain.GROUP, node.GROUP)
 }

@@ -24,6 +24,15 @@ GROUP = Group(
                     active_only=True,
                 ),
                 Field(
+                    "time",
+                    Type.ULLONG,
+                    Kind.COUNTER,
+                    "ns",
+                    "the same as time, for InfluxDB, which reserves the name time",
+                    name="cpu_time",
+                    active_only=True,
+                ),
+                Field(
                     "user",
                     Type.ULLONG,
                     Kind.COUNTER,

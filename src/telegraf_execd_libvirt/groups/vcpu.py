@@ -35,6 +35,14 @@ GROUP = Group(
                 ),
                 Field("time", Type.ULLONG, Kind.COUNTER, "ns", "CPU time of the vCPU"),
                 Field(
+                    "time",
+                    Type.ULLONG,
+                    Kind.COUNTER,
+                    "ns",
+                    "the same as time, for InfluxDB, which reserves the name time",
+                    name="cpu_time",
+                ),
+                Field(
                     "wait",
                     Type.ULLONG,
                     Kind.COUNTER,
