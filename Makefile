@@ -16,6 +16,9 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
+# These tests measure time, so nothing runs beside them.
+TIMED := tests/hypervisor tests/process/test_hung_guest.py
+
 .PHONY: help run check test coverage lint format docs bench soak clean
 .DEFAULT_GOAL := help
 
@@ -28,17 +31,16 @@ run: $(INSTALLED) ## install what is missing, print one collection from libvirt'
 	  "then $(BIN)/telegraf-execd-libvirt --once --uri qemu:///system" >&2
 
 check: lint ## check style and types, run the pure and process tests (a minute)
-	$(BIN)/python -m pytest $(PARALLEL) tests/pure tests/process
+	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %) tests/pure tests/process
 
-# The tests of the real hypervisor measure time, so nothing runs beside them.
 test: lint ## check style and types, run all tests
-	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/hypervisor
-	$(BIN)/python -m pytest tests/hypervisor
+	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)
+	$(BIN)/python -m pytest $(TIMED)
 
 coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach
 	@$(BIN)/coverage erase
 	-$(BIN)/coverage run -m pytest $(PARALLEL) tests/pure tests/process
-	-$(BIN)/coverage run -m pytest tests/hypervisor
+	-$(BIN)/coverage run -m pytest $(TIMED)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -31,11 +31,11 @@ from support.crowd import Crowd
 from support.hypervisor import Hypervisor
 from support.server import Daemon
 from telegraf_execd_libvirt.config import HypervisorConfig
+from telegraf_execd_libvirt.connection.libvirt_api import Connection
 from telegraf_execd_libvirt.domain import Domain
 from telegraf_execd_libvirt.encode import Encoder
-from telegraf_execd_libvirt.hypervisor.libvirt_api import Connection
+from telegraf_execd_libvirt.field_map import FieldMap, Target
 from telegraf_execd_libvirt.lineprotocol import escape_key, format_value
-from telegraf_execd_libvirt.places import Place, Places
 from telegraf_execd_libvirt.translate import convert
 
 PLUGIN = (sys.executable, "-m", "telegraf_execd_libvirt", "--config")
@@ -241,26 +241,26 @@ class PlainLoop:
     """What one would write first: a loop over the keys, each looked up once and remembered."""
 
     def __init__(self, config: HypervisorConfig) -> None:
-        self._places = Places(config.groups, config.full)
-        self._found: dict[str, Place | None] = {}
+        self._field_map = FieldMap(config.groups, config.full)
+        self._found: dict[str, Target | None] = {}
 
     def lines(self, domains: Sequence[Any], timestamp: int) -> str:
         """All lines of these domains."""
         result = []
-        found, places = self._found, self._places
+        found, field_map = self._found, self._field_map
         for record in domains:
             lines: dict[str, list[tuple[int, str]]] = {}
             name = escape_key(record.name)
             for key, value in record.stats.items():
                 if key not in found:
-                    found[key] = places.find(key)
-                place = found[key]
-                if place is None or (place.active_only and not record.active):
+                    found[key] = field_map.find(key)
+                target = found[key]
+                if target is None or (target.active_only and not record.active):
                     continue
-                tags = sorted(zip(place.tags, (name, *place.indexes)))
-                head = place.measurement + "".join(f",{tag}={text}" for tag, text in tags)
+                tags = sorted(zip(target.tags, (name, *target.indexes)))
+                head = target.measurement + "".join(f",{tag}={text}" for tag, text in tags)
                 fields = lines.setdefault(head, [])
-                for slot in place.slots:
+                for slot in target.slots:
                     text = format_value(convert(value, slot.type), False)
                     fields.append((slot.number, f"{slot.name}={text}"))
             for head, fields in lines.items():

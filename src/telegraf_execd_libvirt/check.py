@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from .config import HypervisorConfig
 from .domain import Domain
-from .groups import health
+from .groups import vcpu_mapping
 from .hypervisor.hypervisor import Hypervisor
 from .log import one_line
 from .uri import redact
@@ -43,7 +43,11 @@ def _report(
     outcome = hypervisor.outcome
     active = sum(domain.active for domain in domains)
     yield f"  reachable: yes: driver {hypervisor.driver}, libvirt {hypervisor.version}"
-    yield f"  domains: {outcome.domains}, of which {active} run"
+    existing = hypervisor.existing
+    of = "" if existing in (None, outcome.domains) else f" of {existing}"
+    yield f"  domains: {outcome.domains}{of}, of which {active} run"
+    if existing and not outcome.domains:
+        yield "  warning: no domain is selected; check domains and the options domain_…"
     missing = sorted(set(config.domains) - {domain.name for domain in domains})
     if missing:
         yield f"  domains that are not there: {', '.join(missing)}"
@@ -51,7 +55,7 @@ def _report(
         yield f"  guests not responding: {', '.join(sorted(outcome.incomplete))}"
     if outcome.unread:
         yield f"  domains not read within the timeout: {outcome.unread}"
-    wanted = [*config.groups, *(group for group in config.additions if group is not health.GROUP)]
+    wanted = [*config.groups, *(g for g in config.additions if g is vcpu_mapping.GROUP)]
     came = {key.partition(".")[0] for domain in domains for key in domain.stats}
     reported = [group.name for group in wanted if came & group.words]
     silent = [group.name for group in wanted if not came & group.words]

@@ -99,7 +99,7 @@ def main(
         if options.sample_config:
             return _print(sample_config())
         if options.version:
-            from .hypervisor.libvirt_api import library_version
+            from .connection.libvirt_api import library_version
 
             return _print(f"{_NAME} {__version__} (libvirt {library_version()})\n")
         if not stdout_is_open:

@@ -13,13 +13,10 @@ from typing import Callable, Optional
 
 from .config import HypervisorConfig
 from .encode import Encoder
-from .groups import health as health_group
-from .health import INCOMPLETE
-from .hypervisor.delivery import Reading
 from .hypervisor.hypervisor import Hypervisor
 from .log import log
 from .output import Closed, Output
-from .uri import redact
+from .summaries import Summaries
 
 #: A request within this time after the tick counts as made at the tick.
 _ON_TIME_SECONDS = 0.5
@@ -47,7 +44,7 @@ class Collector:
         self.failed = False
         self._hypervisor = Hypervisor(config, name)
         self._encoder = Encoder(config)
-        self._with_health = health_group.GROUP in config.additions
+        self._summaries = Summaries(config, self._hypervisor)
         self._output = output
         self._idle = idle
         self._closed = closed
@@ -109,23 +106,16 @@ class Collector:
         for reading in self._hypervisor.collect():
             late = reading.asked - started
             moment = timestamp + (int(late * 1e9) if late > _ON_TIME_SECONDS else 0)
-            written = self._write_domains(reading, moment) and written
+            self._summaries.add(reading)
+            written = self._write(self._encoder.encode(reading.domains, moment)) and written
             del reading  # its memory is for the next one
         outcome = self._hypervisor.outcome
         if outcome.up:
             self._encoder.forget_others()
-        if self._with_health:
-            health = self._hypervisor.health(time.monotonic() - started)
-            record = health.record(redact(self.config.libvirt_uri))
-            written = self._write(self._encoder.encode_plain([record], timestamp)) and written
+        records = self._summaries.records(time.monotonic() - started)
+        if records:
+            written = self._write(self._encoder.encode_plain(records, timestamp)) and written
         return written and outcome.up
-
-    def _write_domains(self, reading: Reading, timestamp: int) -> bool:
-        if self._with_health:
-            for domain in reading.domains:
-                if domain.name in reading.incomplete:
-                    domain.stats.update(INCOMPLETE)
-        return self._write(self._encoder.encode(reading.domains, timestamp))
 
     def _write(self, lines: bytes) -> bool:
         """Writes whole lines; whether it could. A failure is logged once."""

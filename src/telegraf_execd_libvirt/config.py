@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 import tomli
 
-from . import options, selection_options, tag_options
+from . import domain_summary, node_summary, options, selection_options, tag_options
 from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
 from .metadata import MetadataTag
 from .options import Problems
@@ -68,6 +68,15 @@ class HypervisorConfig:
         """The configured statistics groups, in output order."""
         default = tuple(STATISTICS_GROUPS) if self.full else TELEGRAF_GROUPS
         names = default if self.statistics_groups is None else self.statistics_groups
+        return tuple(group for name, group in STATISTICS_GROUPS.items() if name in names)
+
+    @property
+    def read_groups(self) -> tuple[Group, ...]:
+        """The statistics groups to request: the wanted ones, and those that summaries need."""
+        needed = set(domain_summary.NEEDED_GROUPS if "domain" in self.additional_statistics else ())
+        if "node" in self.additional_statistics:
+            needed.update(node_summary.NEEDED_GROUPS)
+        names = needed.union(group.name for group in self.groups)
         return tuple(group for name, group in STATISTICS_GROUPS.items() if name in names)
 
     @property

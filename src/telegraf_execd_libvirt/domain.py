@@ -1,4 +1,4 @@
-"""The record of one domain: identity and flat keys.
+"""The record of one domain: name, identity and flat keys.
 
 Invariant: keys are named and typed as in libvirt's bulk statistics, whether the bulk call or calls
 for one domain fill them, so that one translation serves all sources.
@@ -6,7 +6,9 @@ for one domain fill them, so that one translation serves all sources.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Union
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, Optional, Union
 
 #: A statistic as libvirt-python returns it.
 Value = Union[int, float, bool, str]
@@ -27,9 +29,30 @@ STATE_NAMES = (
 Stats = dict[str, Value]
 
 
+class Identity(NamedTuple):
+    """The identity of one domain, from its XML.
+
+    ``tags`` belong on each line of the domain. ``devices`` has the tags of each device that has
+    any, by family and name: ``("block", "vda")``, ``("net", "vnet0")``. ``info`` has those of uuid,
+    title, os_type and machine that are not empty.
+    """
+
+    tags: Mapping[str, str] = MappingProxyType({})
+    devices: Mapping[tuple[str, str], Mapping[str, str]] = MappingProxyType({})
+    info: Mapping[str, str] = MappingProxyType({})
+
+
+#: The identity of a domain whose XML is not wanted, or cannot be read.
+NO_IDENTITY = Identity()
+
+
 class Domain(NamedTuple):
-    """One domain and its statistics; ``active`` comes from the same answer."""
+    """One domain and its statistics; ``active`` comes from the same answer.
+
+    The identity is the same object as long as nothing changes; None: not yet known.
+    """
 
     name: str
     active: bool
     stats: Stats
+    identity: Optional[Identity] = NO_IDENTITY

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple, Optional
 
 from .domain import STATE_NAMES, Stats, Value
-from .places import is_index
+from .field_map import is_index
 
 #: The statistics groups whose keys are read.
 NEEDED_GROUPS = ("state", "cpu_total", "balloon", "vcpu", "interface", "block")

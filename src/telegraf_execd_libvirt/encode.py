@@ -46,7 +46,7 @@ class Encoder:
             template = self._templates.get(domain.name)
             text = template.fill(domain) if template and template.settled else None
             if template is None or text is None:
-                template = Template(self._layout(domain), domain, template)
+                template = Template(self._layout(domain), domain, self._tags, template)
                 self._templates[domain.name] = template
                 text = template.fill(domain)
             if text is None:
@@ -85,7 +85,7 @@ class Encoder:
             if len(self._layouts) >= _REMEMBERED_LAYOUTS:
                 self._layouts.clear()
             lines = self._translator.layout(keys, domain.active)
-            layout = LineLayout(keys, lines, self._tags, self._uint_support)
+            layout = LineLayout(keys, lines, self._uint_support)
             self._layouts[keys, domain.active] = layout
         return layout
 

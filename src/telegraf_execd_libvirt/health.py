@@ -6,6 +6,7 @@ Invariant: they are written at each tick, whether the hypervisor could be read o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 from .domain import Domain, Value
 
@@ -15,7 +16,8 @@ INCOMPLETE: dict[str, Value] = {"domain_health.complete": 0}
 
 @dataclass(frozen=True)
 class Health:
-    """One hypervisor after a tick; ``daemon_version`` is empty until it was reached once."""
+    """One hypervisor after a tick. ``daemon_version`` is empty until it was reached once;
+    ``domains_untagged`` is None if no tags from XML are configured."""
 
     up: bool
     domains: int
@@ -26,6 +28,7 @@ class Health:
     errors: int
     library_version: str
     daemon_version: str = ""
+    domains_untagged: Optional[int] = None
 
     def record(self, uri: str) -> Domain:
         """The record of the hypervisor; ``uri`` is what may be shown of its URI."""
@@ -39,6 +42,8 @@ class Health:
             "health.errors": self.errors,
             "health.libvirt_version": self.library_version,
         }
+        if self.domains_untagged is not None:
+            keys["health.domains_untagged"] = self.domains_untagged
         if self.daemon_version:
             keys["health.daemon_version"] = self.daemon_version
         return Domain(name=uri, active=True, stats=keys)

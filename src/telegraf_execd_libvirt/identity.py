@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Optional
 
 from . import metadata
 from .config import HypervisorConfig
+from .domain import Identity
 from .domain_xml import parse_xml
 from .metadata import clean
 from .tag_sources import DEVICE_TAGS, DOMAIN_TAGS
@@ -21,20 +21,6 @@ MOST_BYTES = 4 * 1024 * 1024
 
 #: The elements of each family of device statistics; their target is ``NAME.<id>.name`` there.
 _DEVICES = {"block": "devices/disk", "net": "devices/interface"}
-
-
-@dataclass(frozen=True, eq=False)
-class Identity:
-    """The identity of one domain.
-
-    ``tags`` belong on each line of the domain. ``devices`` has the tags of each device that has
-    any, by family and name: ``("block", "vda")``, ``("net", "vnet0")``. ``info`` has those of uuid,
-    title, os_type and machine that are not empty.
-    """
-
-    tags: Mapping[str, str] = field(default_factory=dict)
-    devices: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
-    info: Mapping[str, str] = field(default_factory=dict)
 
 
 class IdentityReader:
@@ -51,6 +37,14 @@ class IdentityReader:
             ]
             for family in _DEVICES
         }
+
+        #: Whether anything needs the XML at all.
+        self.wanted = bool(
+            config.additional_domain_tags
+            or config.additional_device_tags
+            or config.metadata_tags
+            or "domain" in config.additional_statistics
+        )
 
     def read(self, xml: str) -> Identity:
         """Read a domain's XML.

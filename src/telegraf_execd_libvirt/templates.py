@@ -28,7 +28,7 @@ from .lineprotocol import (
     format_value,
 )
 from .schema import Type
-from .translate import LaidOutField, LaidOutLine, convert
+from .translate import LaidOutField, LaidOutLine, convert, line_tags
 
 #: The place of the timestamp in the lines. libvirt's texts cannot have it; a text of the
 #: configuration that has it rules out the fast way.
@@ -73,39 +73,25 @@ class _Field:
 
 
 class _Line:
-    """One line: its fields, its measurement and all tags except the domain's name."""
+    """One line: its measurement, tags and fields."""
 
-    def __init__(self, line: LaidOutLine, fields: list[_Field], tags: Mapping[str, str]) -> None:
-        others = {**tags, **dict(line.tags)}
-        before = {name: value for name, value in others.items() if name < line.subject}
-        after = {name: value for name, value in others.items() if name > line.subject}
-        self._start = _literal(escape_measurement(line.measurement) + format_tags(before))
-        self._subject = _literal(f",{escape_key(line.subject)}=")
-        self._end = _literal(format_tags(after))
+    def __init__(self, line: LaidOutLine, fields: list[_Field]) -> None:
+        self.line = line
         self.fields = fields
-
-    def head(self, name: str) -> str:
-        """The measurement and all tags; ``name`` is the escaped name of the domain."""
-        return f"{self._start}{self._subject if name else ''}{name}{self._end}"
 
 
 class LineLayout:
     """The lines of a set of keys, shared by the templates of all domains with these keys."""
 
     def __init__(
-        self,
-        keys: tuple[str, ...],
-        lines: Iterable[LaidOutLine],
-        tags: Mapping[str, str],
-        uint_support: bool,
+        self, keys: tuple[str, ...], lines: Iterable[LaidOutLine], uint_support: bool
     ) -> None:
         #: Comparing the keys themselves costs 3 % more of a tick: they are hundreds of new strings
         #: in each tick (make bench, 1000 guests).
         self.keys_hash = hash(keys)
         at = {key: number for number, key in enumerate(keys)}
         self.lines = [
-            _Line(line, [_Field(f, at[f.key], uint_support) for f in line.fields], tags)
-            for line in lines
+            _Line(line, [_Field(f, at[f.key], uint_support) for f in line.fields]) for line in lines
         ]
 
 
@@ -116,16 +102,23 @@ class Template:
     """
 
     __slots__ = (
-        *("_active", "_fits", "_format", "_keys", "_known_numbers", "_known_texts", "_moved"),
-        *("_moving", "_numbers", "_plain", "_texts", "_usable", "settled"),
+        *("_active", "_fits", "_format", "_identity", "_keys", "_known_numbers", "_known_texts"),
+        *("_moved", "_moving", "_numbers", "_plain", "_texts", "_usable", "settled"),
     )
 
-    def __init__(self, layout: LineLayout, domain: Domain, before: Optional[Template]) -> None:
+    def __init__(
+        self,
+        layout: LineLayout,
+        domain: Domain,
+        tags: Mapping[str, str],
+        before: Optional[Template],
+    ) -> None:
         values = tuple(domain.stats.values())
         #: Whether it knows what moves: the first template only serves to find that out.
         self.settled = before is not None
         self._keys = layout.keys_hash
         self._active = domain.active
+        self._identity = domain.identity
         same = before is not None and before._keys == self._keys
         #: A bit for each position that moves: sets would take more memory than the lines.
         self._moved = before._moves(values) if before and same else 0
@@ -134,7 +127,6 @@ class Template:
         codes: list[str] = []
         plain: list[tuple[int, _Field]] = []
         lines = []
-        name = _literal(escape_key(domain.name))
         for line in layout.lines:
             fields = []
             for field in line.fields:
@@ -157,7 +149,8 @@ class Template:
                 elif text is not None:
                     fields.append(field.prefix + _literal(text))
             if fields:
-                lines.append(f"{line.head(name)} {','.join(fields)} {TIMESTAMP_MARK}\n")
+                head = _literal(line_head(line.line, domain, tags))
+                lines.append(f"{head} {','.join(fields)} {TIMESTAMP_MARK}\n")
         self._plain = tuple(plain)
         self._format = "".join(lines)
         self._usable = self._format.count(TIMESTAMP_MARK) == len(lines)
@@ -174,6 +167,8 @@ class Template:
         """The lines, with TIMESTAMP_MARK for the timestamp; None if a new template is needed."""
         stats = domain.stats
         if hash(tuple(stats)) != self._keys or domain.active is not self._active:
+            return None
+        if domain.identity is not self._identity:
             return None
         values = tuple(stats.values())
         if _joined(self._texts(values)) != self._known_texts or not self._usable:
@@ -215,6 +210,12 @@ class Template:
             if type(old) is not type(values[at]) or old != values[at]:
                 changed |= 1 << at
         return changed
+
+
+def line_head(line: LaidOutLine, domain: Domain, tags: Mapping[str, str]) -> str:
+    """The measurement and the tags of a line, ``tags`` among them, escaped."""
+    all_tags = {**tags, **line_tags(line, domain)}
+    return escape_measurement(line.measurement) + format_tags(all_tags)
 
 
 def _joined(texts: _Values) -> Optional[str]:

@@ -1,8 +1,8 @@
 """From flat domstats keys to points.
 
-Rule guarded: one bad or unknown key costs itself only, and two keys never share a field.
+Invariant: one bad or unknown key costs itself only, and two keys never share a field.
 
-Where keys go does not depend on their values, and guests share their sets of keys and keep them
+The target of a key does not depend on its value, and guests share their sets of keys and keep them
 from tick to tick. So a set of keys is laid out once; each tick only fills in the values.
 """
 
@@ -12,17 +12,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Optional
 
-from .domain import Domain, Value
+from .domain import NO_IDENTITY, Domain, Value
+from .field_map import FieldMap, Target
 from .lineprotocol import FieldValue, Unsigned
-from .places import Place, Places
 from .schema import Group, Type
 
-#: Different keys and sets of keys that one run sees are few; the bounds are for guests that come
-#: and go with ever new ones.
+#: One run sees few different keys and sets of keys; the bounds are for guests that come and go
+#: with ever new ones.
 _REMEMBERED_KEYS = 65_536
 _REMEMBERED_LAYOUTS = 1_024
 
 _SIGNED_32 = 1 << 32
+
+#: The families of devices by the tags of their indexes.
+_FAMILIES = {"block_id": "block", "interface_id": "net"}
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ class LaidOutField:
 
 @dataclass(frozen=True)
 class LaidOutLine:
-    """One line without what differs between domains of the same keys: their names and values.
+    """One line, without the names and values that differ between domains of the same keys.
 
-    ``tags`` are those that come from indexes; ``subject`` is the tag that gets the domain's name.
+    ``tags`` come from the indexes in the keys; ``subject`` is the tag for the domain's name.
     """
 
     measurement: str
@@ -57,25 +60,25 @@ class Point:
 
 
 #: Sorts lines: the position of the measurement, its name, its tags, and the indexes by their
-#: length first, which orders numbers without converting them, so without a limit to their size.
+#: length first, which orders numbers of any size without a conversion.
 _Order = tuple[int, str, tuple[str, ...], tuple[tuple[int, str], ...]]
 
 
 class Translator:
-    """Translates the statistics of domains for the given groups; with ``full`` every key that
-    came, without only those of Telegraf's own plugin."""
+    """Translates the statistics of domains for the given groups: the keys of the built-in plugin,
+    or with ``full`` every key."""
 
     def __init__(self, groups: Iterable[Group], full: bool = False) -> None:
-        self._places = Places(groups, full)
-        self._known: dict[str, Optional[Place]] = {}
+        self._field_map = FieldMap(groups, full)
+        self._known: dict[str, Optional[Target]] = {}
         self._layouts: dict[tuple[tuple[str, ...], bool], tuple[LaidOutLine, ...]] = {}
 
     def points(self, domain: Domain) -> Iterator[Point]:
-        """The points of a domain, in the order of the declarations, indexes counted up."""
+        """The points of a domain, in the order of the declarations and of the indexes."""
         for line in self.layout(tuple(domain.stats), domain.active):
             yield Point(
                 measurement=line.measurement,
-                tags=((line.subject, domain.name), *line.tags),
+                tags=tuple(line_tags(line, domain).items()),
                 fields=tuple(
                     (field.name, convert(domain.stats[field.key], field.type))
                     for field in line.fields
@@ -83,7 +86,7 @@ class Translator:
             )
 
     def layout(self, keys: tuple[str, ...], active: bool) -> tuple[LaidOutLine, ...]:
-        """The lines that these keys give for a domain that is active or not."""
+        """The lines for these keys of a domain that is active or not."""
         found = self._layouts.get((keys, active))
         if found is None:
             if len(self._layouts) >= _REMEMBERED_LAYOUTS:
@@ -92,42 +95,56 @@ class Translator:
         return found
 
     def _lay_out(self, keys: tuple[str, ...], active: bool) -> Iterator[LaidOutLine]:
-        lines: dict[_Order, tuple[Place, list[tuple[int, str, str, Optional[Type]]]]] = {}
+        lines: dict[_Order, tuple[Target, list[tuple[int, str, str, Optional[Type]]]]] = {}
         for key in keys:
-            place = self._place(key)
-            if place is None or (place.active_only and not active):
+            target = self._target(key)
+            if target is None or (target.active_only and not active):
                 continue
             order = (
-                place.order,
-                place.measurement,
-                place.tags,
-                tuple((len(index), index) for index in place.indexes),
+                target.order,
+                target.measurement,
+                target.tags,
+                tuple((len(index), index) for index in target.indexes),
             )
-            fields = lines.setdefault(order, (place, []))[1]
-            fields += ((slot.number, slot.name, key, slot.type) for slot in place.slots)
+            fields = lines.setdefault(order, (target, []))[1]
+            fields += ((slot.number, slot.name, key, slot.type) for slot in target.slots)
         for order in sorted(lines):
-            place, fields = lines[order]
+            target, fields = lines[order]
             fields.sort(key=_position)
             yield LaidOutLine(
-                measurement=place.measurement,
-                subject=place.tags[0],
-                tags=tuple(zip(place.tags[1:], place.indexes)),
+                measurement=target.measurement,
+                subject=target.tags[0],
+                tags=tuple(zip(target.tags[1:], target.indexes)),
                 fields=tuple(_unique(fields)),
             )
 
-    def _place(self, key: str) -> Optional[Place]:
+    def _target(self, key: str) -> Optional[Target]:
         if key not in self._known:
             if len(self._known) >= _REMEMBERED_KEYS:
                 self._known.clear()
-            self._known[key] = self._places.find(key)
+            self._known[key] = self._field_map.find(key)
         return self._known[key]
 
 
-def convert(value: Value, declared: Optional[Type]) -> FieldValue:
-    """A value of libvirt as the field's type wants it; one of an unexpected type, or of a key
-    that is not declared, as it is.
+def line_tags(line: LaidOutLine, domain: Domain) -> dict[str, str]:
+    """The tags of a line: the domain's name, its identity, indexes, and what identifies the device
+    of the line, which libvirt's statistics call by its name."""
+    identity = domain.identity or NO_IDENTITY
+    tags = {line.subject: domain.name, **identity.tags}
+    for tag, index in line.tags:
+        family = _FAMILIES.get(tag)
+        if family and identity.devices:
+            name = str(domain.stats.get(f"{family}.{index}.name", ""))
+            tags.update(identity.devices.get((family, name), {}))
+    tags.update(line.tags)
+    return tags
 
-    libvirt-python passes a uint through a signed C int, so that 2^31 and more arrive negative.
+
+def convert(value: Value, declared: Optional[Type]) -> FieldValue:
+    """A value of libvirt in the form of the field's type. A value of an unexpected type, or of an
+    undeclared key, stays as it is.
+
+    libvirt-python passes a uint through a signed C int: 2^31 and more arrive negative.
     """
     if declared is Type.YES_NO:
         return ("yes" if value else "no") if isinstance(value, int) else value
@@ -150,7 +167,7 @@ def _position(field: tuple[int, str, str, Optional[Type]]) -> tuple[int, str, st
 def _unique(
     fields: Iterable[tuple[int, str, str, Optional[Type]]],
 ) -> Iterator[LaidOutField]:
-    """The fields of a line; where derived names meet, the later ones are numbered."""
+    """The fields of a line; the later ones of equal derived names get a number."""
     used: set[str] = set()
     for _, base, key, declared in fields:
         name, count = base, 1

@@ -52,7 +52,7 @@ def test_the_sample_is_a_configuration(tmp_path: Path) -> None:
 def test_the_sample_names_all_options(tmp_path: Path) -> None:
     """The sample is also valid with all its options uncommented."""
     sample = run("--sample-config").stdout.replace("${VARIABLES}", "")
-    text = re.sub(r"^( +)# (?=\S)", r"\1", sample, flags=re.MULTILINE).replace("#   rack", "rack")
+    text = re.sub(r"^( +)# +(?=\S)", r"\1", sample, flags=re.MULTILINE)
     text = text.replace("qemu:///system", TEST_DRIVER)
     (tmp_path / "plugin.conf").write_text(text)
     assert "\n  [inputs.libvirt.tags]" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from telegraf_execd_libvirt.hypervisor.devices import Devices, Disk, parse
+from telegraf_execd_libvirt.connection.devices import Devices, Disk, parse
 
 XML = """
 <domain type='kvm' id='7'>

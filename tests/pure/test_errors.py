@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from telegraf_execd_libvirt.hypervisor.errors import ErrorKind, LibvirtError, advice
+from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError, advice
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,11 @@ GROUP = Group(
                 _gauge("calls_hanging", "libvirt calls that did not return in time"),
                 _counter("reconnects", "number of reconnects"),
                 _counter("errors", "ticks in which the hypervisor could not be read"),
+                _gauge(
+                    "domains_untagged",
+                    "domains whose XML could not be read in time, so that their lines lack the "
+                    "additional tags; only if tags or summaries need the XML",
+                ),
                 Field(
                     "daemon_version",
                     Type.STRING,

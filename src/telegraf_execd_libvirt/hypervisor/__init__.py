@@ -1,1 +1,1 @@
-"""The source of statistics: one hypervisor, its connection, and the calls that may hang."""
+"""One hypervisor, tick by tick: threads, connections, and what hangs. No call of libvirt's."""

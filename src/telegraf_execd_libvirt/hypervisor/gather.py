@@ -9,90 +9,51 @@ connection. What it still brings in time is used; what it brings later is droppe
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from queue import Empty
 from typing import Optional
 
-from .delivery import Delivery, Reading
-from .errors import ErrorKind, LibvirtError
-from .patience import MOST_HANGING, RETRY_PAUSES, SETTLE_SECONDS, Patience
+from ..connection.errors import ErrorKind
+from ..connection.requests import BatchRequest, Request, XmlRequest
+from .delivery import Reading
+from .patience import MOST_HANGING, MOST_HANGING_PER_DOMAIN, RETRY_PAUSES, SETTLE_SECONDS, Patience
 from .pool import Pool
-from .reader import Listing, Request
+from .tick import Batch, Tick
 from .worker import Answer, Ended, Opened, Worker
 
 #: Domains in one batch. Larger batches need more memory, smaller ones more calls.
 BATCH = 100
 
-#: One guest whose QEMU dies under a call makes it fail for its batch; asked again, nothing is lost.
-_WORTH_ANOTHER_CALL = (ErrorKind.LOST, ErrorKind.FAILED, ErrorKind.BUSY)
-
-#: After this many batches that failed while none was read, the tick has failed.
-_MOST_FAILED = 2
-
-
-@dataclass(eq=False)
-class _Batch:
-    request: Request
-    retry: bool = False
-    repeats: int = 0
-    failures: int = 0
-    done: bool = False
+#: Connections that may serve requests for XML at once.
+_XML_CALLS = 4
 
 
 @dataclass
 class _Running:
     """A request that has not ended; ``at`` is the domain whose own calls hang."""
 
-    batch: _Batch
+    batch: Batch
     tick: Tick
     started: float
     overdue: bool = False
     at: str = ""
 
 
-@dataclass(eq=False)
-class Tick:
-    """What has happened so far in one tick. ``stuck`` names the domains that did not respond in
-    the last tick and whose requests still hang: they are not waited for."""
-
-    deadline: float
-    stuck: frozenset[str] = frozenset()
-    delivery: Delivery = field(default_factory=Delivery)
-    batches: list[_Batch] = field(default_factory=list)
-    queue: deque[_Batch] = field(default_factory=deque)
-    listed: bool = False
-    retries: int = 0
-    retry_at: Optional[float] = None
-    settle_until: float = 0.0
-    longest: float = 0.0
-    failed: int = 0
-    error: Optional[LibvirtError] = None
-    refused: bool = False
-
-    @property
-    def read(self) -> bool:
-        """Whether anything was read, be it that there are no domains."""
-        return self.delivery.count > 0 or any(batch.done for batch in self.batches)
-
-    @property
-    def unread(self) -> int:
-        """The number of listed domains that were not read."""
-        missing = [batch for batch in self.batches if not batch.done and not batch.retry]
-        return sum(len(batch.request.names or ()) for batch in missing)
-
-
 class Gatherer:
-    """Reads all domains of a hypervisor, or with ``selects`` some of them, by up to
-    ``parallel_calls`` requests at once."""
+    """Reads all domains of a hypervisor, or those that are selected ``by_name``, by up to
+    ``parallel_calls`` requests at once; with ``host`` also the host."""
 
-    def __init__(self, pool: Pool, patience: Patience, selects: bool, parallel_calls: int) -> None:
+    def __init__(
+        self, pool: Pool, patience: Patience, by_name: bool, host: bool, parallel_calls: int
+    ) -> None:
         #: For each of the last ticks without an answer, the seconds after which one came.
         self.late: dict[Tick, float] = {}
         self._pool = pool
         self._patience = patience
-        self._selects = selects
+        self._by_name = by_name
+        self._host = host
         self._parallel_calls = parallel_calls
         self._running: dict[Worker, _Running] = {}
         self._count: Optional[int] = None
@@ -111,7 +72,7 @@ class Gatherer:
         tick.refused = False
         if self._running:
             tick.stuck = self._not_responding
-        self._enqueue(tick, _Batch(Request()))
+        tick.begin(self._host)
         return tick
 
     def gather(self, tick: Tick) -> Iterator[Reading]:
@@ -123,12 +84,12 @@ class Gatherer:
             if moment is None:
                 break
             answer = self._next_answer(moment - time.monotonic())
-            reading = self._handle(answer, tick) if answer is not None else None
+            readings = self._handle(answer, tick) if answer is not None else []
             del answer
-            if reading is not None and reading.domains:
-                self._start(tick, time.monotonic())  # it arrives while this one is written
-                yield reading
-            del reading
+            if readings:
+                self._start(tick, time.monotonic())  # it arrives while these are written
+            while readings:
+                yield readings.pop(0)
             self._expire(tick)
         self._end(tick)
         yield from tick.delivery.rest()
@@ -141,22 +102,21 @@ class Gatherer:
 
     # Starting requests.
 
-    def _enqueue(self, tick: Tick, batch: _Batch) -> None:
-        tick.batches.append(batch)
-        tick.queue.append(batch)
-
     def _start(self, tick: Tick, now: float) -> None:
         """Hands batches to connections, as many as may run at once."""
         if tick.retry_at is not None and now >= tick.retry_at:
             tick.retry_at = None
             if names := self._retryable(tick):
-                self._enqueue(tick, _Batch(Request(tuple(names)), retry=True))
+                tick.retry(tuple(names))
         slow = now - self._patience.slow_seconds()
         while tick.queue:
             busy = sum(not r.overdue and r.started > slow for r in self._running.values())
             no_monitor = self._hung() >= MOST_HANGING
             most = max(MOST_HANGING, self._parallel_calls) + no_monitor * self._parallel_calls
-            if busy >= self._parallel_calls or len(self._running) >= most:
+            calls = self._parallel_calls
+            if isinstance(tick.queue[0].request, XmlRequest):
+                calls, most = max(calls, _XML_CALLS), max(most, _XML_CALLS)
+            if busy >= calls or len(self._running) >= most:
                 return
             worker = self._pool.acquire()
             if worker is None:
@@ -164,21 +124,31 @@ class Gatherer:
                     tick.refused = not self._pool.connect()
                 return
             batch = tick.queue.popleft()
-            if batch.request.names is None:
-                batch.request = self._first(worker)
+            request = self._request(batch, worker, no_monitor)
             self._running[worker] = _Running(batch, tick, time.monotonic())
-            stuck = Counter(r.at for r in self._running.values() if r.at)
-            worker.ask(replace(batch.request, no_monitor=self._hung() >= MOST_HANGING, stuck=stuck))
+            worker.ask(request)
 
-    def _first(self, worker: Worker) -> Request:
+    def _request(self, batch: Batch, worker: Worker, no_monitor: bool) -> Request:
+        """The request for a batch at this moment."""
+        request = batch.request
+        hangs = Counter(running.at for running in self._running.values() if running.at)
+        stuck = frozenset(hangs)
+        if isinstance(request, BatchRequest):
+            if request.names is None:
+                request = batch.request = self._first(worker)
+            skip = frozenset(name for name in hangs if hangs[name] >= MOST_HANGING_PER_DOMAIN)
+            return replace(request, no_monitor=no_monitor, stuck=stuck, skip=skip)
+        return replace(request, stuck=stuck) if isinstance(request, XmlRequest) else request
+
+    def _first(self, worker: Worker) -> BatchRequest:
         """The request for the first batch: all domains, if they are known to fit in it."""
         count = worker.count if self._count is None else self._count
         size = BATCH
         if self._parallel_calls > 1 and count:
             size = min(size, -(-count // self._parallel_calls))
-        if self._selects or count is None or count > size:
-            return Request(list_first=size)
-        return Request()
+        if self._by_name or count is None or count > size:
+            return BatchRequest(list_first=size)
+        return BatchRequest()
 
     def _hung(self) -> int:
         return sum(running.overdue for running in self._running.values())
@@ -187,7 +157,7 @@ class Gatherer:
         """The domains that came incomplete, perhaps because another client used them."""
         if self._hung() >= MOST_HANGING:
             return frozenset()
-        return tick.delivery.held - tick.stuck - {r.at for r in self._running.values()}
+        return tick.delivery.incomplete - tick.stuck - {r.at for r in self._running.values()}
 
     def _plan_retry(self, tick: Tick) -> None:
         under_way = any(batch.retry for batch in tick.queue) or any(
@@ -203,7 +173,7 @@ class Gatherer:
 
     def _next_moment(self, tick: Tick, now: float) -> Optional[float]:
         """The monotonic time until which to wait for an answer; None if the tick is over."""
-        if now >= tick.deadline or (tick.failed >= _MOST_FAILED and not tick.read):
+        if now >= tick.deadline or tick.failed:
             return None
         mine = [running for running in self._running.values() if running.tick is tick]
         in_time = [running for running in mine if not running.overdue]
@@ -216,8 +186,7 @@ class Gatherer:
         coming = [moment for moment in moments if moment > now]
         if coming or in_time:
             return min([tick.deadline, *coming])
-        missing = tick.unread or not tick.read or tick.delivery.held - tick.stuck
-        return tick.deadline if mine and missing else None
+        return tick.deadline if mine and tick.lacks else None
 
     def _expire(self, tick: Tick) -> None:
         """Repeats the requests that have taken longer than their patience."""
@@ -231,33 +200,22 @@ class Gatherer:
                 batch.repeats += 1
                 tick.queue.appendleft(batch)
 
-    def _handle(self, answer: Answer, tick: Tick) -> Optional[Reading]:
+    def _handle(self, answer: Answer, tick: Tick) -> list[Reading]:
+        """The readings that an answer brings; those of an earlier tick are dropped."""
         if isinstance(answer, Opened):
             self._pool.opened(answer)
             tick.refused = tick.refused or answer.error is not None
-            return None
+            return []
         running = self._running[answer.worker]
-        content = answer.piece if isinstance(answer, Ended) else answer.content
-        reading = None
-        if content is None or running.tick is not tick:
-            pass
-        elif isinstance(content, Listing):
-            self._listed(content.names, running.batch, tick)
-        else:
-            reading = tick.delivery.accept(content.domains, content.partial, running.started)
+        content = answer.last if isinstance(answer, Ended) else answer.content
+        readings: list[Reading] = []
+        if content is not None and running.tick is tick:
+            found = tick.use(content, running.batch, running.started)
+            readings = [reading for reading in found if reading.domains]
         if isinstance(answer, Ended):
             del self._running[answer.worker]
             self._ended(answer, running, tick)
-        return reading
-
-    def _listed(self, names: Sequence[str], batch: _Batch, tick: Tick) -> None:
-        if tick.listed:
-            return
-        tick.listed = True
-        size = batch.request.list_first
-        batch.request = Request(names[:size])
-        for start in range(size, len(names), size):
-            self._enqueue(tick, _Batch(Request(names[start : start + size])))
+        return readings
 
     def _ended(self, answer: Ended, running: _Running, tick: Tick) -> None:
         error, batch = answer.error, running.batch
@@ -270,31 +228,17 @@ class Gatherer:
         if running.tick is not tick:
             self._ended_late(answer, running, tick)
         elif error is None:
-            batch.done = True
-            if batch in tick.queue:
-                tick.queue.remove(batch)
-            tick.longest = max(tick.longest, answer.seconds)
-            if tick.stuck and tick.delivery.held:
+            tick.done(batch, answer.seconds)
+            if tick.stuck and tick.delivery.incomplete:
                 tick.settle_until = time.monotonic() + SETTLE_SECONDS
             self._plan_retry(tick)
         elif batch.done or batch in tick.queue or self._runs(batch):
             pass  # another request for the same batch brings it
         else:
-            self._failed(error, batch, tick)
+            tick.fail(error, batch, self._parallel_calls)
 
-    def _runs(self, batch: _Batch) -> bool:
+    def _runs(self, batch: Batch) -> bool:
         return any(r.batch is batch and not r.overdue for r in self._running.values())
-
-    def _failed(self, error: LibvirtError, batch: _Batch, tick: Tick) -> None:
-        batch.failures += 1
-        most = self._parallel_calls + 1 if error.kind is ErrorKind.LOST else 1
-        if error.kind in _WORTH_ANOTHER_CALL and batch.failures <= most:
-            tick.queue.appendleft(batch)
-            return
-        tick.error = error
-        if not batch.retry:
-            # A batch that is too large down to its single domains speaks for all batches.
-            tick.failed += _MOST_FAILED if error.kind is ErrorKind.TOO_LARGE else 1
 
     def _ended_late(self, answer: Ended, running: _Running, tick: Tick) -> None:
         """A guest may have woken up: what came incomplete is asked again."""
@@ -307,7 +251,7 @@ class Gatherer:
         for worker, running in self._running.items():
             if not running.overdue:
                 running.overdue, running.at = True, worker.at
-        self._not_responding = tick.delivery.held
+        self._not_responding = tick.delivery.incomplete
         if tick.read:
             self.late.clear()
         if tick.read and not tick.unread:

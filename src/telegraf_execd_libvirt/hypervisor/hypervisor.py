@@ -11,20 +11,32 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..config import HypervisorConfig
+from ..connection.completeness import Completeness
+from ..connection.devices import NO_DEVICES
+from ..connection.devices import parse as parse_devices
+from ..connection.errors import Unreachable
+from ..connection.facts import Facts
+from ..connection.libvirt_api import library_version
+from ..connection.reader import Reader, Wanted
+from ..connection.requests import NO_HOST, Host
+from ..connection.xml_cache import XmlCache
+from ..domain import NO_IDENTITY
 from ..duration import format_duration
-from ..groups import vcpu_mapping
+from ..groups import node, vcpu_mapping
 from ..health import Health
+from ..identity import IdentityReader
 from ..log import log
+from ..selection import Selection
 from ..uri import redact
-from .completeness import Completeness
 from .delivery import Reading
-from .errors import Unreachable
-from .facts import Facts
-from .gather import Gatherer, Tick
-from .libvirt_api import library_version
+from .gather import Gatherer
 from .patience import LATE_TICKS, Patience
 from .pool import Pool
-from .reader import Reader, Wanted
+from .tick import Tick
+
+#: The XML is read again after this, for drivers and changes without an event.
+_OLDEST_DEVICES_SECONDS = 60.0
+_OLDEST_IDENTITY_SECONDS = 600.0
 
 #: More names than these do not help in one line of the log.
 _NAMES_SHOWN = 10
@@ -35,12 +47,15 @@ class Outcome:
     """What became of a tick; ``trouble`` says why nothing was read.
 
     ``domains`` counts the domains that were read, ``incomplete`` names those of them that lack the
-    keys that need their monitor, and ``unread`` counts those that exist and were not read.
+    keys that need their monitor, ``anonymous`` counts those whose XML could not be read in time,
+    and ``unread`` counts those that exist and were not read.
     """
 
     domains: int = 0
     incomplete: frozenset[str] = frozenset()
     unread: int = 0
+    anonymous: int = 0
+    host: Host = NO_HOST
     trouble: Optional[Unreachable] = None
 
     @property
@@ -57,18 +72,26 @@ class Hypervisor:
         self.driver = self.version = ""
         #: The outcome of the last tick.
         self.outcome = Outcome()
+        #: The number of domains when the connection was made, selected or not, if it is known.
+        self.existing: Optional[int] = None
         self._config = config
+        self._identities = IdentityReader(config)
+        selection = Selection(config)
         self._wanted = Wanted(
-            groups=config.groups,
+            groups=config.read_groups,
+            selection=selection,
             everything=config.full and config.statistics_groups is None,
             backing_chain=config.backing_chain,
             bulk=config.bulk_statistics,
             mapping=vcpu_mapping.GROUP in config.additions,
-            names=frozenset(config.domains),
+            identity=self._identities.wanted,
+            host=node.GROUP in config.additions,
         )
         patience = Patience(config.timeout / 1e9)
         self._pool = Pool(self._connect, config.parallel_calls, patience)
-        self._gatherer = Gatherer(self._pool, patience, bool(config.domains), config.parallel_calls)
+        self._gatherer = Gatherer(
+            self._pool, patience, selection.by_name, self._wanted.host, config.parallel_calls
+        )
         self._facts: Optional[Facts] = None
         self._facts_of = -1
         self._library_version = library_version()
@@ -84,6 +107,7 @@ class Hypervisor:
             up=self.outcome.up,
             domains=self.outcome.domains,
             domains_incomplete=len(self.outcome.incomplete),
+            domains_untagged=self.outcome.anonymous if self._wanted.identity else None,
             collect_time_ns=int(seconds * 1e9),
             calls_hanging=self._gatherer.hanging + self._pool.hanging,
             reconnects=self._pool.reconnects,
@@ -114,14 +138,20 @@ class Hypervisor:
         domains, may be others now."""
         if self._facts is None or self._facts_of != self._pool.losses:
             self._facts_of = self._pool.losses
-            self._facts = Facts(Completeness(self._config.groups))
+            self._facts = Facts(
+                Completeness(self._wanted.groups),
+                XmlCache(parse_devices, NO_DEVICES, _OLDEST_DEVICES_SECONDS),
+                XmlCache(self._identities.read, NO_IDENTITY, _OLDEST_IDENTITY_SECONDS),
+            )
         reader = Reader(self._config.libvirt_uri, self._wanted, self._facts)
         self.driver, self.version = reader.connection.driver, reader.connection.version
+        self.existing = reader.count
         return reader
 
     def _judge(self, tick: Tick) -> Outcome:
         if tick.read:
-            return Outcome(tick.delivery.count, tick.delivery.held, tick.unread)
+            read = tick.delivery
+            return Outcome(read.count, read.incomplete, tick.unread, read.anonymous, tick.host)
         return Outcome(trouble=self._trouble(tick))
 
     def _trouble(self, tick: Tick) -> Unreachable:

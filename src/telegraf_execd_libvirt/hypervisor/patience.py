@@ -64,7 +64,7 @@ class Patience:
 
     def slow_seconds(self) -> float:
         """After this time another request may start beside a request that is still running."""
-        return max(_SLOW_SECONDS, 2 * self._usual)
+        return max(_SLOW_SECONDS, 2 * self._usual) if self._usual else self.seconds(0) / 2
 
     def learn(self, seconds: float) -> None:
         """Notes the longest request of a tick in which none hung. The usual time at most doubles

@@ -12,10 +12,10 @@ import time
 from queue import SimpleQueue
 from typing import Callable, Optional
 
+from ..connection.errors import ErrorKind, LibvirtError
+from ..connection.reader import Reader
 from ..log import log
-from .errors import ErrorKind, LibvirtError
 from .patience import CHEAP_ATTEMPT_SECONDS, MOST_HANGING, Patience, pause_after
-from .reader import Reader
 from .worker import Answer, Opened, Worker
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Callable, Optional, Union
 
-from .errors import LibvirtError
-from .reader import Listing, Piece, Reader, Request
+from ..connection.errors import LibvirtError
+from ..connection.reader import Reader
+from ..connection.requests import Content, Listing, Request
 
 
 @dataclass(frozen=True)
@@ -28,23 +29,23 @@ class Opened:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the answer to a request: names, or domains."""
+    """A part of the answer to a request that has not ended."""
 
     worker: Worker
-    content: Union[Listing, Piece]
+    content: Content
 
 
 @dataclass(frozen=True)
 class Ended:
     """A request has ended: with an error of libvirt, with a defect of this program, or well.
 
-    ``piece`` is the last part of the answer. It comes with the end, so that the worker is free for
+    ``last`` is the last part of the answer. It comes with the end, so that the worker is free for
     the next batch before this one is written.
     """
 
     worker: Worker
     seconds: float
-    piece: Optional[Piece]
+    last: Optional[Content]
     error: Optional[LibvirtError]
     defect: Optional[BaseException]
 
@@ -101,7 +102,7 @@ class Worker:
 
     def _serve(self, reader: Reader, request: Request) -> Ended:
         started = time.monotonic()
-        last: Optional[Piece] = None
+        last: Optional[Content] = None
         error: Optional[LibvirtError] = None
         defect: Optional[BaseException] = None
         try:

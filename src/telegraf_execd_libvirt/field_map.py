@@ -1,7 +1,7 @@
-"""Where the value of a key goes: by its declaration, or derived from the key itself.
+"""The target of a key: its measurement, tags and fields, by its declaration or derived from it.
 
-Rule guarded: the two ways agree. A key that nobody declared joins the metric whose prefix it has,
-so that declaring it later changes nothing but its description.
+Invariant: the two ways agree. An undeclared key joins the metric with its prefix, so that a later
+declaration changes nothing but the description.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Optional
 
 from .schema import ANY, INDEX, Field, Group, Metric, Type
 
-#: Derived fields stand behind the declared ones of a line, derived metrics behind declared ones.
+#: Derived fields follow the declared ones of a line, derived metrics the declared ones.
 _LAST = 1 << 30
 
 
@@ -26,8 +26,8 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Place:
-    """The line that a key belongs to, and the fields of it that the key fills.
+class Target:
+    """The line of a key, and the fields of it that the key fills.
 
     ``order`` is the position of the measurement in the output, ``tags`` the names of its tags,
     the subject's first, ``indexes`` the numbers in the key, which are the values of the others.
@@ -41,11 +41,11 @@ class Place:
     active_only: bool = False
 
 
-class Places:
-    """Finds the places of keys by the declarations of these groups.
+class FieldMap:
+    """Finds the targets of keys by the declarations of these groups.
 
     With ``full`` the declarations of the full set count as well, and a key without declaration
-    has a derived place; without, it has none.
+    has a derived target; without, it has none.
     """
 
     def __init__(self, groups: Iterable[Group], full: bool) -> None:
@@ -64,23 +64,23 @@ class Places:
                     declared = self._declared.setdefault(pattern, (metric, order, []))
                     declared[2].append((number, field))
 
-    def find(self, key: str) -> Optional[Place]:
-        """The place of a key, or None."""
+    def find(self, key: str) -> Optional[Target]:
+        """The target of a key, or None."""
         words = key.split(".")
         indexes = tuple(word for word in words if is_index(word))
         pattern = [INDEX if is_index(word) else _literal(word) for word in words]
         declared = self._declared.get(".".join(pattern))
         if declared is None and len(words) > 2:
-            # Names that the hypervisor itself makes up, with a last word that is declared.
+            # A name from the hypervisor, with a declared last word.
             declared = self._declared.get(".".join([*pattern[:-2], ANY, pattern[-1]]))
         if declared is None:
             return self._derive(words, pattern, indexes) if self._full else None
         metric, order, fields = declared
-        return Place(
+        return Target(
             order=order,
             measurement=metric.measurement,
             tags=metric.tags,
-            # A made-up word may be a number as well, which stays in the name.
+            # Such a name may be a number as well, which stays in the name.
             indexes=indexes[: len(metric.tags) - 1],
             slots=tuple(
                 Slot(
@@ -93,24 +93,24 @@ class Places:
             active_only=any(field.active_only for _, field in fields),
         )
 
-    def _derive(self, words: list[str], pattern: list[str], indexes: tuple[str, ...]) -> Place:
-        """The place of a key that is not declared.
+    def _derive(self, words: list[str], pattern: list[str], indexes: tuple[str, ...]) -> Target:
+        """The target of an undeclared key.
 
-        It belongs to the metric with the longest prefix of it that leaves no number behind; else
-        the words up to the last number name the measurement. Each number is a tag, named after
-        the word before it; the words behind the last number name the field.
+        The key belongs to the metric with its longest prefix that leaves no number behind. If there
+        is none, the words up to the last number name the measurement. Each number is a tag, named
+        after the word before it; the words behind the last number name the field.
         """
         last = max((at + 1 for at, word in enumerate(pattern) if word == INDEX), default=0)
         for length in range(len(words) - 1, last - 1, -1):
             if length and (found := self._prefixes.get(".".join(pattern[:length]))):
                 metric, order = found
                 slot = Slot(_LAST, _name(words[length:]), None)
-                return Place(order, metric.measurement, metric.tags, indexes, (slot,))
+                return Target(order, metric.measurement, metric.tags, indexes, (slot,))
         head = max(last, 1)
         measurement = "_".join(["libvirt", *(_name([w]) for w in words[:head] if not is_index(w))])
         slot = Slot(_LAST, _name(words[head:]), None)
         order = self._orders.get(measurement, _LAST)
-        return Place(order, measurement, self._derived_tags(words, pattern), indexes, (slot,))
+        return Target(order, measurement, self._derived_tags(words, pattern), indexes, (slot,))
 
     def _derived_tags(self, words: list[str], pattern: list[str]) -> tuple[str, ...]:
         tags = ["domain_name"]
@@ -127,16 +127,16 @@ class Places:
 
 
 def is_index(word: str) -> bool:
-    """Whether a word of a key is a number: ASCII digits only, whatever else Unicode counts."""
+    """Whether a word of a key is a number: ASCII digits only, none of Unicode's others."""
     return word.isascii() and word.isdigit()
 
 
 def _literal(word: str) -> str:
-    """A word of a key as patterns have it: none has an empty one."""
+    """A word of a key for a pattern; the words with a meaning there become empty."""
     return "" if word in (INDEX, ANY) else word
 
 
 def _name(words: list[str]) -> str:
-    """A name in the style of the declared ones: only letters, digits and underscores."""
+    """A name in the style of the declared ones: letters, digits and underscores."""
     text = "_".join(words)
     return "".join(char if char.isalnum() else "_" for char in text) or "value"

@@ -27,15 +27,17 @@ _MOST_REFUSED = 3
 
 
 class Bulk:
-    """Bulk statistics of the groups in ``mask``, with ``backing_chain`` of backing images too."""
+    """Bulk statistics of the groups in ``mask``, with ``backing_chain`` of backing images too;
+    ``states`` are the bits of libvirt's filters by state."""
 
     def __init__(
-        self, connection: Connection, facts: Facts, mask: int, backing_chain: bool
+        self, connection: Connection, facts: Facts, mask: int, backing_chain: bool, states: int
     ) -> None:
         self._connection = connection
         self._facts = facts
         self._mask = mask
         self._backing_chain = backing_chain
+        self._states = states
         self._read = 0
         self._refused: dict[str, Exception] = {}
 
@@ -47,7 +49,7 @@ class Bulk:
             yield from self._read_whole(handles)
         else:
             if handles is None:
-                handles = self._connection.domains()
+                handles = self._connection.domains(self._states)
             for start in range(0, len(handles), fits):
                 yield from self._read_whole(handles[start : start + fits])
         self._report()
@@ -68,7 +70,7 @@ class Bulk:
             yield records
             return
         if handles is None:
-            handles = self._connection.domains()
+            handles = self._connection.domains(self._states)
         if len(handles) <= 1:
             self._refuse(handles, failure)
             return
@@ -100,8 +102,10 @@ class Bulk:
         facts = self._facts
         nowait = NOWAIT if facts.nowait else 0
         backing = BACKING if self._backing_chain and facts.backing else 0
+        states = self._states if facts.state_filter else 0
         refusal: Optional[LibvirtError] = None
-        for flags in dict.fromkeys((nowait | backing, backing, nowait, 0)):
+        known = (nowait | backing, backing, nowait, 0)
+        for flags in dict.fromkeys([*(flags | states for flags in known), *known]):
             try:
                 if handles is None:
                     records = self._connection.all_statistics(self._mask, flags)
@@ -113,13 +117,16 @@ class Bulk:
                 refusal = refusal or error
                 continue
             if refusal is not None:
-                self._give_up(nowait & ~flags, backing & ~flags)
+                self._give_up(nowait & ~flags, backing & ~flags, states & ~flags)
             return records
         assert refusal is not None
         raise refusal
 
-    def _give_up(self, nowait: int, backing: int) -> None:
+    def _give_up(self, nowait: int, backing: int, states: int) -> None:
         driver = self._connection.driver
+        if states and self._facts.state_filter:
+            self._facts.state_filter = False
+            log.info("driver %s does not know filters by state", driver)
         if nowait and self._facts.nowait:
             self._facts.nowait = False
             log.info("driver %s does not know the flag NOWAIT", driver)

@@ -1,11 +1,11 @@
-"""What the drivers of libvirt have in their bulk statistics.
+"""The groups in the bulk statistics of libvirt's drivers.
 
-Rule guarded: a driver that is not named here is asked, and answers that it has none (code 3).
+Invariant: a driver that is not listed here is asked; it answers with code 3 if it has none.
 """
 
 from __future__ import annotations
 
-#: The groups in the bulk statistics of drivers that have some but not all, by the driver's name.
+#: Drivers that have only some groups in their bulk statistics, by the driver's name.
 _BULK_GROUPS: dict[str, frozenset[str]] = {
     "TEST": frozenset({"state", "iothread"}),
     "vz": frozenset({"state", "vcpu", "interface", "balloon", "block"}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from ..domain import Domain, Value
+from ..domain import Value
 from ..log import log
 from ..schema import Group
 from . import libvirt_api, vcpu_mapping
@@ -50,11 +50,11 @@ class DomainCalls:
         self._mapping = mapping
         self._facts = facts
 
-    def fill(self, handle: Handle, domain: Domain, no_monitor: bool) -> None:
+    def fill(self, handle: Handle, keys: Keys, no_monitor: bool) -> None:
         """Adds the keys of one domain, with ``no_monitor`` only those for which QEMU needs no
         monitor; these come first, since the others may hang. Raises LibvirtError only if the
         connection is dead."""
-        keys, active = domain.stats, domain.active
+        active = libvirt_api.is_active(handle)
         info: Any = None
         found: Optional[Devices] = None
         if self._groups & {"balloon", "vcpu", "cpu_total"}:
@@ -99,10 +99,12 @@ class DomainCalls:
 
     def _devices(self, handle: Handle) -> Optional[Devices]:
         """The devices of the domain as it is now; an id changes with each start."""
-        life = (libvirt_api.is_active(handle), libvirt_api.identity(handle))
-        return self._facts.xml.devices(
-            libvirt_api.uuid(handle), life, lambda: self._call(handle, "XMLDesc")
-        )
+        uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
+        cache = self._facts.devices
+        known = cache.known(uuid, life)
+        if known is not None and not cache.is_due(uuid):
+            return known
+        return cache.read(uuid, life, lambda: self._call(handle, "XMLDesc"))
 
     def _state(self, handle: Handle, keys: Keys) -> None:
         if state := self._call(handle, "state"):

@@ -1,6 +1,6 @@
 """The disks and interfaces of a domain, out of its XML.
 
-Rule guarded: disks and interfaces keep the order of the XML, which is that of libvirt's statistics.
+Invariant: disks and interfaces keep the order of the XML, which is that of libvirt's statistics.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ class Devices:
     disks: tuple[Disk, ...]
     interfaces: tuple[Optional[str], ...]
     vcpus: Optional[int]
+
+
+#: The devices of a domain whose XML cannot be parsed.
+NO_DEVICES = Devices((), (), None)
 
 
 def parse(xml: str) -> Devices:

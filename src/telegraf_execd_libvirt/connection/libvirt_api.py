@@ -27,6 +27,7 @@ _EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+    libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
 )
 NOWAIT: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 BACKING: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
@@ -102,10 +103,15 @@ class Connection:
             except libvirt.libvirtError:
                 pass  # the connection is dead; libvirt has dropped the callback already
 
-    def domains(self) -> list[Handle]:
-        """All domains, active and not; raises LibvirtError."""
+    def domains(self, flags: int) -> list[Handle]:
+        """All domains that libvirt's filters select, all with 0; raises LibvirtError."""
         with _errors():
-            return list(self._connection.listAllDomains(0))
+            return list(self._connection.listAllDomains(flags))
+
+    def host(self, method: str, *arguments: Any) -> Any:
+        """One call about the host, by the name of its virConnect method; raises LibvirtError."""
+        with _errors():
+            return getattr(self._connection, method)(*arguments)
 
     def all_statistics(self, groups: int, flags: int) -> list[tuple[Handle, Stats]]:
         """The bulk statistics of all domains: (handle, flat keys) pairs.

@@ -1,0 +1,65 @@
+"""What was read from the domains' XML, kept until it may have changed.
+
+Invariant: an entry is as new as the last event about its domain, also an event that comes while
+the XML is being read. The reads because of age are spread over time.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Callable, Generic, Optional, TypeVar
+
+from ..log import log
+
+T = TypeVar("T")
+
+#: One life of a domain: its id, a new number at each start and -1 while it is off.
+Life = int
+
+
+class XmlCache(Generic[T]):
+    """The results of ``parse`` by UUID, for about ``seconds``; ``nothing`` where the XML cannot be
+    parsed (ValueError). Several threads may use it."""
+
+    def __init__(self, parse: Callable[[str], T], nothing: T, seconds: float) -> None:
+        self._parse = parse
+        self._nothing = nothing
+        self._seconds = seconds
+        self._known: dict[str, tuple[Life, float, T]] = {}
+        self._reading: dict[str, object] = {}
+
+    def forget(self, uuid: str) -> None:
+        """The domain has changed: an entry, and a read that is under way, are out of date."""
+        self._reading.pop(uuid, None)
+        self._known.pop(uuid, None)
+
+    def known(self, uuid: str, life: Life) -> Optional[T]:
+        """What was read in this life of the domain, or None."""
+        entry = self._known.get(uuid)
+        return entry[2] if entry is not None and entry[0] == life else None
+
+    def is_due(self, uuid: str) -> bool:
+        """Whether an entry is so old that the XML should be read again."""
+        entry = self._known.get(uuid)
+        return entry is None or entry[1] < time.monotonic()
+
+    def read(self, uuid: str, life: Life, fetch: Callable[[], Optional[str]]) -> Optional[T]:
+        """Reads the XML by ``fetch``; None if that returns None. An equal result keeps the object
+        that was known."""
+        mark = self._reading[uuid] = object()
+        xml = fetch()
+        if xml is None:
+            return None
+        try:
+            found = self._parse(xml)
+        except ValueError as error:
+            log.warning("domain %s: %s", uuid, error)
+            found = self._nothing
+        old = self._known.get(uuid)
+        if old is not None and old[2] == found:
+            found = old[2]
+        if self._reading.pop(uuid, None) is mark:
+            expiry = time.monotonic() + self._seconds * random.uniform(0.75, 1.0)
+            self._known[uuid] = (life, expiry, found)
+        return found

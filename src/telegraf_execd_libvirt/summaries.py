@@ -1,0 +1,67 @@
+"""What is computed from the statistics of a tick: the summary of each domain, of the node, and the
+health of the collection.
+
+Invariant: one thread uses it. It adds keys in namespaces of its own, and drops the keys that were
+only read for a summary.
+"""
+
+from __future__ import annotations
+
+import time
+
+from .config import HypervisorConfig
+from .domain import NO_IDENTITY, Domain
+from .domain_summary import summarize
+from .groups import domain as domain_group
+from .groups import health as health_group
+from .groups import node as node_group
+from .health import INCOMPLETE
+from .hypervisor.delivery import Reading
+from .hypervisor.hypervisor import Hypervisor
+from .node_summary import Node
+from .uri import redact
+
+
+class Summaries:
+    """The additional statistics of one hypervisor."""
+
+    def __init__(self, config: HypervisorConfig, hypervisor: Hypervisor) -> None:
+        self._hypervisor = hypervisor
+        self._uri = redact(config.libvirt_uri)
+        self._with_health = health_group.GROUP in config.additions
+        self._with_domain = domain_group.GROUP in config.additions
+        self._with_node = node_group.GROUP in config.additions
+        # The encoder of the full set writes every key that it gets.
+        strict = config.full and config.statistics_groups is not None
+        wanted = {word for group in config.groups for word in group.words}
+        read = {word for group in config.read_groups for word in group.words}
+        if config.domain_state_include:
+            read.add("state")
+        self._extra = tuple(f"{word}." for word in read - wanted) if strict else ()
+        self._node = Node()
+
+    def add(self, reading: Reading) -> None:
+        """Adds keys to the domains of a reading."""
+        for domain in reading.domains:
+            if self._with_node:
+                self._node.add(domain.active, domain.stats)
+            if self._with_domain:
+                info = (domain.identity or NO_IDENTITY).info
+                domain.stats.update(summarize(domain.stats, info, time.time()))
+            for key in [key for key in domain.stats if key.startswith(self._extra)]:
+                del domain.stats[key]
+            if self._with_health and domain.name in reading.incomplete:
+                domain.stats.update(INCOMPLETE)
+
+    def records(self, seconds: float) -> list[Domain]:
+        """The records of the hypervisor itself after a tick that took this long."""
+        records = []
+        outcome = self._hypervisor.outcome
+        if self._with_node and outcome.up:
+            host = outcome.host
+            keys = self._node.keys(host.info, host.memory, host.cpu)
+            records.append(Domain(self._uri, True, keys))
+        if self._with_health:
+            records.append(self._hypervisor.health(seconds).record(self._uri))
+        self._node = Node()
+        return records
