@@ -41,15 +41,18 @@ class Summaries:
         self._node = Node()
 
     def add(self, reading: Reading) -> None:
-        """Adds keys to the domains of a reading."""
+        """Adds keys to the domains of a reading, and drops those that nobody wants."""
+        if not (self._with_node or self._with_domain or self._extra or reading.incomplete):
+            return
         for domain in reading.domains:
             if self._with_node:
                 self._node.add(domain.active, domain.stats)
             if self._with_domain:
                 info = (domain.identity or NO_IDENTITY).info
                 domain.stats.update(summarize(domain.stats, info, time.time()))
-            for key in [key for key in domain.stats if key.startswith(self._extra)]:
-                del domain.stats[key]
+            if self._extra:
+                for key in [key for key in domain.stats if key.startswith(self._extra)]:
+                    del domain.stats[key]
             if self._with_health and domain.name in reading.incomplete:
                 domain.stats.update(INCOMPLETE)
 
