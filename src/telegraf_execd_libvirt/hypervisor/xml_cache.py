@@ -6,6 +6,7 @@ the XML is being read.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Callable, Optional
 
@@ -25,13 +26,15 @@ class XmlCache:
     """The devices of domains by UUID. Several threads may use it."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # held for moments, never while the XML is read
         self._known: dict[str, tuple[Life, float, Devices]] = {}
         self._reading: dict[str, object] = {}
 
     def forget(self, uuid: str) -> None:
         """The domain has changed: an entry, and a read that is under way, are out of date."""
-        self._reading.pop(uuid, None)
-        self._known.pop(uuid, None)
+        with self._lock:
+            self._reading.pop(uuid, None)
+            self._known.pop(uuid, None)
 
     def devices(
         self, uuid: str, life: Life, read: Callable[[], Optional[str]]
@@ -50,8 +53,10 @@ class XmlCache:
         except ValueError as error:
             log.warning("domain %s: %s", uuid, error)
             found = _NOTHING
-        if self._reading.pop(uuid, None) is mark:
-            self._known[uuid] = (life, now, found)
+        with self._lock:
+            if self._reading.get(uuid) is mark:
+                del self._reading[uuid]
+                self._known[uuid] = (life, now, found)
         return found
 
     def keep(self, uuids: set[str]) -> None:
