@@ -29,6 +29,7 @@ class XmlCache:
         self._lock = threading.Lock()  # held for moments, never while the XML is read
         self._known: dict[str, tuple[Life, float, Devices]] = {}
         self._reading: dict[str, object] = {}
+        self._swept = 0.0
 
     def forget(self, uuid: str) -> None:
         """The domain has changed: an entry, and a read that is under way, are out of date."""
@@ -57,9 +58,11 @@ class XmlCache:
             if self._reading.get(uuid) is mark:
                 del self._reading[uuid]
                 self._known[uuid] = (life, now, found)
+            if now - self._swept > _OLDEST_SECONDS:  # domains may be gone without an event
+                self._swept = now
+                self._known = {
+                    uuid: entry
+                    for uuid, entry in self._known.items()
+                    if now - entry[1] <= _OLDEST_SECONDS
+                }
         return found
-
-    def keep(self, uuids: set[str]) -> None:
-        """Drops the entries of domains that no longer exist."""
-        for uuid in self._known.keys() - uuids:
-            self._known.pop(uuid, None)
