@@ -233,8 +233,7 @@ class Gatherer:
 
     def _handle(self, answer: Answer, tick: Tick) -> Optional[Reading]:
         if isinstance(answer, Opened):
-            self._pool.opened(answer)
-            tick.refused = tick.refused or answer.error is not None
+            tick.refused = self._pool.opened(answer) or tick.refused
             return None
         running = self._running[answer.worker]
         content = answer.piece if isinstance(answer, Ended) else answer.content
