@@ -109,6 +109,9 @@ class Gatherer:
         while (answer := self._next_answer(0.0)) is not None:
             self._handle(answer, tick)
         tick.refused = False
+        for worker, running in self._running.items():
+            if not running.overdue:
+                running.overdue, running.at = True, worker.at
         if self._running:
             tick.stuck = self._not_responding
         self._enqueue(tick, _Batch(Request()))
@@ -303,9 +306,6 @@ class Gatherer:
             self.late[running.tick] = answer.seconds
 
     def _end(self, tick: Tick) -> None:
-        for worker, running in self._running.items():
-            if not running.overdue:
-                running.overdue, running.at = True, worker.at
         self._not_responding = tick.delivery.held
         if tick.read:
             self.late.clear()
