@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-
 from support.hypervisor import Hypervisor
 from support.metrics import Series, fields_of
 from support.plugin import Plugin
