@@ -7,6 +7,7 @@ the XML is being read. The reads because of age are spread over time.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from typing import Callable, Generic, Optional, TypeVar
 
@@ -26,13 +27,16 @@ class XmlCache(Generic[T]):
         self._parse = parse
         self._nothing = nothing
         self._seconds = seconds
+        self._lock = threading.Lock()  # held for moments, never while XML is read
+        self._swept = 0.0
         self._known: dict[str, tuple[Life, float, T]] = {}
         self._reading: dict[str, object] = {}
 
     def forget(self, uuid: str) -> None:
         """The domain has changed: an entry, and a read that is under way, are out of date."""
-        self._reading.pop(uuid, None)
-        self._known.pop(uuid, None)
+        with self._lock:
+            self._reading.pop(uuid, None)
+            self._known.pop(uuid, None)
 
     def known(self, uuid: str, life: Life) -> Optional[T]:
         """What was read in this life of the domain, or None."""
@@ -47,6 +51,7 @@ class XmlCache(Generic[T]):
     def read(self, uuid: str, life: Life, fetch: Callable[[], Optional[str]]) -> Optional[T]:
         """Reads the XML by ``fetch``; None if that returns None. An equal result keeps the object
         that was known."""
+        now = time.monotonic()
         mark = self._reading[uuid] = object()
         xml = fetch()
         if xml is None:
@@ -56,10 +61,19 @@ class XmlCache(Generic[T]):
         except ValueError as error:
             log.warning("domain %s: %s", uuid, error)
             found = self._nothing
-        old = self._known.get(uuid)
-        if old is not None and old[2] == found:
-            found = old[2]
-        if self._reading.pop(uuid, None) is mark:
-            expiry = time.monotonic() + self._seconds * random.uniform(0.75, 1.0)
-            self._known[uuid] = (life, expiry, found)
+        with self._lock:
+            old = self._known.get(uuid)
+            if old is not None and old[2] == found:
+                found = old[2]
+            if self._reading.get(uuid) is mark:
+                del self._reading[uuid]
+                self._known[uuid] = (life, now + self._seconds * random.uniform(0.75, 1.0), found)
+            self._sweep(now)
         return found
+
+    def _sweep(self, now: float) -> None:
+        """Drops the entries that were not read again when they were due: their domains are gone."""
+        if now - self._swept > self._seconds:
+            self._swept = now
+            oldest = now - self._seconds
+            self._known = {uuid: entry for uuid, entry in self._known.items() if entry[1] > oldest}

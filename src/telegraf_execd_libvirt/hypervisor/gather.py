@@ -70,6 +70,9 @@ class Gatherer:
         while (answer := self._next_answer(0.0)) is not None:
             self._handle(answer, tick)
         tick.refused = False
+        for worker, running in self._running.items():
+            if not running.overdue:
+                running.overdue, running.at = True, worker.at
         if self._running:
             tick.stuck = self._not_responding
         tick.begin(self._host)
@@ -203,8 +206,7 @@ class Gatherer:
     def _handle(self, answer: Answer, tick: Tick) -> list[Reading]:
         """The readings that an answer brings; those of an earlier tick are dropped."""
         if isinstance(answer, Opened):
-            self._pool.opened(answer)
-            tick.refused = tick.refused or answer.error is not None
+            tick.refused = self._pool.opened(answer) or tick.refused
             return []
         running = self._running[answer.worker]
         content = answer.last if isinstance(answer, Ended) else answer.content
@@ -248,9 +250,6 @@ class Gatherer:
             self.late[running.tick] = answer.seconds
 
     def _end(self, tick: Tick) -> None:
-        for worker, running in self._running.items():
-            if not running.overdue:
-                running.overdue, running.at = True, worker.at
         self._not_responding = tick.delivery.incomplete
         if tick.read:
             self.late.clear()

@@ -86,19 +86,22 @@ class Pool:
         """The monotonic time until which the current attempt is worth waiting for."""
         return self._attempt.started + self._patience.timeout if self._attempt else 0.0
 
-    def opened(self, answer: Opened) -> None:
-        """Notes the end of a connection attempt."""
-        if answer.worker is self._attempt:
+    def opened(self, answer: Opened) -> bool:
+        """Notes the end of a connection attempt; whether the current one was refused."""
+        current = answer.worker is self._attempt
+        if current:
             self._attempt = None
         self._given_up.discard(answer.worker)
         if answer.error is not None:
-            self._refused(answer.error, answer.seconds)
-            return
+            if current:
+                self._refused(answer.error, answer.seconds)
+            return current
         self._pause = 0.0
         self.refusal = None
         self.reconnects += self._lost
         self._lost = False
         self._idle.append(answer.worker)
+        return False
 
     def _refused(self, error: LibvirtError, seconds: float) -> None:
         self.refusal = error

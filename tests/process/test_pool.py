@@ -1,0 +1,141 @@
+"""Connection attempts that hang or are refused, by connections that a test makes up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from support.plugin import SECONDS, eventually
+from telegraf_execd_libvirt.connection.errors import LibvirtError
+from telegraf_execd_libvirt.connection.reader import Reader
+from telegraf_execd_libvirt.hypervisor.patience import MOST_HANGING, Patience
+from telegraf_execd_libvirt.hypervisor.pool import Pool
+from telegraf_execd_libvirt.hypervisor.worker import Opened
+
+REFUSED = LibvirtError(38, 7, "Connection refused")
+
+
+class Hasty(Patience):
+    """Gives up connection attempts very soon."""
+
+    attempt_seconds = 0.02  # type: ignore[assignment]
+
+
+class Peer:
+    """Connections to it hang until `release` is set; then they fail if there is an `error`."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.error: LibvirtError | None = None
+        self.release = threading.Event()
+
+    def connect(self) -> Reader:
+        """One attempt."""
+        self.attempts += 1
+        assert self.release.wait(SECONDS)
+        if self.error is not None:
+            raise self.error
+        return cast(Reader, Connected())
+
+
+class Connected:
+    """A connection that lives."""
+
+    connection: Any = property(lambda self: self)
+
+    def alive(self) -> bool:
+        """Whether the connection lives."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    """A peer that does not answer; no attempt outlives the test."""
+    before = threading.active_count()
+    peer = Peer()
+    yield peer
+    peer.error = REFUSED
+    peer.release.set()
+    assert eventually(lambda: threading.active_count() <= before)
+
+
+def attempt(pool: Pool, seconds: float) -> None:
+    """Ask for a connection again and again, and handle what comes."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        while not pool.answers.empty():
+            answer = pool.answers.get()
+            assert isinstance(answer, Opened)
+            pool.opened(answer)
+        pool.connect()
+        time.sleep(0.002)
+
+
+def test_attempts_that_never_return_are_bounded(peer: Peer) -> None:
+    """An attempt that hangs is given up and another one is made, up to a bound; the current one
+    is never given up without another one."""
+    pool = Pool(peer.connect, 1, Hasty(1.0))
+    attempt(pool, 0.5)
+    assert peer.attempts == pool.hanging == MOST_HANGING + 1
+    assert pool.connect()
+    peer.release.set()
+    for _ in range(pool.hanging):
+        assert not pool.opened(cast(Opened, pool.answers.get(timeout=SECONDS)))
+    assert pool.hanging == 0
+    workers = [pool.acquire() for _ in range(MOST_HANGING + 2)]
+    assert [worker is not None for worker in workers] == [True] * (MOST_HANGING + 1) + [False]
+    for worker in workers:
+        if worker is not None:
+            worker.close()
+
+
+def test_an_attempt_has_its_time(peer: Peer) -> None:
+    """As long as an attempt is young, no other one is made."""
+    pool = Pool(peer.connect, 1, Patience(1.0))
+    attempt(pool, 0.2)
+    assert peer.attempts == pool.hanging == 1
+
+
+def test_the_end_of_an_attempt_that_was_given_up(peer: Peer) -> None:
+    """The failure of an attempt that was given up is no news about the hypervisor."""
+    pool = Pool(peer.connect, 1, Hasty(1.0))
+    attempt(pool, 0.3)
+    peer.error = LibvirtError(45, 0, "denied")
+    peer.release.set()
+    answers = [cast(Opened, pool.answers.get(timeout=SECONDS)) for _ in range(pool.hanging)]
+    answers.sort(key=lambda answer: answer.worker.started)
+    assert [pool.opened(answer) for answer in answers[:-1]] == [False] * MOST_HANGING
+    assert pool.refusal is None
+    assert pool.opened(answers[-1])
+    assert pool.refusal is peer.error
+
+
+def test_refusals_at_once_cause_no_pause(peer: Peer) -> None:
+    """While attempts are refused at once, each tick makes one."""
+    peer.error = REFUSED
+    peer.release.set()
+    pool = Pool(peer.connect, 1, Patience(1.0))
+    for count in range(1, 6):
+        assert pool.connect()
+        assert pool.opened(cast(Opened, pool.answers.get(timeout=SECONDS)))
+        assert peer.attempts == count and pool.refusal is REFUSED
+
+
+@pytest.mark.parametrize("code", [45, 5])
+def test_attempts_that_are_denied_become_rarer(peer: Peer, code: int) -> None:
+    """After an attempt that cannot succeed soon there is a pause; the refusal stays known."""
+    peer.error = LibvirtError(code, 0, "denied")
+    peer.release.set()
+    pool = Pool(peer.connect, 1, Patience(1.0))
+    assert pool.connect()
+    assert pool.opened(cast(Opened, pool.answers.get(timeout=SECONDS)))
+    for _ in range(3):
+        assert not pool.connect()
+    assert peer.attempts == 1 and pool.refusal is peer.error
