@@ -216,7 +216,7 @@ def translation(folder: Path, guests: int = TYPICAL, rounds: int = 5) -> dict[st
     with daemon(folder, guests, step=12_345) as (uri, _):
         connection = Connection(uri)
         for number in range(3 + rounds):
-            records = connection.all_statistics(SETS["telegraf"], 0)
+            records = connection.statistics(None, SETS["telegraf"], 0)
             domains = [Domain(handle.name(), True, stats) for handle, stats in records]
             started = time.thread_time()
             quick = encoder.encode([*domains], number)

@@ -24,8 +24,10 @@ def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
         name = f"inputs.libvirt[{index}]"
         lines.append(f"{name}: {config.libvirt_uri}")
         hypervisor = Hypervisor(config, name)
-        domains = [domain for reading in hypervisor.read() for domain in reading.domains]
-        trouble = hypervisor.outcome.trouble
+        tick = hypervisor.begin()
+        readings = hypervisor.gatherer.gather(tick)
+        domains = [domain for reading in readings for domain in reading.domains]
+        trouble = hypervisor.end(tick).trouble
         if trouble is None:
             lines += _report(config, hypervisor, domains)
             continue

@@ -103,13 +103,16 @@ class Collector:
         """One tick; whether the hypervisor was read and its lines were written."""
         started = time.monotonic()
         written = True
-        for reading in self._hypervisor.collect():
+        tick = self._hypervisor.begin()
+        for reading in self._hypervisor.gatherer.gather(tick):
+            self._hypervisor.log_up()
             late = reading.asked - started
             moment = timestamp + (int(late * 1e9) if late > _ON_TIME_SECONDS else 0)
             self._summaries.add(reading)
             written = self._write(self._encoder.encode(reading.domains, moment)) and written
             del reading  # its memory is for the next one
-        outcome = self._hypervisor.outcome
+        outcome = self._hypervisor.end(tick)
+        self._hypervisor.log_changes(tick)
         if outcome.up:
             self._encoder.forget_others()
         records = self._summaries.records(time.monotonic() - started)

@@ -21,8 +21,18 @@ NAMES = [f"guest{number}" for number in range(7)]
 
 def read(hypervisor: Hypervisor) -> list[Domain]:
     """The domains of one tick, which must not fail."""
-    domains = [domain for reading in hypervisor.collect() for domain in reading.domains]
+    domains = tick(hypervisor)
     assert hypervisor.outcome.trouble is None
+    return domains
+
+
+def tick(hypervisor: Hypervisor) -> list[Domain]:
+    """The domains of one tick."""
+    begun = hypervisor.begin()
+    readings = hypervisor.gatherer.gather(begun)
+    domains = [domain for reading in readings for domain in reading.domains]
+    hypervisor.end(begun)
+    hypervisor.log_changes(begun)
     return domains
 
 
@@ -107,7 +117,7 @@ def test_a_call_that_fails_for_good_is_reported(
         raise libvirt_error(mocker, 1, 10)
 
     mocker.patch.object(libvirt.virConnect, "getAllDomainStats", never)
-    assert [*hypervisor.collect()] == []
+    assert tick(hypervisor) == []
     trouble = hypervisor.outcome.trouble
     assert trouble is not None and trouble.reason == "made up"
 
@@ -258,9 +268,9 @@ def test_a_timeout_that_is_too_short_is_said_once(uri: str, mocker: MockerFixtur
 
     warning = mocker.patch.object(log, "warning")
     mocker.patch.object(libvirt.virConnect, "getAllDomainStats", late)
-    assert eventually(lambda: [*slow.collect()] or said())
+    assert eventually(lambda: tick(slow) or said())
     for _ in range(3):
-        assert [*slow.collect()] == []
+        assert tick(slow) == []
         time.sleep(0.2)
     assert said() == 1
 

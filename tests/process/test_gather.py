@@ -18,7 +18,8 @@ from telegraf_execd_libvirt.connection.reader import Reader
 from telegraf_execd_libvirt.connection.requests import BatchRequest as Request
 from telegraf_execd_libvirt.connection.requests import Listing, Piece
 from telegraf_execd_libvirt.domain import Domain
-from telegraf_execd_libvirt.hypervisor.gather import BATCH, Gatherer
+from telegraf_execd_libvirt.hypervisor.dispatch import BATCH, Dispatcher
+from telegraf_execd_libvirt.hypervisor.gather import Gatherer
 from telegraf_execd_libvirt.hypervisor.patience import MOST_HANGING, Patience
 from telegraf_execd_libvirt.hypervisor.pool import Pool
 from telegraf_execd_libvirt.hypervisor.tick import Tick
@@ -79,7 +80,8 @@ class Host:
         self.release = threading.Event()
         patience = Patience(timeout)
         self.pool = Pool(self._connect, parallel_calls, patience)
-        self.gatherer = Gatherer(self.pool, patience, selects, False, parallel_calls)
+        dispatcher = Dispatcher(self.pool, patience, selects, parallel_calls)
+        self.gatherer = Gatherer(self.pool, patience, dispatcher, host=False)
 
     def _connect(self) -> Reader:
         self.connections += 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..domain import Identity
+from ..log import log
 from .completeness import Completeness
 from .devices import Devices
 from .xml_cache import XmlCache
@@ -31,6 +32,18 @@ class Facts:
     refused: set[str] = field(default_factory=set)
     #: The calls for one domain that the driver does not have.
     unsupported_calls: set[str] = field(default_factory=set)
+
+    def give_up(self, driver: str, nowait: int, backing: int, states: int) -> None:
+        """The driver does not know these flags; logged once."""
+        if nowait and self.nowait:
+            self.nowait = False
+            log.info("driver %s does not know the flag NOWAIT", driver)
+        if backing and self.backing:
+            self.backing = False
+            log.info("driver %s does not know backing images", driver)
+        if states and self.state_filter:
+            self.state_filter = False
+            log.info("driver %s does not know filters by state", driver)
 
     def forget(self, uuid: str) -> None:
         """A domain has changed."""

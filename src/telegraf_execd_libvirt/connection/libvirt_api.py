@@ -22,6 +22,9 @@ from .errors import LibvirtError
 #: A domain of a connection, for further calls about it.
 Handle = Any
 
+#: Domains with their bulk statistics.
+Records = list[tuple[Handle, Stats]]
+
 _EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
     libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
@@ -113,25 +116,19 @@ class Connection:
         with _errors():
             return getattr(self._connection, method)(*arguments)
 
-    def all_statistics(self, groups: int, flags: int) -> list[tuple[Handle, Stats]]:
-        """The bulk statistics of all domains: (handle, flat keys) pairs.
+    def statistics(self, handles: Optional[Sequence[Handle]], groups: int, flags: int) -> Records:
+        """The bulk statistics of these domains, of all with None; a domain that is gone is left
+        out.
 
         ``groups`` is a mask of VIR_DOMAIN_STATS_* bits; 0 selects all groups of the driver. Raises
         LibvirtError, and UnicodeDecodeError if a string is not UTF-8.
         """
         with _errors():
-            return self._connection.getAllDomainStats(groups, flags)  # type: ignore[no-any-return]
-
-    def statistics(
-        self, handles: Sequence[Handle], groups: int, flags: int
-    ) -> list[tuple[Handle, Stats]]:
-        """The same for these domains; a domain that is gone is left out."""
-        if not handles:
-            return []
-        with _errors():
-            return self._connection.domainListGetStats(  # type: ignore[no-any-return]
-                list(handles), groups, flags
-            )
+            if handles is None:
+                return list(self._connection.getAllDomainStats(groups, flags))
+            if not handles:
+                return []
+            return list(self._connection.domainListGetStats(list(handles), groups, flags))
 
 
 def name(handle: Handle) -> str:

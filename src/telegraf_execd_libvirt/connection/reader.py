@@ -1,83 +1,54 @@
 """One connection and one request: which domains there are, and the statistics of a batch of them.
 
-Invariant: a domain or a device that fails costs its own keys only. No thread, no clock: a request
-that hangs is the concern of the caller.
+Invariant: an answer that is larger than libvirt's limit, or has a string that is not UTF-8, costs
+the one domain that cannot be read alone; if no domain at all can be read, the request fails. No
+thread, no clock: a request that hangs is the concern of the caller.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Optional
 
-from ..domain import NO_IDENTITY, Domain, Identity
-from ..groups import STATISTICS_GROUPS
+from ..domain import Domain
 from ..log import log
-from ..schema import Group
-from ..selection import Selection
 from . import libvirt_api
-from .bulk import Bulk, Records
-from .domain_calls import DomainCalls
-from .drivers import FILLED, has_in_bulk
+from .details import Details
 from .errors import ErrorKind, LibvirtError
 from .facts import Facts
-from .libvirt_api import Connection, Handle
-from .requests import (
-    BatchRequest,
-    Content,
-    Host,
-    HostRequest,
-    Identities,
-    Listing,
-    Piece,
-    Request,
-    XmlRequest,
-)
-from .vcpu_mapping import drop_strays
+from .libvirt_api import BACKING, NOWAIT, Connection, Handle, Records
+from .requests import BatchRequest, Content, HostRequest, Listing, Piece, Request, XmlRequest
+from .wanted import Wanted
+
+#: What drivers answer to a flag that they do not know (vz: NOWAIT): INVALID_ARG,
+#: ARGUMENT_UNSUPPORTED.
+_FLAG_NOT_KNOWN = (8, 74)
 
 #: libvirt's number for "the driver does not have this call".
 _NO_SUPPORT = 3
 
-_ALL_GROUPS = 0
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a configuration asks for. With ``everything`` all groups of the driver, known or not;
-    with ``mapping`` also the mapping of vCPUs, with ``identity`` the domains' XML."""
-
-    groups: Sequence[Group]
-    selection: Selection
-    everything: bool = False
-    backing_chain: bool = False
-    bulk: bool = True
-    mapping: bool = False
-    identity: bool = False
-    host: bool = False
-
-    def mask(self, no_monitor: bool) -> Optional[int]:
-        """The bits of the groups, with ``no_monitor`` of those that need none; None if empty."""
-        if self.everything and not no_monitor:
-            return _ALL_GROUPS
-        mask = sum(g.bit for g in self.groups if not (no_monitor and g.needs_monitor))
-        if self.selection.by_state:
-            mask |= STATISTICS_GROUPS["state"].bit
-        return mask or None
+#: After this many domains that are refused one by one while none is read, the request has failed.
+_MOST_REFUSED = 3
 
 
 class Reader:
     """Serves requests by one connection. Its making may hang; it raises LibvirtError."""
 
     def __init__(self, uri: str, wanted: Wanted, facts: Facts) -> None:
-        self.connection = connection = Connection(uri)
+        self.connection = Connection(uri)
         #: The number of domains at the start; None if it is not known.
-        self.count = connection.count()
-        #: The domain in whose own calls the reader is; empty outside of such calls.
-        self.at = ""
+        self.count = self.connection.count()
+        self._details = Details(self.connection, wanted, facts)
         self._wanted = wanted
         self._facts = facts
         self._handles: dict[str, Handle] = {}
-        self._watched = False
+        self._read = 0
+        self._refused: dict[str, Exception] = {}
+
+    @property
+    def at(self) -> str:
+        """The domain in whose own calls the reader is; empty outside of such calls."""
+        return self._details.at
 
     def close(self) -> None:
         """Drops what keeps the connection open."""
@@ -86,15 +57,13 @@ class Reader:
 
     def read(self, request: Request) -> Iterator[Content]:
         """The answer to a request, part by part; raises LibvirtError."""
-        try:
-            if isinstance(request, BatchRequest):
-                yield from self._batch(request)
-            elif isinstance(request, XmlRequest):
-                yield self._identities(request)
-            elif isinstance(request, HostRequest):
-                yield self._host()
-        finally:
-            self.at = ""
+        if isinstance(request, BatchRequest):
+            yield from self._batch(request)
+        elif isinstance(request, XmlRequest):
+            names = [name for name in request.names if name not in request.stuck]
+            yield self._details.identities(self._known(names))
+        elif isinstance(request, HostRequest):
+            yield self._details.host()
 
     def _batch(self, request: BatchRequest) -> Iterator[Content]:
         names = request.names
@@ -103,7 +72,7 @@ class Reader:
             yield Listing(names)
             names = names[: request.list_first]
         handles = None if names is None else self._known(names)
-        for records in self._records(handles, request.no_monitor):
+        for records in self._records(handles, self._wanted.mask(request.no_monitor)):
             yield self._piece(records, request)
             records.clear()
 
@@ -118,129 +87,112 @@ class Reader:
             self._list()
         return [self._handles[name] for name in names if name in self._handles]
 
-    @property
-    def _has_bulk(self) -> bool:
-        return self._wanted.bulk and self._facts.has_bulk
-
-    def _records(self, handles: Optional[list[Handle]], no_monitor: bool) -> Iterator[Records]:
-        """The bulk statistics, answer by answer; domains without keys where there are none."""
-        mask = self._wanted.mask(no_monitor)
-        flags = self._wanted.selection.flags
-        if self._has_bulk and mask is not None:
-            bulk = Bulk(self.connection, self._facts, mask, self._wanted.backing_chain, flags)
-            try:
-                yield from bulk.read(handles)
-                return
-            except LibvirtError as error:
-                if error.code != _NO_SUPPORT:
-                    raise
-                self._facts.has_bulk = False
-        if handles is None:
-            handles = self.connection.domains(flags)
-        yield [(handle, {}) for handle in handles]
-
     def _piece(self, records: Records, request: BatchRequest) -> Piece:
-        self._watch()
-        partial = set(self._fill(records, request))
+        partial = set(self._details.fill(records, request))
         if self._wanted.selection.by_state:
             has_state = self._wanted.selection.has_state
             records[:] = [record for record in records if has_state(record[1])]
-        due: list[str] = []
-        domains = [
-            Domain(h.name(), h.ID() != -1, stats, self._identity(h, due)) for h, stats in records
-        ]
+        domains, due = [], []
+        for handle, stats in records:
+            identity, is_due = self._details.identity(handle)
+            domain = Domain(handle.name(), handle.ID() != -1, stats, identity)
+            domains.append(domain)
+            if is_due:
+                due.append(domain.name)
+                self._handles[domain.name] = handle
         if request.no_monitor:
             partial.update(domain.name for domain in domains if domain.active)
         elif self._has_bulk:
             partial |= self._facts.completeness.incomplete(domains)
         return Piece(domains, frozenset(partial), due)
 
-    def _fill(self, records: Records, request: BatchRequest) -> Iterator[str]:
-        """Adds the keys that calls for one domain give; yields the names of the domains that are
-        not asked for all of them."""
-        groups = self._per_domain_groups()
-        if not groups and not self._wanted.mapping:
+    @property
+    def _has_bulk(self) -> bool:
+        return self._wanted.bulk and self._facts.has_bulk
+
+    def _records(self, handles: Optional[list[Handle]], mask: Optional[int]) -> Iterator[Records]:
+        """The bulk statistics of these domains, of all with None, answer by answer; domains without
+        keys where there are none."""
+        if self._has_bulk and mask is not None:
+            try:
+                yield from self._bulk(handles, mask)
+                return
+            except LibvirtError as error:
+                if error.code != _NO_SUPPORT:
+                    raise
+                self._facts.has_bulk = False
+        yield [(handle, {}) for handle in self._all(handles)]
+
+    def _all(self, handles: Optional[list[Handle]]) -> list[Handle]:
+        if handles is not None:
+            return handles
+        return self.connection.domains(self._wanted.selection.flags)
+
+    def _bulk(self, handles: Optional[list[Handle]], mask: int) -> Iterator[Records]:
+        self._read, self._refused = 0, {}
+        if (fits := self._facts.fits) is None:
+            yield from self._halve(handles, mask)
+        else:
+            handles = self._all(handles)
+            for start in range(0, len(handles), fits):
+                yield from self._halve(handles[start : start + fits], mask)
+        for uuid, failure in self._refused.items():
+            self._check(failure)
+            if uuid not in self._facts.refused:
+                self._facts.refused.add(uuid)
+                log.warning("domain %s: no statistics: %s", uuid, failure)
+
+    def _halve(self, handles: Optional[list[Handle]], mask: int) -> Iterator[Records]:
+        """By one call, or if its answer cannot be had by two for the halves, and so on."""
+        failure: Exception
+        try:
+            records = self._call(handles, mask)
+        except LibvirtError as error:
+            if error.kind is not ErrorKind.TOO_LARGE:
+                raise
+            failure = error
+        except UnicodeDecodeError as error:
+            failure = error
+        else:
+            self._read += len(records)
+            yield records
             return
-        calls = DomainCalls(groups, self._wanted.mapping, self._facts)
-        for handle, stats in records:
-            name = libvirt_api.name(handle)
-            if name in request.stuck:
-                yield name
-            if name not in request.skip:
-                self.at = name
-                calls.fill(handle, stats, request.no_monitor or name in request.stuck)
-            if self._wanted.mapping:
-                drop_strays(stats)
+        handles = self._all(handles)
+        if len(handles) <= 1:
+            self._refused.update((libvirt_api.uuid(handle), failure) for handle in handles)
+            if len(self._refused) >= _MOST_REFUSED:
+                self._check(failure)
+            return
+        half = (len(handles) + 1) // 2
+        yield from self._halve(handles[:half], mask)
+        if isinstance(failure, LibvirtError) and self._read:
+            self._facts.fits = min(half, self._facts.fits or half)
+        yield from self._halve(handles[half:], mask)
 
-    def _per_domain_groups(self) -> list[Group]:
-        """The wanted groups that this driver's bulk statistics do not have."""
-        driver = self.connection.driver
-        groups = list(self._wanted.groups)
-        if self._wanted.selection.by_state and STATISTICS_GROUPS["state"] not in groups:
-            groups.append(STATISTICS_GROUPS["state"])
-        return [
-            group
-            for group in groups
-            if group.name in FILLED and not (self._has_bulk and has_in_bulk(driver, group.name))
-        ]
+    def _check(self, failure: Exception) -> None:
+        """Raises an error of libvirt's if no domain at all was read."""
+        if isinstance(failure, LibvirtError) and not self._read:
+            raise failure
 
-    def _watch(self) -> None:
-        """Registers for events, once, if anything depends on the domains' XML."""
-        if not self._watched and (self._wanted.identity or self._per_domain_groups()):
-            self.connection.watch(self._facts.forget)
-        self._watched = True
-
-    def _identity(self, handle: Handle, due: list[str]) -> Optional[Identity]:
-        """The domain's identity, if it is known; adds to ``due`` if its XML is to be read."""
-        if not self._wanted.identity:
-            return NO_IDENTITY
-        uuid, cache = libvirt_api.uuid(handle), self._facts.identities
-        found = cache.known(uuid, libvirt_api.identity(handle))
-        if found is None or cache.is_due(uuid):
-            name = libvirt_api.name(handle)
-            due.append(name)
-            self._handles[name] = handle
-        return found
-
-    def _identities(self, request: XmlRequest) -> Identities:
-        found = {}
-        cache = self._facts.identities
-        for handle in self._known([name for name in request.names if name not in request.stuck]):
-            self.at = libvirt_api.name(handle)
-            uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
-            known = cache.known(uuid, life)
-            if known is None or cache.is_due(uuid):
-                known = cache.read(uuid, life, lambda: self._xml(handle))  # noqa: B023 (called here)
-            if known is not None:
-                found[self.at] = known
-        return Identities(found)
-
-    def _xml(self, handle: Handle) -> Optional[str]:
-        try:
-            return str(libvirt_api.call(handle, "XMLDesc"))
-        except LibvirtError as error:
-            if error.kind is ErrorKind.LOST:
-                raise
-            log.debug("domain %s: no XML: %s", libvirt_api.uuid(handle), error)
-            return None
-
-    def _host(self) -> Host:
-        return Host(
-            self._host_call("getInfo") or (),
-            self._host_call("getMemoryStats", -1, 0) or {},
-            self._host_call("getCPUStats", -1, 0) or {},
-        )
-
-    def _host_call(self, method: str, *arguments: Any) -> Any:
-        """The result of a call about the host, or None if the driver does not have it."""
-        if method in self._facts.unsupported_calls:
-            return None
-        try:
-            return self.connection.host(method, *arguments)
-        except LibvirtError as error:
-            if error.kind is ErrorKind.LOST:
-                raise
-            log.debug("no %s: %s", method, error)
-            if error.code == _NO_SUPPORT:
-                self._facts.unsupported_calls.add(method)
-            return None
+    def _call(self, handles: Optional[list[Handle]], mask: int) -> Records:
+        """One call. A flag is given up once a call without it has succeeded."""
+        facts = self._facts
+        nowait = NOWAIT if facts.nowait else 0
+        backing = BACKING if self._wanted.backing_chain and facts.backing else 0
+        states = self._wanted.selection.flags if facts.state_filter else 0
+        known = (nowait | backing, backing, nowait, 0)
+        refusal: Optional[LibvirtError] = None
+        for flags in dict.fromkeys([*(flags | states for flags in known), *known]):
+            try:
+                records = self.connection.statistics(handles, mask, flags)
+            except LibvirtError as error:
+                if error.code not in _FLAG_NOT_KNOWN:
+                    raise
+                refusal = refusal or error
+                continue
+            if refusal is not None:
+                driver = self.connection.driver
+                facts.give_up(driver, nowait & ~flags, backing & ~flags, states & ~flags)
+            return records
+        assert refusal is not None
+        raise refusal

@@ -6,7 +6,6 @@ hypervisor's state is logged once, with the reason and advice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
@@ -17,8 +16,9 @@ from ..connection.devices import parse as parse_devices
 from ..connection.errors import Unreachable
 from ..connection.facts import Facts
 from ..connection.libvirt_api import library_version
-from ..connection.reader import Reader, Wanted
+from ..connection.reader import Reader
 from ..connection.requests import NO_HOST, Host
+from ..connection.wanted import Wanted
 from ..connection.xml_cache import XmlCache
 from ..domain import NO_IDENTITY
 from ..duration import format_duration
@@ -28,7 +28,7 @@ from ..identity import IdentityReader
 from ..log import log
 from ..selection import Selection
 from ..uri import redact
-from .delivery import Reading
+from .dispatch import Dispatcher
 from .gather import Gatherer
 from .patience import LATE_TICKS, Patience
 from .pool import Pool
@@ -89,9 +89,10 @@ class Hypervisor:
         )
         patience = Patience(config.timeout / 1e9)
         self._pool = Pool(self._connect, config.parallel_calls, patience)
-        self._gatherer = Gatherer(
-            self._pool, patience, selection.by_name, self._wanted.host, config.parallel_calls
-        )
+        calls = config.parallel_calls
+        dispatcher = Dispatcher(self._pool, patience, selection.by_name, calls)
+        #: Reads the domains of a tick.
+        self.gatherer = Gatherer(self._pool, patience, dispatcher, self._wanted.host)
         self._facts: Optional[Facts] = None
         self._facts_of = -1
         self._library_version = library_version()
@@ -109,29 +110,26 @@ class Hypervisor:
             domains_incomplete=len(self.outcome.incomplete),
             domains_untagged=self.outcome.anonymous if self._wanted.identity else None,
             collect_time_ns=int(seconds * 1e9),
-            calls_hanging=self._gatherer.hanging + self._pool.hanging,
+            calls_hanging=self.gatherer.hanging + self._pool.hanging,
             reconnects=self._pool.reconnects,
             errors=self._errors,
             library_version=self._library_version,
             daemon_version=self.version,
         )
 
-    def collect(self) -> Iterator[Reading]:
-        """The readings of one tick as they arrive. Afterwards ``outcome`` is set, and the log says
-        what has changed."""
-        tick = self._gatherer.begin()
-        for reading in self._gatherer.gather(tick):
-            self._log_up()
-            yield reading
-            del reading  # the encoder frees its domains
-        self.outcome = self._judge(tick)
-        self._log_changes(tick)
+    def begin(self) -> Tick:
+        """A new tick; its readings come from ``gatherer.gather(tick)``, then :meth:`end` is due."""
+        return self.gatherer.begin()
 
-    def read(self) -> Iterator[Reading]:
-        """The same without the log."""
-        tick = self._gatherer.begin()
-        yield from self._gatherer.gather(tick)
-        self.outcome = self._judge(tick)
+    def end(self, tick: Tick) -> Outcome:
+        """What became of a tick; also in ``outcome``."""
+        if tick.read:
+            read = tick.delivery
+            found = Outcome(read.count, read.incomplete, tick.unread, read.anonymous, tick.host)
+        else:
+            found = Outcome(trouble=self._trouble(tick))
+        self.outcome = found
+        return found
 
     def _connect(self) -> Reader:
         """A new connection. What was learnt is forgotten after a loss: the daemon, and its
@@ -148,18 +146,12 @@ class Hypervisor:
         self.existing = reader.count
         return reader
 
-    def _judge(self, tick: Tick) -> Outcome:
-        if tick.read:
-            read = tick.delivery
-            return Outcome(read.count, read.incomplete, tick.unread, read.anonymous, tick.host)
-        return Outcome(trouble=self._trouble(tick))
-
     def _trouble(self, tick: Tick) -> Unreachable:
         timeout = format_duration(self._config.timeout)
         error = tick.error or (self._pool.refusal if tick.refused else None)
         if error is not None:
             return Unreachable.by(error, self._config.libvirt_uri)
-        if self._gatherer.hanging:
+        if self.gatherer.hanging:
             return Unreachable("silent", f"the daemon does not answer within {timeout}")
         return Unreachable(
             "silent",
@@ -167,12 +159,13 @@ class Hypervisor:
             "is the daemon stopped, or the host or the way to it down?",
         )
 
-    def _log_changes(self, tick: Tick) -> None:
-        late = self._gatherer.late
+    def log_changes(self, tick: Tick) -> None:
+        """Logs what has changed with this tick."""
+        late = self.gatherer.late
         if len(late) >= LATE_TICKS and not self._told_late:
             self._told_late = True
             log.warning(
-                "%s: calls take up to %.1f s, longer than the timeout; the timeout is too short "
+                "%s: a call took %.1f s, longer than the timeout; the timeout is too short "
                 "for this hypervisor",
                 self.name,
                 max(late.values()),
@@ -182,11 +175,12 @@ class Hypervisor:
             self._errors += 1
             self._log_state(trouble.state, f"cannot be read: {trouble}")
             return
-        self._log_up()
+        self.log_up()
         self._log_unread(tick)
         self._log_hanging()
 
-    def _log_up(self) -> None:
+    def log_up(self) -> None:
+        """Logs that the hypervisor is read, if that is new."""
         self._log_state("up", f"connected: driver {self.driver}, libvirt {self.version}")
 
     def _log_state(self, state: str, text: str) -> None:
@@ -201,7 +195,7 @@ class Hypervisor:
         self._told_unread = self.outcome.unread > 0
 
     def _log_hanging(self) -> None:
-        now = (self._gatherer.hanging > 0, self.outcome.incomplete)
+        now = (self.gatherer.hanging > 0, self.outcome.incomplete)
         if now == self._told:
             return
         self._told = now

@@ -7,7 +7,7 @@ listed twice because a list call hung. No thread, no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -15,16 +15,12 @@ from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.requests import (
     NO_HOST,
     BatchRequest,
-    Content,
     Host,
     HostRequest,
-    Identities,
-    Listing,
-    Piece,
     Request,
     XmlRequest,
 )
-from .delivery import Delivery, Reading
+from .delivery import Delivery
 
 #: Domains in one request for XML.
 _XML_BATCH = 20
@@ -116,19 +112,8 @@ class Tick:
             self.unread or not self.read or held.unidentified or held.incomplete - self.stuck
         )
 
-    def use(self, content: Content, batch: Batch, asked: float) -> Iterator[Reading]:
-        """The readings that a part of an answer allows; queues what follows from it."""
-        if isinstance(content, Listing):
-            self._use_listing(content.names, batch)
-        elif isinstance(content, Identities) and isinstance(batch.request, XmlRequest):
-            yield from self.delivery.identify(batch.request.names, content.found)
-        elif isinstance(content, Host):
-            self.host = content
-        elif isinstance(content, Piece):
-            yield self.delivery.accept(content.domains, content.partial, asked)
-            self._identify([name for name in content.due if name not in self._identifying])
-
-    def _use_listing(self, names: Sequence[str], batch: Batch) -> None:
+    def list(self, names: Sequence[str], batch: Batch) -> None:
+        """Cuts the listed domains into batches; ``batch`` is the first one."""
         if self._listed or not isinstance(batch.request, BatchRequest):
             return
         self._listed = True
@@ -137,8 +122,9 @@ class Tick:
         for start in range(size, len(names), size):
             self._enqueue(Batch(BatchRequest(names[start : start + size])))
 
-    def _identify(self, names: Sequence[str]) -> None:
+    def identify(self, due: Sequence[str]) -> None:
         """Queues requests for XML, before those for further batches: domains wait for it."""
+        names = [name for name in due if name not in self._identifying]
         self._identifying.update(names)
         for start in range(0, len(names), _XML_BATCH):
             batch = Batch(XmlRequest(names[start : start + _XML_BATCH]))

@@ -1,0 +1,127 @@
+"""What bulk statistics do not have: the keys from calls for one domain, XML, and the host.
+
+Invariant: where bulk statistics have all that is wanted, nothing is called. A call that fails costs
+its own result only, unless the connection is dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Optional
+
+from ..domain import NO_IDENTITY, Identity
+from ..log import log
+from ..schema import Group
+from . import libvirt_api
+from .domain_calls import DomainCalls
+from .drivers import FILLED, has_in_bulk
+from .errors import ErrorKind, LibvirtError
+from .facts import Facts
+from .libvirt_api import Connection, Handle, Records
+from .requests import BatchRequest, Host, Identities
+from .vcpu_mapping import drop_strays
+from .wanted import Wanted
+
+#: libvirt's number for "the driver does not have this call".
+_NO_SUPPORT = 3
+
+
+class Details:
+    """The details by one connection."""
+
+    def __init__(self, connection: Connection, wanted: Wanted, facts: Facts) -> None:
+        #: The domain in whose own calls the connection is; empty outside of such calls.
+        self.at = ""
+        self._connection = connection
+        self._wanted = wanted
+        self._facts = facts
+        self._watched = False
+
+    def fill(self, records: Records, request: BatchRequest) -> frozenset[str]:
+        """Adds the keys that calls for one domain give; the names of the domains that are not
+        asked for all of them. Raises LibvirtError only if the connection is dead."""
+        groups = self._groups()
+        if not self._watched and (groups or self._wanted.identity):
+            self._connection.watch(self._facts.forget)
+        self._watched = True
+        if not groups and not self._wanted.mapping:
+            return frozenset()
+        partial = set()
+        calls = DomainCalls(groups, self._wanted.mapping, self._facts)
+        for handle, stats in records:
+            name = libvirt_api.name(handle)
+            if name in request.stuck:
+                partial.add(name)
+            if name not in request.skip:
+                self.at = name
+                calls.fill(handle, stats, request.no_monitor or name in request.stuck)
+            if self._wanted.mapping:
+                drop_strays(stats)
+        self.at = ""
+        return frozenset(partial)
+
+    def _groups(self) -> list[Group]:
+        """The wanted groups that this driver's bulk statistics do not have."""
+        driver = self._connection.driver
+        bulk = self._wanted.bulk and self._facts.has_bulk
+        return [
+            group
+            for group in self._wanted.all_groups
+            if group.name in FILLED and not (bulk and has_in_bulk(driver, group.name))
+        ]
+
+    def identity(self, handle: Handle) -> tuple[Optional[Identity], bool]:
+        """The domain's identity, if it is known, and whether its XML is to be read."""
+        if not self._wanted.identity:
+            return NO_IDENTITY, False
+        uuid, cache = libvirt_api.uuid(handle), self._facts.identities
+        found = cache.known(uuid, libvirt_api.identity(handle))
+        return found, found is None or cache.is_due(uuid)
+
+    def identities(self, handles: Sequence[Handle]) -> Identities:
+        """The identities of these domains, from their XML where that is due."""
+        found = dict(self._read_identities(handles))
+        self.at = ""
+        return Identities(found)
+
+    def _read_identities(self, handles: Sequence[Handle]) -> Iterator[tuple[str, Identity]]:
+        cache = self._facts.identities
+        for handle in handles:
+            self.at = libvirt_api.name(handle)
+            identity, due = self.identity(handle)
+            if due:
+                uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
+                identity = cache.read(uuid, life, lambda: self._xml(handle))  # noqa: B023
+            if identity is not None:
+                yield self.at, identity
+
+    def _xml(self, handle: Handle) -> Optional[str]:
+        try:
+            return str(libvirt_api.call(handle, "XMLDesc"))
+        except LibvirtError as error:
+            if error.kind is ErrorKind.LOST:
+                raise
+            log.debug("domain %s: no XML: %s", libvirt_api.uuid(handle), error)
+            return None
+
+    def host(self) -> Host:
+        """The CPUs and the memory of the host, as far as the driver has them."""
+        return Host(
+            self._host_call("getInfo") or (),
+            self._host_call("getMemoryStats", -1, 0) or {},
+            self._host_call("getCPUStats", -1, 0) or {},
+        )
+
+    def _host_call(self, method: str, *arguments: Any) -> Any:
+        """The result of a call about the host, or None if it fails."""
+        if method in self._facts.unsupported_calls:
+            return None
+        try:
+            return self._connection.host(method, *arguments)
+        except LibvirtError as error:
+            if error.kind is ErrorKind.LOST:
+                raise
+            log.debug("no %s: %s", method, error)
+            if error.code == _NO_SUPPORT:
+                self._facts.unsupported_calls.add(method)
+            return None
