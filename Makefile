@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run check test coverage lint format docs bench soak clean
+.PHONY: help run check test coverage lint format docs dist bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -53,6 +53,9 @@ format: $(TESTABLE) ## apply the style that lint checks
 
 docs: $(TESTABLE) ## update the generated parts of the documentation and the examples
 	$(BIN)/python scripts/update_docs.py
+
+dist: $(TESTABLE) ## build sdist, wheel, one-file program, Debian and RPM packages in dist/
+	@$(BIN)/python scripts/make_dist.py
 
 bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for more
 	@$(BIN)/python scripts/bench.py $(BENCH)
