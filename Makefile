@@ -19,7 +19,7 @@ PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-load
 # These tests measure time, so nothing runs beside them.
 TIMED := tests/hypervisor tests/process/test_hung_guest.py
 
-.PHONY: help run check test coverage lint format docs bench soak clean
+.PHONY: help run check test coverage lint format docs dist bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -55,6 +55,9 @@ format: $(TESTABLE) ## apply the style that lint checks
 
 docs: $(TESTABLE) ## update the generated parts of the documentation and the examples
 	$(BIN)/python scripts/update_docs.py
+
+dist: $(TESTABLE) ## build sdist, wheel, one-file program, Debian and RPM packages in dist/
+	@$(BIN)/python scripts/make_dist.py
 
 bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for more
 	@$(BIN)/python scripts/bench.py $(BENCH)

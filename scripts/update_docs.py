@@ -2,8 +2,8 @@
 
 A generated part is the text between `<!-- NAME: begin -->` and `<!-- NAME: end -->`. Its content
 comes from the program: the metric declarations, the sample configuration, the command line, the
-module docstrings. examples/plugin.conf is the sample configuration. With --check the script writes
-nothing, lists what is out of date, and exits with status 1.
+module docstrings. Two files are generated as a whole: examples/plugin.conf and the manual page.
+With --check the script writes nothing, lists what is out of date, and exits with status 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable, Optional
 
-from telegraf_execd_libvirt import cli
+from telegraf_execd_libvirt import __version__, cli
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from telegraf_execd_libvirt.schema import Field, Group, Metric, Type
 
@@ -102,6 +102,59 @@ def command_line() -> str:
     return "\n".join(rows)
 
 
+def manual_page() -> str:
+    """The manual page, in man(7) markup: options as in --help, exit status as in docs/."""
+    parser = cli._parser()
+    name = parser.prog
+    lines = [
+        f'.TH {name.upper()} 1 "" "{name} {__version__}" "User Commands"',
+        ".SH NAME",
+        f"{name} - report libvirt's virtual machines to Telegraf",
+        ".SH SYNOPSIS",
+        rf"\fB{name}\fR [\fIOPTION\fR]...",
+        ".SH DESCRIPTION",
+        parser.description or "",
+        ".SH OPTIONS",
+    ]
+    for action in parser._actions:
+        value = rf" \fI{action.metavar}\fR" if action.metavar else ""
+        if action.choices:
+            value = " " + "|".join(rf"\fB{choice}\fR" for choice in action.choices)
+        names = ", ".join(rf"\fB{option}\fR{value}" for option in action.option_strings)
+        lines += [".TP", names, _bold(action.help or "")]
+    lines.append(".SH EXIT STATUS")
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    table = page.partition("\n| exit status | meaning |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    for row in table.splitlines():
+        status, meaning = row.strip("| ").split(" | ")
+        lines += [".TP", status, _bold(meaning)]
+    lines += [
+        ".SH FILES",
+        ".TP",
+        rf"\fI/etc/{name}.conf\fR",
+        r"Configuration that packages install. It is read only if \fB--config\fR names it.",
+        ".SH EXAMPLE",
+        "The block for Telegraf's configuration:",
+        ".PP",
+        ".nf",
+        "[[inputs.execd]]",
+        f'  command = ["{name}", "--config", "/etc/{name}.conf"]',
+        '  signal = "STDIN"',
+        '  data_format = "influx"',
+        '  precision = "1s"',
+        ".fi",
+        ".SH SEE ALSO",
+        r"\fBvirsh\fR(1); the project's README and docs/",
+    ]
+    # A hyphen would be typeset as a dash and could not be copied.
+    return "".join(line.replace("-", r"\-") + "\n" for line in lines)
+
+
+def _bold(text: str) -> str:
+    """Markdown's code as bold text."""
+    return re.sub("`([^`]*)`", r"\\fB\1\\fR", text)
+
+
 def execd_block() -> str:
     """The `[[inputs.execd]]` table of examples/telegraf.conf."""
     text = (ROOT / "examples" / "telegraf.conf").read_text("utf-8")
@@ -146,6 +199,12 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/metrics.md": {"metrics": metrics},
 }
 
+#: The files that are generated as a whole.
+FILES: dict[str, Callable[[], str]] = {
+    "docs/telegraf-execd-libvirt.1": manual_page,
+    "examples/plugin.conf": cli.sample_config,
+}
+
 
 def updated(name: str, text: str) -> tuple[str, list[str]]:
     """Return the document with its parts up to date, and the names of parts that were not.
@@ -174,10 +233,11 @@ def documents(root: Path) -> tuple[Mapping[Path, str], list[str]]:
         path = root / name
         texts[path], parts = updated(name, path.read_text("utf-8"))
         stale += parts
-    sample = root / "examples" / "plugin.conf"
-    texts[sample] = cli.sample_config()
-    if not sample.exists() or sample.read_text("utf-8") != texts[sample]:
-        stale.append("examples/plugin.conf")
+    for name, make in FILES.items():
+        path = root / name
+        texts[path] = make()
+        if not path.exists() or path.read_text("utf-8") != texts[path]:
+            stale.append(name)
     return texts, stale
 
 

@@ -1,0 +1,231 @@
+"""Build what is published, into dist/; `make dist` runs this script.
+
+- the sdist and, from it, the wheel;
+- telegraf-execd-libvirt.pyz, the wheel and tomli in one file that the distribution's python3 runs;
+- the Debian package, if debhelper and the other build dependencies are installed;
+- the RPM package, if rpmbuild is installed.
+
+All but the sdist are built from the unpacked sdist, so nothing is left in the source tree. Two
+builds of one source with the same tools are identical: dates come from SOURCE_DATE_EPOCH or,
+without it, from the last commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from email.utils import formatdate
+from importlib import metadata
+from pathlib import Path
+from typing import Optional
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME = "telegraf-execd-libvirt"
+
+# A package is built with the distribution's own programs, not with those of an active venv.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+PYZ_MAIN = """\
+import sys
+
+from telegraf_execd_libvirt.__main__ import main
+
+sys.exit(main())
+"""
+
+
+class Failed(Exception):
+    """A command failed; the message has its output."""
+
+
+class NotBuilt(Exception):
+    """A package cannot be built on this host; the message names what is missing."""
+
+
+def run(command: Sequence[object], folder: Path, env: Optional[Mapping[str, str]] = None) -> str:
+    """Run a command and return its output; raise Failed if it fails."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(done.args)} gave {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def source_date() -> int:
+    """The date of all files, in seconds: SOURCE_DATE_EPOCH, the last commit's or the sdist's."""
+    if "SOURCE_DATE_EPOCH" in os.environ:
+        return int(os.environ["SOURCE_DATE_EPOCH"])
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        # root may build in the checkout of another user
+        git = ["git", "-c", "safe.directory=*"]
+        return int(run([*git, "log", "-1", "--format=%ct"], ROOT))
+    # All files of an sdist have its date.
+    return int((ROOT / "pyproject.toml").stat().st_mtime)
+
+
+def distribution_environment(date: int, home: Path) -> dict[str, str]:
+    """An environment for the distribution's build tools."""
+    return {
+        "HOME": str(home),
+        "LC_ALL": "C.UTF-8",
+        "PATH": PATH,
+        "SOURCE_DATE_EPOCH": str(date),
+        "TZ": "UTC",
+    }
+
+
+def make_sdist(date: int, folder: Path) -> Path:
+    """Build the sdist."""
+    env = {**os.environ, "SOURCE_DATE_EPOCH": str(date)}
+    build = [sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", folder]
+    run([*build, ROOT], folder, env)
+    (path,) = folder.glob("*.tar.gz")
+    return path
+
+
+def make_wheel(source: Path, folder: Path) -> Path:
+    """Build the wheel.
+
+    Without SOURCE_DATE_EPOCH hatchling's constant date applies, so that anybody's build from the
+    sdist gives the same wheel.
+    """
+    build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder]
+    run([*build, source], folder)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def make_pyz(wheel: Path, date: int, folder: Path) -> Path:
+    """Write the zipapp: the wheel, tomli and __main__.py.
+
+    It is stored uncompressed: compressed data depend on the version of zlib.
+    """
+    contents = {"__main__.py": PYZ_MAIN.encode()}
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            contents[name] = archive.read(name)
+    tomli = metadata.distribution("tomli")
+    for file in tomli.files or []:
+        # Not the compiled modules: they fit one version of Python. Each has its source beside it.
+        if re.search(r"\.py$|/METADATA$|/LICENSE$", file.as_posix()):
+            contents[file.as_posix()] = file.read_binary()
+
+    path = folder / f"{NAME}.pyz"
+    with path.open("wb") as output:
+        output.write(b"#!/usr/bin/env python3\n")
+        with zipfile.ZipFile(output, "w") as archive:
+            for name in sorted(contents):
+                info = zipfile.ZipInfo(name, time.gmtime(date)[:6])
+                info.create_system = 3  # Unix
+                info.external_attr = 0o100644 << 16
+                archive.writestr(info, contents[name])
+    path.chmod(0o755)
+    return path
+
+
+def make_deb(source: Path, version: str, date: int, folder: Path) -> Path:
+    """Build the Debian package in the source folder."""
+    if not shutil.which("dpkg-buildpackage", path=PATH):
+        raise NotBuilt("dpkg-buildpackage is not installed (package dpkg-dev)")
+    env = distribution_environment(date, folder)
+    control = (source / "debian" / "control").read_text("utf-8")
+    maintainer = re.findall("^Maintainer: (.*)$", control, re.MULTILINE)[0]
+    (source / "debian" / "changelog").write_text(
+        f"{NAME} ({version}) unstable; urgency=medium\n\n"
+        "  * See the file CHANGELOG.md of the project.\n\n"
+        f" -- {maintainer}  {formatdate(date)}\n",
+        "utf-8",
+    )
+    # A compiler, which build-essential would bring, is not needed.
+    try:
+        run(["dpkg-checkbuilddeps", "-I"], source, env)
+    except Failed as error:
+        raise NotBuilt(str(error).splitlines()[-1].strip()) from None
+    run(["dpkg-buildpackage", "--build=binary", "--no-sign", "--no-check-builddeps"], source, env)
+    (path,) = source.parent.glob("*.deb")
+    return path
+
+
+def make_rpm(sdist: Path, date: int, folder: Path) -> Path:
+    """Build the RPM package."""
+    if not shutil.which("rpmbuild", path=PATH):
+        raise NotBuilt("rpmbuild is not installed (package rpm on Debian, rpm-build on Fedora)")
+    macros = {
+        "_topdir": folder,
+        "_sourcedir": sdist.parent,
+        "_buildhost": "localhost",
+        "clamp_mtime_to_source_date_epoch": 1,
+        "source_date_epoch_from_changelog": 0,
+        "use_source_date_epoch_as_buildtime": 1,
+    }
+    defines = [f"--define={name} {value}" for name, value in macros.items()]
+    # Debian's database of RPMs is empty, so no build dependency would be found.
+    command = ["rpmbuild", "-bb", "--nodeps", *defines, ROOT / "packaging" / f"{NAME}.spec"]
+    run(command, folder, distribution_environment(date, folder))
+    (path,) = folder.glob("RPMS/noarch/*.rpm")
+    return path
+
+
+def build(work: Path) -> list[Path]:
+    """Build everything in the folder; return the files to publish."""
+    date = source_date()
+    folders = {name: work / name for name in ("sdist", "wheel", "pyz", "deb", "rpm")}
+    for folder in folders.values():
+        folder.mkdir()
+    sdist = make_sdist(date, folders["sdist"])
+    run(["tar", "--extract", "--file", sdist], folders["deb"])
+    (source,) = folders["deb"].iterdir()
+    version = source.name.rpartition("-")[2]
+
+    wheel = make_wheel(source, folders["wheel"])
+    built = [sdist, wheel, make_pyz(wheel, date, folders["pyz"])]
+    try:
+        built.append(make_deb(source, version, date, folders["deb"]))
+    except NotBuilt as error:
+        print(f"no Debian package: {error}", file=sys.stderr)
+    try:
+        built.append(make_rpm(sdist, date, folders["rpm"]))
+    except NotBuilt as error:
+        print(f"no RPM package: {error}", file=sys.stderr)
+    return built
+
+
+def main() -> int:
+    """Build everything, replace the output folder, print what is in it."""
+    parser = argparse.ArgumentParser(description="Build what is published.")
+    parser.add_argument("--output", metavar="FOLDER", type=Path, default=ROOT / "dist")
+    output = parser.parse_args().output
+    os.umask(0o022)
+    with tempfile.TemporaryDirectory(prefix=f"{NAME}-dist-") as work:
+        try:
+            built = build(Path(work))
+        except Failed as error:
+            print(error, file=sys.stderr)
+            return 1
+        if output.exists():
+            shutil.rmtree(output)
+        output.mkdir(parents=True)
+        for path in built:
+            shutil.copy2(path, output)
+            print(output / path.name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

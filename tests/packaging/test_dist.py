@@ -1,0 +1,330 @@
+"""What `make dist` builds: reproducible, and each package runs where it is meant to run."""
+
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import telegraf_execd_libvirt
+from support.missing import leave_out
+from support.process import Workspace, end_of
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "telegraf-execd-libvirt"
+PACKAGE = "telegraf_execd_libvirt"
+VERSION = telegraf_execd_libvirt.__version__
+COLLECT = ("--once", "--uri", "test:///default")
+CONFIGURATION = f"/etc/{NAME}.conf"
+SAMPLE = (ROOT / "examples" / "plugin.conf").read_text("utf-8")
+
+# The distribution's own programs come first: another Python has no python3-libvirt.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+PYTHON = "/usr/bin/python3"
+
+
+def run(workspace: Workspace, name: str, *command, expected: int = 0, **changes: str) -> str:
+    """Run a command in the workspace; return its output, or fail with the end of it."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "PYTHON"))}
+    env.update({"TMPDIR": str(workspace.folder), **changes})
+    process = workspace.run(name, [str(part) for part in command], env)
+    status = process.wait(600)
+    if status != expected:
+        pytest.fail(f"{name} gave {status}:\n{end_of(workspace.log(name))}", pytrace=False)
+    return workspace.log(name).read_text()
+
+
+def digests(folder: Path) -> dict:
+    """The digest of each file in the folder."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def load_script():
+    """The script of `make dist`, as a module."""
+    path = ROOT / "scripts" / "make_dist.py"
+    spec = importlib.util.spec_from_file_location("make_dist", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def has_metrics(output: str) -> bool:
+    """Is the state of a domain in the output?"""
+    return re.search(r"^libvirt_state,domain_name=test state=1i", output, re.MULTILINE) is not None
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[Workspace]:
+    """The folder of all that these tests make."""
+    with Workspace("dist") as workspace:
+        yield workspace
+
+
+def tree() -> set:
+    """The names in the source tree where builds would leave something, without hidden ones."""
+    folders = [ROOT, ROOT / "src", ROOT / "debian", ROOT / "packaging"]
+    names = {path.relative_to(ROOT) for folder in folders for path in folder.iterdir()}
+    return {name for name in names if not name.name.startswith(".")}
+
+
+@pytest.fixture(scope="module")
+def tree_before() -> set:
+    """The names in the source tree before the build."""
+    return tree()
+
+
+@pytest.fixture(scope="module")
+def dist(tree_before, workspace) -> Path:
+    """The folder with everything that `make dist` builds."""
+    script = ROOT / "scripts" / "make_dist.py"
+    folder = workspace.folder / "dist"
+    run(workspace, "make-dist", sys.executable, script, "--output", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def left_in_tree(tree_before, dist) -> set:
+    """What the build left in the source tree."""
+    return tree() - tree_before
+
+
+@pytest.fixture(scope="module")
+def sdist(dist, workspace) -> Path:
+    """The folder with the unpacked sdist."""
+    (path,) = dist.glob("*.tar.gz")
+    unpacked = workspace.folder / "unpacked"
+    unpacked.mkdir()
+    run(workspace, "tar", "tar", "--extract", "--file", path, "--directory", unpacked)
+    (folder,) = unpacked.iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pyz(dist) -> Path:
+    """The one-file program, if the distribution's Python has libvirt's binding."""
+    if subprocess.run([PYTHON, "-c", "import libvirt"], capture_output=True).returncode != 0:
+        leave_out("the distribution's python3-libvirt is not installed")
+    return dist / f"{NAME}.pyz"
+
+
+@pytest.fixture(scope="module")
+def deb(dist, workspace) -> Path:
+    """The Debian package."""
+    path = dist / f"{NAME}_{VERSION}_all.deb"
+    if not path.exists():
+        leave_out(workspace.log("make-dist").read_text().strip())
+    return path
+
+
+class Debian:
+    """A Debian of essential packages and apt, in a folder.
+
+    Its processes have their own mounts and pids: nothing is mounted outside, and all end with the
+    first.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.root = workspace.folder / "debian"
+        self._workspace = workspace
+        self._alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+
+    def build(self, *sources: Path) -> None:
+        """Install it from these apt sources."""
+        release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+        options = ("--mode=root", "--variant=apt", "--skip=cleanup/apt")
+        fast = ("--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io")
+        command = ("mmdebstrap", *options, *fast, release, self.root, *sources)
+        run(self._workspace, "mmdebstrap", *self._alone, *command)
+
+    def run(self, name: str, *command: str, user: str = "root") -> str:
+        """Run a command in it; return the output."""
+        start = (*self._alone, f"--mount-proc={self.root}/proc", "chroot", f"--userspec={user}")
+        env = {"HOME": "/", "LC_ALL": "C.UTF-8", "PATH": PATH, "TMPDIR": "/tmp"}
+        env["DEBIAN_FRONTEND"] = "noninteractive"
+        return run(self._workspace, name, *start, self.root, *command, **env)
+
+    def files(self) -> set:
+        """The paths of all files and folders, without logs and apt's and ldconfig's caches."""
+        found = set()
+        for parent, folders, files in os.walk(self.root):
+            found |= {f"{parent}/{name}" for name in (*folders, *files)}
+        paths = {path[len(str(self.root)) :] for path in found}
+        return {path for path in paths if not path.startswith(("/var/log/", "/var/cache/"))}
+
+
+APT = ("apt-get", "--yes", "--no-install-recommends")
+APT_S_RECORDS = {"/var/lib/apt/extended_states"}
+
+
+@pytest.fixture(scope="module")
+def debian(workspace) -> Debian:
+    """A bare Debian of this host's release, from this host's apt sources."""
+    if os.geteuid() != 0:
+        leave_out("a bare Debian needs root")
+    for program, package in {"mmdebstrap": "mmdebstrap", "unshare": "util-linux"}.items():
+        if not shutil.which(program):
+            leave_out(f"{package} is not installed")
+    apt = Path("/etc/apt")
+    listed = [apt / "sources.list", *sorted((apt / "sources.list.d").iterdir())]
+    sources = [path for path in listed if path.suffix in {".list", ".sources"} and path.exists()]
+    debian = Debian(workspace)
+    debian.build(*sources)
+    return debian
+
+
+@pytest.fixture(scope="module")
+def rpm(dist, workspace) -> Path:
+    """The RPM package."""
+    found = list(dist.glob("*.rpm"))
+    if not found:
+        leave_out(workspace.log("make-dist").read_text().strip())
+    return found[0]
+
+
+def test_the_source_tree_stays_clean(left_in_tree):
+    """A build leaves nothing in the source tree."""
+    assert left_in_tree == set()
+
+
+def test_two_builds_are_identical(dist, sdist, workspace):
+    """A build of the unpacked sdist, elsewhere and under other settings, gives the same files."""
+    again = workspace.folder / "again"
+    script = sdist / "scripts" / "make_dist.py"
+    command = ("sh", "-c", 'umask 077; exec "$@"', "sh", sys.executable, script, "--output", again)
+    run(workspace, "make-dist-again", *command, TZ="Asia/Tokyo", LC_ALL="C")
+    assert digests(again) == digests(dist)
+
+
+def test_a_build_of_the_sdist_gives_the_same_wheel(dist, sdist, workspace):
+    """`python -m build` in the unpacked sdist gives the published wheel."""
+    folder = workspace.folder / "wheel"
+    build = (sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder)
+    run(workspace, "build", *build, sdist)
+    (wheel,) = dist.glob("*.whl")
+    assert digests(folder) == {wheel.name: digests(dist)[wheel.name]}
+
+
+def test_a_missing_build_tool_is_named(tmp_path, monkeypatch):
+    """Without the tools of a package, the reason for leaving it out names them."""
+    make_dist = load_script()
+    monkeypatch.setattr(make_dist, "PATH", str(tmp_path))
+    with pytest.raises(make_dist.NotBuilt, match="dpkg-buildpackage is not installed"):
+        make_dist.make_deb(tmp_path, VERSION, 0, tmp_path)
+    with pytest.raises(make_dist.NotBuilt, match="rpmbuild is not installed"):
+        make_dist.make_rpm(tmp_path / "sdist.tar.gz", 0, tmp_path)
+
+
+def test_the_pyz_is_a_zipapp_that_holds_tomli(dist):
+    """The .pyz has an interpreter line and sources only, tomli's and its licence included."""
+    path = dist / f"{NAME}.pyz"
+    assert path.read_bytes().startswith(b"#!/usr/bin/env python3\nPK")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    assert names == sorted(names)
+    assert {"__main__.py", f"{PACKAGE}/sample.conf", "tomli/__init__.py"} <= set(names)
+    assert len([name for name in names if name.endswith("/licenses/LICENSE")]) == 2
+    assert not [name for name in names if name.endswith((".so", ".pyc"))]
+
+
+def test_the_pyz_collects_with_the_distribution_s_python(pyz, workspace):
+    """The .pyz is a program that prints the metrics of the test driver."""
+    path = workspace.folder / "plugin.conf"
+    path.write_text(SAMPLE, "utf-8")
+    assert has_metrics(run(workspace, "pyz-once", pyz, *COLLECT, "--config", path, PATH=PATH))
+
+
+def test_the_pyz_uses_its_own_tomli(pyz):
+    """The distribution's tomli is not needed."""
+    code = f"import sys; sys.path.insert(0, {str(pyz)!r}); import tomli; print(tomli.__file__)"
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"{pyz}/tomli/")
+
+
+def test_the_pyz_reads_its_data(pyz, workspace):
+    """The sample configuration comes out of the .pyz."""
+    assert run(workspace, "pyz-sample", pyz, "--sample-config", PATH=PATH) == SAMPLE
+
+
+def test_the_pyz_hands_on_the_exit_status(pyz, workspace):
+    """A configuration that does not exist ends the .pyz with status 2."""
+    run(workspace, "pyz-wrong", pyz, "--config", "/nonexistent", expected=2, PATH=PATH)
+
+
+def test_the_deb_depends_on_packages_of_the_distribution(deb):
+    """The Debian package depends on Python, libvirt's binding and tomli only."""
+    field = subprocess.run(
+        ["dpkg-deb", "--field", deb, "Depends"], capture_output=True, text=True, check=True
+    )
+    depends = set(field.stdout.strip().split(", "))
+    assert depends == {"python3:any", "python3-libvirt (>= 9.0)", "python3-tomli (>= 2.0)"}
+
+
+def test_the_deb_holds_command_configuration_and_documentation(deb, workspace):
+    """The command, its configuration, manual page, documentation, examples and dashboards."""
+    folder = workspace.folder / "deb"
+    run(workspace, "dpkg-deb", "dpkg-deb", "--raw-extract", deb, folder)
+    documentation = folder / "usr" / "share" / "doc" / NAME
+    assert (folder / "DEBIAN" / "conffiles").read_text() == f"{CONFIGURATION}\n"
+    assert (folder / CONFIGURATION[1:]).read_text("utf-8") == SAMPLE
+    assert os.access(folder / "usr" / "bin" / NAME, os.X_OK)
+    assert (folder / "usr" / "share" / "man" / "man1" / f"{NAME}.1.gz").exists()
+    for page in ("README.md", "docs/configuration.md", "examples/telegraf.conf", "copyright"):
+        assert (documentation / page).exists()
+    shared = folder / "usr" / "share" / NAME / "dashboards"
+    assert shared.exists() == (ROOT / "dashboards").exists()
+
+
+def test_the_rpm_s_program_collects(rpm, workspace):
+    """The program in the RPM package prints the metrics of the test driver."""
+    if subprocess.run([PYTHON, "-c", "import libvirt, tomli"], capture_output=True).returncode != 0:
+        leave_out("the distribution's python3-libvirt or python3-tomli is not installed")
+    if not shutil.which("cpio"):
+        leave_out("cpio is not installed")
+    folder = workspace.folder / "rpm"
+    folder.mkdir()
+    unpack = f"cd {folder} && rpm2cpio {shlex.quote(str(rpm))} | cpio -id --quiet"
+    run(workspace, "rpm2cpio", "sh", "-c", unpack)
+    assert (folder / CONFIGURATION[1:]).read_text("utf-8") == SAMPLE
+    assert (folder / "usr" / "share" / "man" / "man1" / f"{NAME}.1").exists()
+    # The program names the folder in which it is installed.
+    program = folder / "usr" / "bin" / NAME
+    shared = f"/usr/share/{NAME}"
+    program.write_text(program.read_text().replace(shared, f"{folder}{shared}"))
+    assert has_metrics(run(workspace, "rpm-once", program, *COLLECT, PATH=PATH))
+
+
+def test_the_deb_in_a_bare_debian(deb, debian):
+    """On a Debian with nothing but apt: installed, run as telegraf, removed, purged, no trace."""
+    debian.run("user", "useradd", "--system", "telegraf")
+    before = debian.files()
+    shutil.copy(deb, debian.root / "root")
+
+    debian.run("install", *APT, "install", f"/root/{deb.name}")
+    assert has_metrics(debian.run("once", NAME, *COLLECT))
+    as_telegraf = (NAME, "--config", CONFIGURATION)
+    assert has_metrics(debian.run("telegraf-once", *as_telegraf, *COLLECT, user="telegraf"))
+    checked = debian.run("check", *as_telegraf, "--check", *COLLECT[1:], user="telegraf")
+    assert "reachable: yes" in checked
+
+    # The administrator's configuration is kept until the package is purged.
+    configuration = debian.root / CONFIGURATION[1:]
+    configuration.write_text(f"{SAMPLE}# changed\n", "utf-8")
+    debian.run("remove", *APT, "remove", NAME)
+    assert not (debian.root / "usr" / "bin" / NAME).exists()
+    assert configuration.read_text("utf-8") == f"{SAMPLE}# changed\n"
+    debian.run("purge", *APT, "purge", NAME)
+    (debian.root / "root" / deb.name).unlink()
+    assert not [path for path in debian.files() if "telegraf" in path]
+
+    # With what it depends on, the whole system is as before.
+    debian.run("autoremove", *APT, "autoremove", "--purge")
+    assert debian.files() - before <= APT_S_RECORDS
