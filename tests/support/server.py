@@ -196,7 +196,9 @@ class Daemon(Closing):
         if procedure == SUPPORTS_FEATURE:
             return _ints(0)
         if procedure == NODE_GET_INFO:
-            return _ints(*b"x86_64", *bytes(26)) + struct.pack(">Q6i", _HOST_KIB, 8, 2000, 1, 1, 8, 1)
+            return _ints(*b"x86_64", *bytes(26)) + struct.pack(
+                ">Q6i", _HOST_KIB, 8, 2000, 1, 1, 8, 1
+            )
         if procedure in _HOST:
             return _host(_HOST[procedure], request)
         if procedure == GET_TYPE:

@@ -221,6 +221,8 @@ class Reader:
         except LibvirtError as error:
             if error.kind is ErrorKind.LOST:
                 raise
+            if error.kind is ErrorKind.TOO_LARGE:
+                raise ValueError(f"the domain's XML is too large: {error}") from None
             log.debug("domain %s: no XML: %s", libvirt_api.uuid(handle), error)
             return None
 
