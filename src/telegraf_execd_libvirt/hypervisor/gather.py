@@ -108,25 +108,37 @@ class Gatherer:
             tick.retry_at = None
             if names := self._retryable(tick):
                 tick.retry(tuple(names))
-        slow = now - self._patience.slow_seconds()
-        while tick.queue:
-            busy = sum(not r.overdue and r.started > slow for r in self._running.values())
-            no_monitor = self._hung() >= MOST_HANGING
-            most = max(MOST_HANGING, self._parallel_calls) + no_monitor * self._parallel_calls
-            calls = self._parallel_calls
-            if isinstance(tick.queue[0].request, XmlRequest):
-                calls, most = max(calls, _XML_CALLS), max(most, _XML_CALLS)
-            if busy >= calls or len(self._running) >= most:
-                return
+        while (batch := self._next_batch(tick, now)) is not None:
             worker = self._pool.acquire()
             if worker is None:
                 if not tick.refused:
                     tick.refused = not self._pool.connect()
                 return
-            batch = tick.queue.popleft()
-            request = self._request(batch, worker, no_monitor)
+            tick.queue.remove(batch)
+            request = self._request(batch, worker, self._no_monitor)
             self._running[worker] = _Running(batch, tick, time.monotonic())
             worker.ask(request)
+
+    def _next_batch(self, tick: Tick, now: float) -> Optional[Batch]:
+        """The first queued batch that may start now. Hung requests for XML keep only other requests
+        for XML waiting, and the other way round."""
+        slow = now - self._patience.slow_seconds()
+        busy = sum(not r.overdue and r.started > slow for r in self._running.values())
+        for batch in tick.queue:
+            running = sum(r.batch.for_xml is batch.for_xml for r in self._running.values())
+            if batch.for_xml:
+                calls = most = max(self._parallel_calls, _XML_CALLS)
+            else:
+                calls = self._parallel_calls
+                most = max(MOST_HANGING, calls) + self._no_monitor * calls
+            if busy < calls and running < most:
+                return batch
+        return None
+
+    @property
+    def _no_monitor(self) -> bool:
+        """Whether so many requests hang that only statistics without a monitor are requested."""
+        return self._hung() >= MOST_HANGING
 
     def _request(self, batch: Batch, worker: Worker, no_monitor: bool) -> Request:
         """The request for a batch at this moment."""
@@ -151,11 +163,12 @@ class Gatherer:
         return BatchRequest()
 
     def _hung(self) -> int:
-        return sum(running.overdue for running in self._running.values())
+        """The number of hung requests, without those for XML."""
+        return sum(r.overdue and not r.batch.for_xml for r in self._running.values())
 
     def _retryable(self, tick: Tick) -> frozenset[str]:
         """The domains that came incomplete, perhaps because another client used them."""
-        if self._hung() >= MOST_HANGING:
+        if self._no_monitor:
             return frozenset()
         return tick.delivery.incomplete - tick.stuck - {r.at for r in self._running.values()}
 
