@@ -90,6 +90,7 @@ class Reader:
             if isinstance(request, BatchRequest):
                 yield from self._batch(request)
             elif isinstance(request, XmlRequest):
+                self._watch()  # an event that comes while the XML is read must not be missed
                 yield self._identities(request)
             elif isinstance(request, HostRequest):
                 yield self._host()
