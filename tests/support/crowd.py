@@ -161,9 +161,10 @@ class Crowd:
 
     A guest in `stopped` answers no monitor command: the first request that needs its monitor hangs
     and locks it (`locked`); later ones skip it with NOWAIT. `busy` is the number of requests that
-    skip a guest because another client uses it. `off` has guests that do not run, `states` guests in
-    another state than running, `special` guests with parameters of their own, and `documents` guests
-    with XML of their own. `requests` lists the groups and flags of the requests for statistics.
+    skip a guest because another client uses it. `off` has guests that do not run, `states` guests
+    in another state than running, `special` guests with parameters of their own, and `documents`
+    guests with XML of their own. `requests` lists the groups and flags of the requests for
+    statistics.
     """
 
     count: int

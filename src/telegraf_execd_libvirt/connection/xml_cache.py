@@ -45,7 +45,7 @@ class XmlCache(Generic[T]):
         return entry is None or entry[1] < time.monotonic()
 
     def read(self, uuid: str, life: Life, fetch: Callable[[], Optional[str]]) -> Optional[T]:
-        """Reads the XML by ``fetch``; None if that returns None. It may raise ValueError as well. An
+        """Reads the XML by ``fetch``, which may raise ValueError too; None if that returns None. An
         equal result keeps the object that was known."""
         mark = self._reading[uuid] = object()
         try:
