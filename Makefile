@@ -57,7 +57,7 @@ docs: $(TESTABLE) ## update the generated parts of the documentation and the exa
 	$(BIN)/python scripts/update_docs.py
 
 bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for more
-	@$(BIN)/python scripts/bench.py $(BENCH)
+	@$(BIN)/python scripts/bench $(BENCH)
 
 soak: $(TESTABLE) ## run for minutes; check for leaks and recovery
 	$(BIN)/python scripts/soak.py
