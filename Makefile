@@ -60,7 +60,7 @@ dist: $(TESTABLE) ## build sdist, wheel, one-file program, Debian and RPM packag
 	@$(BIN)/python scripts/make_dist.py
 
 bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for more
-	@$(BIN)/python scripts/bench.py $(BENCH)
+	@$(BIN)/python scripts/bench $(BENCH)
 
 soak: $(TESTABLE) ## run for minutes; check for leaks and recovery
 	$(BIN)/python scripts/soak.py

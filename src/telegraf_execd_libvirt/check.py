@@ -52,7 +52,9 @@ def _report(
         yield "  warning: no domain is selected; check domains and the options domain_…"
     missing = sorted(set(config.domains) - {domain.name for domain in domains})
     if missing:
-        yield f"  domains that are not there: {', '.join(missing)}"
+        other = config.domain_exclude or config.domain_state_include
+        kind = "not there or not selected" if other else "not there"
+        yield f"  domains that are {kind}: {', '.join(missing)}"
     if outcome.incomplete:
         yield f"  guests not responding: {', '.join(sorted(outcome.incomplete))}"
     if outcome.unread:

@@ -66,6 +66,13 @@ class Database:
                 )
         return found
 
+    def groups(self, query: str) -> "list[tuple[dict, Any]]":
+        """The tags and the one value of each group of a query, in the order of the tags."""
+        series = self._query(query).get("series", [])
+        return sorted(
+            ((one["tags"], one["values"][0][1]) for one in series), key=lambda group: str(group[0])
+        )
+
     def _query(self, query: str) -> Any:
         status, answer = self._post("query", {"db": self.name, "epoch": "ns", "q": query}, b"")
         result = json.loads(answer)["results"][0]

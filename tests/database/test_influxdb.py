@@ -1,4 +1,5 @@
-"""InfluxDB 1.x accepts the plugin's lines, and returns the same names and numbers."""
+"""InfluxDB 1.x accepts the plugin's lines, and returns the same names and numbers; queries can use
+the tags that are configured."""
 
 import subprocess
 import sys
@@ -85,3 +86,56 @@ def test_the_plugins_lines_come_back(database):
         point["fields"].pop("time", None)
     assert database.write(lines) == 204
     assert in_order(database.points()) == in_order(expected)
+
+
+def collect(path, options):
+    """The lines of one collection from a domain with Nova's metadata and devices."""
+    path.joinpath("host.xml").write_text(HOST)
+    config = path / "plugin.conf"
+    config.write_text(f'[[inputs.libvirt]]\nlibvirt_uri = "test://{path}/host.xml"\n{options}')
+    plugin = [sys.executable, "-m", "telegraf_execd_libvirt", "--once", "--config", str(config)]
+    return subprocess.run(plugin, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+HOST = """<node>
+<domain type='test'><name>web</name><memory>1024</memory><vcpu>2</vcpu><os><type>hvm</type></os>
+<metadata><nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.1'><nova:owner>
+<nova:project uuid='p'>the, shop=1</nova:project></nova:owner></nova:instance></metadata>
+<devices>
+<disk type='file' device='disk'><source file='/a'/><target dev='vda'/></disk>
+<disk type='file' device='disk'><source file='/b'/><target dev='vdb'/></disk>
+</devices></domain>
+<domain type='test'><name>db</name><memory>1024</memory><os><type>hvm</type></os></domain>
+</node>"""
+
+
+def test_cpu_time_can_be_queried(database, tmp_path):
+    """No line is refused, also if it has no other field, and the CPU times are there."""
+    lines = collect(tmp_path, 'statistics_groups = ["cpu_total", "vcpu"]\n')
+    assert "libvirt_vcpu," in lines and "libvirt_cpu," in lines
+    for line in lines.splitlines():
+        assert database.write(line + "\n") == 204
+    found = {}
+    for point in database.points():
+        found.setdefault(point["measurement"], []).append(point["fields"].get("cpu_time"))
+    assert len(found["libvirt_cpu"]) == 2 and len(found["libvirt_vcpu"]) == 3
+    assert all(value > 0 for name in ("libvirt_cpu", "libvirt_vcpu") for value in found[name])
+    alone = f"libvirt_cpu,domain_name=other time=1i,cpu_time=1i {TIME}\n"
+    assert database.write(alone) == 204
+
+
+def test_queries_group_by_tags(database, tmp_path):
+    """Series can be grouped by a project and by a device."""
+    lines = collect(
+        tmp_path,
+        'additional_domain_tags = ["project_name"]\nadditional_device_tags = ["device"]\n',
+    )
+    assert database.write(lines) == 204
+    assert database.groups("SELECT count(state) FROM libvirt_state GROUP BY project_name") == [
+        ({"project_name": ""}, 1),
+        ({"project_name": "the, shop=1"}, 1),
+    ]
+    assert database.groups("SELECT count(rd_reqs) FROM libvirt_block GROUP BY device") == [
+        ({"device": "vda"}, 1),
+        ({"device": "vdb"}, 1),
+    ]

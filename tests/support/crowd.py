@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import struct
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 #: The limit of a message of libvirt's protocol: 32 MiB without its header.
 LARGEST = 32 * 1024 * 1024 - 24
@@ -120,6 +120,29 @@ def _typical() -> Iterator[Parameter]:
         yield Parameter(_VM, f"vm.{name}", ULLONG, 51_844)
 
 
+#: The XML of a guest of the crowd, as far as tags and summaries need it.
+_XML = """\
+<domain type='kvm'><name>{name}</name><uuid>{uuid}</uuid><title>Title of {name}</title>
+<metadata><nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1">
+<nova:name>name of {name}</nova:name><nova:flavor name="m1.small"/>
+<nova:owner><nova:user uuid="u-{tenant}">user {tenant}</nova:user>
+<nova:project uuid="p-{tenant}">project {tenant}</nova:project></nova:owner>
+<nova:root type="image" uuid="i-{tenant}"/></nova:instance></metadata>
+<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os><devices>
+<disk type='file' device='disk'><target dev='vda' bus='virtio'/><serial>{name}-a</serial></disk>
+<disk type='file' device='disk'><target dev='vdb' bus='virtio'/><serial>{name}-b</serial></disk>
+<interface type='bridge'><mac address='52:54:00:{number:06x}'/><source bridge='br0'/>
+<target dev='vnet0'/></interface>
+<interface type='network'><source network='private'/><target dev='vnet1'/></interface>
+</devices></domain>
+"""
+
+#: The states that libvirt's filters have a bit for; one more bit is for all others.
+_STATE_FILTERS = {1: 0x10, 3: 0x20, 5: 0x40}
+_OTHER_STATES = 0x80
+
+_SHUT_OFF = 5
+
 #: The groups that need a monitor, and the flag that skips a guest whose monitor is in use.
 _MONITOR_GROUPS = _CPU | _BALLOON | _VCPU | _BLOCK | _IOTHREAD | _DIRTYRATE | _VM
 _NOWAIT = 1 << 29
@@ -138,8 +161,10 @@ class Crowd:
 
     A guest in `stopped` answers no monitor command: the first request that needs its monitor hangs
     and locks it (`locked`); later ones skip it with NOWAIT. `busy` is the number of requests that
-    skip a guest because another client uses it. `off` has guests that do not run, `special` guests
-    with parameters of their own.
+    skip a guest because another client uses it. `off` has guests that do not run, `states` guests
+    in another state than running, `special` guests with parameters of their own, and `documents`
+    guests with XML of their own. `requests` lists the groups and flags of the requests for
+    statistics.
     """
 
     count: int
@@ -150,7 +175,10 @@ class Crowd:
     locked: set[str] = field(default_factory=set)
     busy: dict[str, int] = field(default_factory=dict)
     off: set[str] = field(default_factory=set)
+    states: dict[str, int] = field(default_factory=dict)
     special: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
+    documents: dict[str, bytes] = field(default_factory=dict)
+    requests: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Give each guest a name, a UUID and a number."""
@@ -159,10 +187,30 @@ class Crowd:
             identity = uuid.uuid5(uuid.NAMESPACE_OID, str(number)).bytes
             self._guests[identity] = (guest(number), number)
 
-    def listed(self) -> bytes:
-        """The reply to the call that lists all domains."""
-        count = struct.pack(">I", self.count)
-        return count + b"".join(map(self._identity, self._guests)) + count
+    @property
+    def active(self) -> int:
+        """The number of guests that are not shut off."""
+        return sum(self._state(name) != _SHUT_OFF for name, _ in self._guests.values())
+
+    def listed(self, request: bytes) -> bytes:
+        """The reply to the call that lists the domains that libvirt's filters select."""
+        _, flags = struct.unpack(">iI", request)
+        found = self._selected(self._guests, flags)
+        count = struct.pack(">I", len(found))
+        return count + b"".join(map(self._identity, found)) + count
+
+    def xml(self, request: bytes) -> bytes:
+        """The reply to a request for the XML of a domain."""
+        (length,) = struct.unpack_from(">I", request)
+        start = 4 + length + -length % 4
+        identity = request[start : start + 16]
+        name, number = self._guests[identity]
+        if name in self.documents:
+            return _bytes(self.documents[name])
+        text = _XML.format(
+            name=name, uuid=uuid.UUID(bytes=identity), number=number, tenant=number % 10
+        )
+        return _string(text)
 
     def hangs(self, request: bytes) -> bool:
         """Whether a request hangs at a guest that is stopped, which it then locks."""
@@ -174,7 +222,7 @@ class Crowd:
             name = self._guests[identity][0]
             if name in self.locked and flags & _NOWAIT:
                 continue
-            if name in self.stopped and name not in self.off:
+            if name in self.stopped and self._state(name) != _SHUT_OFF:
                 self.locked.add(name)
                 return True
         return False
@@ -190,15 +238,18 @@ class Crowd:
         The request has guests (none means all), groups (0 means all) and flags.
         """
         wanted, rest = _domains(request)
-        (groups,) = struct.unpack_from(">I", rest)
-        body = [struct.pack(">I", len(wanted or self._guests))]
+        groups, flags = struct.unpack_from(">II", rest)
+        self.requests.append((groups, flags))
+        selected = self._selected(wanted or self._guests, flags)
+        body = [struct.pack(">I", len(selected))]
         blocks: dict[tuple[str, bool], bytes] = {}
-        for identity in wanted or self._guests:
+        for identity in selected:
             name = self._guests[identity][0]
             skipped = name in self.locked or self.busy.get(name, 0) > 0
             if name in self.busy:
                 self.busy[name] -= 1
-            kind = (name if name in self.special or name in self.off else "", skipped)
+            usual = self.special.keys().isdisjoint([name]) and self._state(name) == 1
+            kind = ("" if usual else name, skipped)
             if kind not in blocks:
                 blocks[kind] = self._block(name, groups, skipped)
             body += self._identity(identity), blocks[kind]
@@ -208,14 +259,30 @@ class Crowd:
 
     def _identity(self, identity: bytes) -> bytes:
         name, number = self._guests[identity]
-        return _string(name) + identity + struct.pack(">i", -1 if name in self.off else number)
+        number = -1 if self._state(name) == _SHUT_OFF else number
+        return _string(name) + identity + struct.pack(">i", number)
+
+    def _state(self, name: str) -> int:
+        return _SHUT_OFF if name in self.off else self.states.get(name, 1)
+
+    def _selected(self, identities: Iterable[bytes], flags: int) -> list[bytes]:
+        """Those of these guests that libvirt's filters by state select."""
+        wanted = flags & (sum(_STATE_FILTERS.values()) | _OTHER_STATES)
+        return [
+            identity
+            for identity in identities
+            if not wanted
+            or wanted & _STATE_FILTERS.get(self._state(self._guests[identity][0]), _OTHER_STATES)
+        ]
 
     def _block(self, name: str, groups: int, skipped: bool) -> bytes:
+        state = self._state(name)
+        skipped = skipped or state == _SHUT_OFF
         found = [
-            parameter
+            replace(parameter, value=state) if parameter.key == "state.state" else parameter
             for parameter in self.special.get(name, self.parameters)
             if (not groups or parameter.group & groups)
-            and not ((skipped or name in self.off) and _MONITOR_KEYS.match(parameter.key))
+            and not (skipped and _MONITOR_KEYS.match(parameter.key))
         ]
         encoded = [parameter.encoded(self.step * self.calls) for parameter in found]
         return struct.pack(">I", len(encoded)) + b"".join(encoded)
@@ -239,5 +306,8 @@ def _domains(request: bytes) -> tuple[list[bytes], bytes]:
 
 
 def _string(text: str) -> bytes:
-    data = text.encode()
+    return _bytes(text.encode())
+
+
+def _bytes(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data + bytes(-len(data) % 4)

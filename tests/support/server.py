@@ -22,6 +22,7 @@ from support.process import Closing
 
 PROGRAM, VERSION = 0x20008086, 1
 OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
+NODE_GET_INFO, GET_XML_DESC, NODE_GET_CPU_STATS, NODE_GET_MEMORY_STATS = 6, 14, 227, 228
 NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
 
 _REPLY, _STATUS_OK, _STATUS_ERROR = 1, 0, 1
@@ -30,6 +31,14 @@ _INT_PARAMETER = 1
 
 #: libvirtd's error when its reply exceeds the size limit of a message.
 _TOO_LARGE = (39, 7, "Unable to encode message payload")
+
+
+#: The host of the daemon: KiB of memory, and its statistics by procedure.
+_HOST_KIB = 64 << 20
+_HOST = {
+    NODE_GET_CPU_STATS: {"user": 1000, "kernel": 2000, "idle": 3000, "iowait": 4000},
+    NODE_GET_MEMORY_STATS: {"total": _HOST_KIB, "free": 12345, "buffers": 1, "cached": 2},
+}
 
 
 class Daemon(Closing):
@@ -175,15 +184,23 @@ class Daemon(Closing):
         if self.crowd and procedure == GET_ALL_DOMAIN_STATS:
             return self.crowd.statistics(request)
         if self.crowd and procedure == LIST_ALL_DOMAINS:
-            return self.crowd.listed()
+            return self.crowd.listed(request)
+        if self.crowd and procedure == GET_XML_DESC:
+            return self.crowd.xml(request)
         if procedure == NUM_OF_DOMAINS:
-            return _ints(self.crowd.count if self.crowd else 1)
+            return _ints(self.crowd.active if self.crowd else 1)
         if procedure == NUM_OF_DEFINED_DOMAINS:
-            return _ints(0)
+            return _ints(self.crowd.count - self.crowd.active if self.crowd else 0)
         if procedure == AUTH_LIST:
             return _ints(1, 0)  # one authentication method: none
         if procedure == SUPPORTS_FEATURE:
             return _ints(0)
+        if procedure == NODE_GET_INFO:
+            return _ints(*b"x86_64", *bytes(26)) + struct.pack(
+                ">Q6i", _HOST_KIB, 8, 2000, 1, 1, 8, 1
+            )
+        if procedure in _HOST:
+            return _host(_HOST[procedure], request)
         if procedure == GET_TYPE:
             return _string("QEMU")
         if procedure == GET_LIB_VERSION:
@@ -192,6 +209,15 @@ class Daemon(Closing):
             state = _string("state.state") + _ints(_INT_PARAMETER, 1)
             return _ints(1) + _string(self.domain) + bytes(16) + _ints(7, 1) + state
         return b""
+
+
+def _host(values: dict[str, int], request: bytes) -> bytes:
+    """Statistics of the host; a request for none of them gets their number. The request has that
+    and -1, for the whole host, in an order that depends on the procedure."""
+    if max(struct.unpack_from(">2i", request)) == 0:
+        return _ints(0, len(values))
+    body = b"".join(_string(name) + struct.pack(">Q", value) for name, value in values.items())
+    return _ints(len(values)) + body + _ints(len(values))
 
 
 def _ints(*numbers: int) -> bytes:

@@ -41,9 +41,7 @@ class Details:
         """Adds the keys that calls for one domain give; the names of the domains that are not
         asked for all of them. Raises LibvirtError only if the connection is dead."""
         groups = self._groups()
-        if not self._watched and (groups or self._wanted.identity):
-            self._connection.watch(self._facts.forget)
-        self._watched = True
+        self._watch()
         if not groups and not self._wanted.mapping:
             return frozenset()
         partial = set()
@@ -59,6 +57,12 @@ class Details:
                 drop_strays(stats)
         self.at = ""
         return frozenset(partial)
+
+    def _watch(self) -> None:
+        """Registers for events, once, if anything depends on the domains' XML."""
+        if not self._watched and (self._wanted.identity or self._groups()):
+            self._connection.watch(self._facts.forget)
+        self._watched = True
 
     def _groups(self) -> list[Group]:
         """The wanted groups that this driver's bulk statistics do not have."""
@@ -80,6 +84,7 @@ class Details:
 
     def identities(self, handles: Sequence[Handle]) -> Identities:
         """The identities of these domains, from their XML where that is due."""
+        self._watch()  # an event that comes while XML is read must not be missed
         found = dict(self._read_identities(handles))
         self.at = ""
         return Identities(found)
@@ -101,6 +106,8 @@ class Details:
         except LibvirtError as error:
             if error.kind is ErrorKind.LOST:
                 raise
+            if error.kind is ErrorKind.TOO_LARGE:
+                raise ValueError(f"the domain's XML is too large: {error}") from None
             log.debug("domain %s: no XML: %s", libvirt_api.uuid(handle), error)
             return None
 

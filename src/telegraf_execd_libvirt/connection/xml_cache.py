@@ -21,7 +21,7 @@ Life = int
 
 class XmlCache(Generic[T]):
     """The results of ``parse`` by UUID, for about ``seconds``; ``nothing`` where the XML cannot be
-    parsed (ValueError). Several threads may use it."""
+    used (ValueError). Several threads may use it."""
 
     def __init__(self, parse: Callable[[str], T], nothing: T, seconds: float) -> None:
         self._parse = parse
@@ -49,14 +49,14 @@ class XmlCache(Generic[T]):
         return entry is None or entry[1] < time.monotonic()
 
     def read(self, uuid: str, life: Life, fetch: Callable[[], Optional[str]]) -> Optional[T]:
-        """Reads the XML by ``fetch``; None if that returns None. An equal result keeps the object
-        that was known."""
+        """Reads the XML by ``fetch``, which may raise ValueError too; None if that returns None. An
+        equal result keeps the object that was known."""
         now = time.monotonic()
         mark = self._reading[uuid] = object()
-        xml = fetch()
-        if xml is None:
-            return None
         try:
+            xml = fetch()  # UnicodeDecodeError is a ValueError
+            if xml is None:
+                return None
             found = self._parse(xml)
         except ValueError as error:
             log.warning("domain %s: %s", uuid, error)

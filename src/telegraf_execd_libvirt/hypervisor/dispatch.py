@@ -61,27 +61,40 @@ class Dispatcher:
             tick.retry_at = None
             if names := self._retryable(tick):
                 tick.retry(tuple(names))
-        slow = now - self._patience.slow_seconds()
-        while tick.queue:
-            busy = sum(not r.overdue and r.started > slow for r in self.running.values())
-            no_monitor = self._hung() >= MOST_HANGING
-            most = max(MOST_HANGING, self.parallel_calls) + no_monitor * self.parallel_calls
-            calls = self.parallel_calls
-            if isinstance(tick.queue[0].request, XmlRequest):
-                calls, most = max(calls, _XML_CALLS), max(most, _XML_CALLS)
-            if busy >= calls or len(self.running) >= most:
-                return
+        while (batch := self._next_batch(tick, now)) is not None:
             worker = self._pool.acquire()
             if worker is None:
                 if not tick.refused:
                     tick.refused = not self._pool.connect()
                 return
-            batch = tick.queue.popleft()
-            request = self._request(batch, worker, no_monitor)
+            tick.queue.remove(batch)
+            request = self._request(batch, worker)
             self.running[worker] = Running(batch, tick, time.monotonic())
             worker.ask(request)
 
-    def _request(self, batch: Batch, worker: Worker, no_monitor: bool) -> Request:
+    def _next_batch(self, tick: Tick, now: float) -> Optional[Batch]:
+        """The first queued batch that may start now. Hung requests for XML keep only other requests
+        for XML waiting, and the other way round."""
+        slow = now - self._patience.slow_seconds()
+        busy = sum(not r.overdue and r.started > slow for r in self.running.values())
+        for batch in tick.queue:
+            running = sum(r.batch.for_xml is batch.for_xml for r in self.running.values())
+            if batch.for_xml:
+                calls = most = max(self.parallel_calls, _XML_CALLS)
+            else:
+                calls = self.parallel_calls
+                most = max(MOST_HANGING, calls) + self._no_monitor * calls
+            if busy < calls and running < most:
+                return batch
+        return None
+
+    @property
+    def _no_monitor(self) -> bool:
+        """Whether so many requests hang that only statistics without a monitor are requested."""
+        hung = sum(r.overdue and not r.batch.for_xml for r in self.running.values())
+        return hung >= MOST_HANGING
+
+    def _request(self, batch: Batch, worker: Worker) -> Request:
         """The request for a batch at this moment."""
         request = batch.request
         hangs = Counter(running.at for running in self.running.values() if running.at)
@@ -90,7 +103,7 @@ class Dispatcher:
             if request.names is None:
                 request = batch.request = self._first(worker)
             skip = frozenset(name for name in hangs if hangs[name] >= MOST_HANGING_PER_DOMAIN)
-            return replace(request, no_monitor=no_monitor, stuck=stuck, skip=skip)
+            return replace(request, no_monitor=self._no_monitor, stuck=stuck, skip=skip)
         return replace(request, stuck=stuck) if isinstance(request, XmlRequest) else request
 
     def _first(self, worker: Worker) -> BatchRequest:
@@ -103,12 +116,9 @@ class Dispatcher:
             return BatchRequest(list_first=size)
         return BatchRequest()
 
-    def _hung(self) -> int:
-        return sum(running.overdue for running in self.running.values())
-
     def _retryable(self, tick: Tick) -> frozenset[str]:
         """The domains that came incomplete, perhaps because another client used them."""
-        if self._hung() >= MOST_HANGING:
+        if self._no_monitor:
             return frozenset()
         return tick.delivery.incomplete - tick.stuck - {r.at for r in self.running.values()}
 

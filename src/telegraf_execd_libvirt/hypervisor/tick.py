@@ -43,6 +43,11 @@ class Batch:
     done: bool = False
 
     @property
+    def for_xml(self) -> bool:
+        """Whether it brings XML."""
+        return isinstance(self.request, XmlRequest)
+
+    @property
     def has_statistics(self) -> bool:
         """Whether it brings domains for the first time."""
         return isinstance(self.request, BatchRequest) and not self.retry

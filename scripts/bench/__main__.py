@@ -5,47 +5,29 @@ stay, once such whose counters all grow from tick to tick, which no host's ever 
 Processes are ticked in turn, so that whatever else the machine does meets all of them; what counts
 are the ratios within one run. Nothing here passes or fails.
 
-Usage: python scripts/bench.py [--guests 1,100,1000,5000] [--real GUESTS] [--json]
+Usage: python scripts/bench [--guests 1,100,1000,5000] [--real GUESTS] [--json]
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import platform
-import select
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from processes import NOWAIT, PLUGIN, SETS, TYPICAL, Ticked, daemon
+from translation import translation
 
-from support.crowd import Crowd
 from support.hypervisor import Hypervisor
-from support.server import Daemon
-from telegraf_execd_libvirt.config import HypervisorConfig
-from telegraf_execd_libvirt.connection.libvirt_api import Connection
-from telegraf_execd_libvirt.domain import Domain
-from telegraf_execd_libvirt.encode import Encoder
-from telegraf_execd_libvirt.field_map import FieldMap, Target
-from telegraf_execd_libvirt.lineprotocol import escape_key, format_value
-from telegraf_execd_libvirt.translate import convert
-
-PLUGIN = (sys.executable, "-m", "telegraf_execd_libvirt", "--config")
-
-#: The groups of each set, as libvirt's bits; NOWAIT is what the plugin asks with.
-SETS = {"telegraf": 0x3FF, "full": 0}
-NOWAIT = 1 << 29
-
-#: The guests of what is measured for one number of them only.
-TYPICAL = 1000
+from telegraf_execd_libvirt.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
 #: Where one answer cannot hold all guests, the bare calls ask for so many at once.
 AT_ONCE = 2500
@@ -65,105 +47,6 @@ for line in sys.stdin:
     del found
     print(flush=True)
 """
-
-
-class Ticked:
-    """A process that does its work at each newline and then writes so many lines."""
-
-    def __init__(self, *command: str) -> None:
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout.fileno()
-        self._lines = self._first()
-        self.seconds: list[float] = []
-        self._before = self._cpu()
-
-    def tick(self) -> None:
-        """One tick, to the last byte."""
-        started = time.perf_counter()
-        self._begin()
-        left = self._lines
-        while left > 0:
-            left -= os.read(self._stdout, 1 << 20).count(b"\n")
-        self.seconds.append(time.perf_counter() - started)
-
-    def settle(self) -> None:
-        """From here on it counts."""
-        self.seconds.clear()
-        self._before = self._cpu()
-
-    @property
-    def cpu(self) -> float:
-        """The CPU seconds of a tick."""
-        return (self._cpu() - self._before) / len(self.seconds)
-
-    @property
-    def wall(self) -> float:
-        return statistics.median(self.seconds)
-
-    def status(self, name: str) -> int:
-        """A number of the kernel's about the process, such as VmHWM in KiB."""
-        text = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(next(line.split()[1] for line in text.splitlines() if line.startswith(name)))
-
-    def close(self) -> None:
-        self._stdin.close()
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _begin(self) -> None:
-        self._stdin.write(b"\n")
-        self._stdin.flush()
-
-    def _first(self) -> int:
-        """How many lines a tick has: the first one ends when nothing more comes."""
-        self._begin()
-        lines, patience = 0, 60.0
-        while select.select([self._stdout], [], [], patience)[0]:
-            data = os.read(self._stdout, 1 << 20)
-            if not data:
-                raise SystemExit("bench: a process ended before its first tick did")
-            lines, patience = lines + data.count(b"\n"), 1.0
-        return lines
-
-    def _cpu(self) -> float:
-        """The CPU time of all threads, also of those that have ended, to the nanosecond: the
-        kernel's clock of another process (CPUCLOCK_SCHED)."""
-        return time.clock_gettime(~self._process.pid << 3 | 2)
-
-
-@contextlib.contextmanager
-def daemon(folder: Path, guests: int, step: int = 0) -> Iterator[tuple[str, list[int]]]:
-    """A daemon in a process of its own; its URI, and at the end how often it was asked."""
-    path = folder / f"socket-{guests}-{step}"
-    serving = subprocess.Popen(
-        [sys.executable, __file__, "--serve", str(path), str(guests), str(step)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert serving.stdin is not None and serving.stdout is not None
-    calls: list[int] = []
-    try:
-        serving.stdout.readline()
-        yield f"qemu+unix:///system?socket={path}", calls
-    finally:
-        serving.stdin.close()
-        calls.append(int(serving.stdout.readline()))
-        serving.wait()
-        serving.stdout.close()
-
-
-def serve(path: str, guests: int, step: int) -> None:
-    """Be such a daemon until stdin ends."""
-    crowd = Crowd(guests, step)
-    with Daemon(Path(path), crowd=crowd):
-        print("listening", flush=True)
-        sys.stdin.read()
-    print(crowd.calls, flush=True)
 
 
 def whole_ticks(folder: Path, guests: int, metric_set: str, step: int = 0) -> dict[str, Any]:
@@ -208,65 +91,35 @@ def whole_ticks(folder: Path, guests: int, metric_set: str, step: int = 0) -> di
     return result
 
 
-def translation(folder: Path, guests: int = TYPICAL, rounds: int = 5) -> dict[str, float]:
-    """Translation and encoding alone, beside a loop over the keys; both in CPU time."""
-    config = HypervisorConfig()
-    encoder, loop = Encoder(config), PlainLoop(config)
-    fast, plain = [], []
-    with daemon(folder, guests, step=12_345) as (uri, _):
-        connection = Connection(uri)
-        for number in range(3 + rounds):
-            records = connection.statistics(None, SETS["telegraf"], 0)
-            domains = [Domain(handle.name(), True, stats) for handle, stats in records]
-            started = time.thread_time()
-            quick = encoder.encode([*domains], number)
-            between = time.thread_time()
-            slow = loop.lines(domains, number).encode()
-            ended = time.thread_time()
-            if sorted(quick.splitlines()) != sorted(slow.splitlines()):
-                raise SystemExit("bench: the plain loop does not write the same lines")
-            fast.append(between - started)
-            plain.append(ended - between)
-            del domains
-        del connection
-    return {
-        "guests": guests,
-        "fast_ms": statistics.median(fast[3:]) * 1e3,
-        "plain_ms": statistics.median(plain[3:]) * 1e3,
-        "times_faster": statistics.median(plain[3:]) / statistics.median(fast[3:]),
+def tags(folder: Path, guests: int = TYPICAL, ticks: int = 60) -> dict[str, float]:
+    """Ticks with all additional tags beside ticks without, of the same guests."""
+    options = {
+        "without": "",
+        "with": f"additional_domain_tags = {[*DOMAIN_TAGS]}\n"
+        f"additional_device_tags = {[*DEVICE_TAGS]}\n",
     }
-
-
-class PlainLoop:
-    """What one would write first: a loop over the keys, each looked up once and remembered."""
-
-    def __init__(self, config: HypervisorConfig) -> None:
-        self._field_map = FieldMap(config.groups, config.full)
-        self._found: dict[str, Target | None] = {}
-
-    def lines(self, domains: Sequence[Any], timestamp: int) -> str:
-        """All lines of these domains."""
-        result = []
-        found, field_map = self._found, self._field_map
-        for record in domains:
-            lines: dict[str, list[tuple[int, str]]] = {}
-            name = escape_key(record.name)
-            for key, value in record.stats.items():
-                if key not in found:
-                    found[key] = field_map.find(key)
-                target = found[key]
-                if target is None or (target.active_only and not record.active):
-                    continue
-                tags = sorted(zip(target.tags, (name, *target.indexes)))
-                head = target.measurement + "".join(f",{tag}={text}" for tag, text in tags)
-                fields = lines.setdefault(head, [])
-                for slot in target.slots:
-                    text = format_value(convert(value, slot.type), False)
-                    fields.append((slot.number, f"{slot.name}={text}"))
-            for head, fields in lines.items():
-                body = ",".join(text for _, text in sorted(fields))
-                result.append(f"{head} {body} {timestamp}\n")
-        return "".join(result)
+    plugins = {}
+    with daemon(folder, guests, step=12_345) as (uri, _):
+        for name, text in options.items():
+            config = folder / f"{name}.conf"
+            config.write_text(f'[[inputs.libvirt]]\nlibvirt_uri = "{uri}"\ntimeout = "60s"\n{text}')
+            plugins[name] = Ticked(*PLUGIN, str(config))
+        for number in range(3 + ticks):
+            for plugin in plugins.values():
+                if number == 3:
+                    plugin.settle()
+                plugin.tick()
+        plain, tagged = plugins["without"], plugins["with"]
+        result = {
+            "guests": guests,
+            "without_cpu_ms": plain.cpu * 1e3,
+            "with_cpu_ms": tagged.cpu * 1e3,
+            "with_tags_ratio": tagged.cpu / plain.cpu,
+            "peak_ratio": tagged.status("VmHWM") / plain.status("VmHWM"),
+        }
+        for plugin in plugins.values():
+            plugin.close()
+    return result
 
 
 def start(rounds: int = 9) -> dict[str, float]:
@@ -372,10 +225,7 @@ def main() -> None:
     parser.add_argument("--guests", default="1,100,1000,5000", help="how many, several by commas")
     parser.add_argument("--real", type=int, default=0, help="also so many real QEMU guests")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        return serve(options.serve[0], int(options.serve[1]), int(options.serve[2]))
     counts = [int(text) for text in options.guests.split(",")]
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
@@ -386,13 +236,14 @@ def main() -> None:
             "date": time.strftime("%Y-%m-%d"),
             "ticks": ticks,
             "translation": translation(folder),
+            "tags": tags(folder),
             "start": start(),
             "idle": idle(folder),
             "real": real_guests(folder, options.real) if options.real else [],
         }
     if options.json:
         print(json.dumps(results, indent=2))
-        return None
+        return
     print(f"{results['date']}, {results['machine']}\n")
     cost = {
         "guests": "d",
@@ -405,12 +256,13 @@ def main() -> None:
     print(table(ticks, {**cost, "calls_a_tick": ".1f"}))
     forms = {"guests": "d", "plain_ms": ".0f", "fast_ms": ".1f", "times_faster": ".1f"}
     print(table([results["translation"]], forms))
+    forms = {"guests": "d", "without_cpu_ms": ".1f", "with_cpu_ms": ".1f"}
+    print(table([results["tags"]], {**forms, "with_tags_ratio": ".2f", "peak_ratio": ".2f"}))
     print(table([results["start"]], {"import_s": ".3f", "first_line_s": ".3f", "more_s": ".3f"}))
     print(table([results["idle"]], {"seconds": ".0f", "wakeups_per_second": ".2f"}))
     if results["real"]:
         forms = {"guests": "d", "parallel_calls": "d", "wall_ms": ".1f", "times_shorter": ".2f"}
         print(table(results["real"], forms))
-    return None
 
 
 if __name__ == "__main__":
