@@ -12,6 +12,8 @@ import pytest
 from support.plugin import TEST_DRIVER, Plugin, eventually, states, timestamps
 
 SECOND = 1_000_000_000
+SAME_TICK = 40_000_000
+"""Ticks that are closer than this are the same tick; machines are slow at times."""
 
 
 def table(**options: str) -> str:
@@ -85,6 +87,53 @@ def test_the_option_of_the_command_line_goes_on(
     plugin.wait_for_states(6)
     assert plugin.finish() == 0
     assert not any("from outside" in line for line in plugin.log.lines)
+
+
+def tick_near_boundary(plugin: Plugin, external: str, period: int, offset: int) -> int:
+    """Send a tick this many milliseconds after a coming multiple of the period in nanoseconds;
+    return its time."""
+    due = (time.time_ns() // period + 2) * period + offset * 1_000_000
+    time.sleep((due - time.time_ns()) / 1e9)
+    if external == "newline":
+        plugin.tick()
+    else:
+        plugin.signal(signal.SIGUSR1)
+    return due
+
+
+@pytest.mark.parametrize("external", ["newline", "signal"])
+def test_an_external_tick_at_the_time_of_the_clock(
+    start: Callable[..., Plugin], external: str
+) -> None:
+    """A tick of the clock and an external tick at the same moment are one collection."""
+    period = SECOND // 4
+    plugin = start("--poll-interval", "250ms", "--uri", TEST_DRIVER)
+    plugin.wait_for_states(1)
+    sent = [tick_near_boundary(plugin, external, period, offset) for offset in (-5, 0, 5, -5, 0, 5)]
+    time.sleep(period / 1e9)
+    assert plugin.finish() == 0
+    times = timestamps(plugin.states)
+    assert min(after - before for before, after in zip(times, times[1:])) > SAME_TICK
+    for due in sent:
+        assert any(abs(stamp - due) < period // 2 for stamp in times)
+
+
+@pytest.mark.parametrize("offset", [-5, 0, 5])
+@pytest.mark.parametrize("external", ["newline", "signal"])
+def test_the_first_external_tick_at_the_time_of_the_clock(
+    start: Callable[..., Plugin], config: Callable[..., Path], external: str, offset: int
+) -> None:
+    """The external tick that turns off `interval` gives one collection together with its last."""
+    plugin = start("--config", config(table(interval="250ms")))
+    plugin.wait_for_states(1)
+    period = SECOND // 4
+    due = tick_near_boundary(plugin, external, period, offset)
+    plugin.wait_for_message("external tick received")
+    assert eventually(lambda: timestamps(plugin.states)[-1] > due - period // 2)
+    time.sleep(0.1)
+    assert plugin.finish() == 0
+    times = timestamps(plugin.states)
+    assert min(after - before for before, after in zip(times, times[1:])) > SAME_TICK
 
 
 def test_without_an_interval_it_waits(plugin: Plugin) -> None:

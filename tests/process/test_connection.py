@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import libvirt
 import pytest
 from pytest_mock import MockerFixture
 
-from support.plugin import eventually
+from support.plugin import SECONDS, eventually
 from telegraf_execd_libvirt.config import HypervisorConfig
 from telegraf_execd_libvirt.domain import Domain
 from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor
 from telegraf_execd_libvirt.log import log
 
+NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 NAMES = [f"guest{number}" for number in range(7)]
 
 
@@ -131,13 +133,60 @@ def test_flags_that_the_driver_does_not_know_are_left_out(
 
     def without_nowait(connection: Any, groups: int, wanted: int) -> Any:
         flags.append(wanted)
-        if wanted & libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT:
+        if wanted & NOWAIT:
             raise libvirt_error(mocker, 8, 0)
         return real(connection, groups, wanted)
 
     mocker.patch.object(libvirt.virConnect, "getAllDomainStats", without_nowait)
     assert len(read(hypervisor)) == len(read(hypervisor)) == len(NAMES)
-    assert flags == [libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT, 0, 0]
+    assert flags == [NOWAIT, 0, 0]
+
+
+def test_a_call_that_is_refused_with_and_without_a_flag(
+    hypervisor: Hypervisor, mocker: MockerFixture
+) -> None:
+    """If the call without NOWAIT fails as well, NOWAIT is not at fault and stays in use."""
+    real = libvirt.virConnect.getAllDomainStats
+    flags: list[int] = []
+
+    def refuse(connection: Any, groups: int, wanted: int) -> Any:
+        flags.append(wanted)
+        raise libvirt_error(mocker, 8, 0)
+
+    mocker.patch.object(libvirt.virConnect, "getAllDomainStats", refuse)
+    assert [*hypervisor.collect()] == [] and not hypervisor.outcome.up
+    assert flags == [NOWAIT, 0]
+
+    def answer(connection: Any, groups: int, wanted: int) -> Any:
+        flags.append(wanted)
+        return real(connection, groups, wanted)
+
+    mocker.patch.object(libvirt.virConnect, "getAllDomainStats", answer)
+    assert len(read(hypervisor)) == len(NAMES)
+    assert flags == [NOWAIT, 0, NOWAIT]
+
+
+def test_a_flag_is_given_up_for_all_connections(uri: str, mocker: MockerFixture) -> None:
+    """A driver that refuses NOWAIT causes one message, although several connections find out."""
+    config = HypervisorConfig(libvirt_uri=uri, statistics_groups=("state",), parallel_calls=2)
+    several = Hypervisor(config, "test")
+    real = libvirt.virConnect.domainListGetStats
+    flags: list[int] = []
+    refused = Barrier(2, timeout=SECONDS)  # both connections find out before one goes on
+
+    def without_nowait(connection: Any, domains: list[Any], groups: int, wanted: int) -> Any:
+        flags.append(wanted)
+        if wanted & NOWAIT:
+            refused.wait()
+            raise libvirt_error(mocker, 8, 0)
+        return real(connection, domains, groups, wanted)
+
+    mocker.patch.object(libvirt.virConnect, "domainListGetStats", without_nowait)
+    info = mocker.spy(log, "info")
+    for _ in range(3):
+        assert sorted(domain.name for domain in read(several)) == NAMES
+    assert flags[:2] == [NOWAIT, NOWAIT] and set(flags[2:]) == {0}
+    assert sum("NOWAIT" in call.args[0] for call in info.mock_calls) == 1
 
 
 def test_a_driver_without_bulk_statistics(hypervisor: Hypervisor, mocker: MockerFixture) -> None:

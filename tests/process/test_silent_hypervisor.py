@@ -213,3 +213,32 @@ def test_a_daemon_that_hangs_up_in_a_call_costs_nothing_else(
 
         assert eventually(back)
         assert plugin.finish() == 0
+
+
+def test_a_connection_attempt_that_never_returns_is_given_up(
+    start: Callable[..., Plugin],
+    daemon: Callable[..., Daemon],
+    config: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """If a peer accepts and stays silent, another attempt follows after 15 s; if it reaches a
+    daemon that works, the metrics are back although the silent peer keeps its connections."""
+    with Daemon(tmp_path / "socket", silent=True) as peer:
+        plugin = start("--config", config(table(peer.uri, "1s")))
+        begin = time.monotonic()
+        plugin.tick()
+        plugin.wait_for_message("cannot be read: no answer to an attempt to connect within 1s")
+        peer.path.unlink()
+        working = daemon("socket")
+
+        def back() -> bool:
+            plugin.tick_and_go_on()
+            time.sleep(0.2)
+            return len(plugin.states) > 0
+
+        assert eventually(back, 25)
+        assert 14 < time.monotonic() - begin < 15 + AT_ONCE
+        assert peer.connections == 1 and working.connections == 1
+        assert len(plugin.wait_for_message("cannot be read")) == 1
+        plugin.wait_for_message("connected: driver QEMU")
+        assert plugin.finish() == 0
