@@ -154,7 +154,7 @@ def test_a_call_that_is_refused_with_and_without_a_flag(
         raise libvirt_error(mocker, 8, 0)
 
     mocker.patch.object(libvirt.virConnect, "getAllDomainStats", refuse)
-    assert [*hypervisor.collect()] == [] and not hypervisor.outcome.up
+    assert tick(hypervisor) == [] and not hypervisor.outcome.up
     assert flags == [NOWAIT, 0]
 
     def answer(connection: Any, groups: int, wanted: int) -> Any:
