@@ -147,9 +147,11 @@ class Reader:
             has_state = self._wanted.selection.has_state
             records[:] = [record for record in records if has_state(record[1])]
         due: list[str] = []
-        domains = [
-            Domain(h.name(), h.ID() != -1, stats, self._identity(h, due)) for h, stats in records
-        ]
+        domains = []
+        for handle, stats in records:
+            life = handle.ID()
+            identity = self._identity(handle, life, due)
+            domains.append(Domain(handle.name(), life != -1, stats, identity))
         if request.no_monitor:
             partial.update(domain.name for domain in domains if domain.active)
         elif self._has_bulk:
@@ -191,13 +193,12 @@ class Reader:
             self.connection.watch(self._facts.forget)
         self._watched = True
 
-    def _identity(self, handle: Handle, due: list[str]) -> Optional[Identity]:
+    def _identity(self, handle: Handle, life: int, due: list[str]) -> Optional[Identity]:
         """The domain's identity, if it is known; adds to ``due`` if its XML is to be read."""
         if not self._wanted.identity:
             return NO_IDENTITY
-        uuid, cache = libvirt_api.uuid(handle), self._facts.identities
-        found = cache.known(uuid, libvirt_api.identity(handle))
-        if found is None or cache.is_due(uuid):
+        found, is_due = self._facts.identities.find(handle.UUIDString(), life)
+        if is_due:
             name = libvirt_api.name(handle)
             due.append(name)
             self._handles[name] = handle
@@ -209,8 +210,8 @@ class Reader:
         for handle in self._known([name for name in request.names if name not in request.stuck]):
             self.at = libvirt_api.name(handle)
             uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
-            known = cache.known(uuid, life)
-            if known is None or cache.is_due(uuid):
+            known, is_due = cache.find(uuid, life)
+            if is_due:
                 known = cache.read(uuid, life, lambda: self._xml(handle))  # noqa: B023 (called here)
             if known is not None:
                 found[self.at] = known
