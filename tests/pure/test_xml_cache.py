@@ -26,8 +26,8 @@ class Cache(XmlCache[Devices]):
 
     def devices(self, uuid: str, life: int, read: Callable[[], str | None]) -> Devices | None:
         """What is known and not due, or else what is read now."""
-        known = self.known(uuid, life)
-        return known if known is not None and not self.is_due(uuid) else self.read(uuid, life, read)
+        known, is_due = self.find(uuid, life)
+        return self.read(uuid, life, read) if is_due else known
 
 
 class Source:

@@ -25,10 +25,10 @@ def read(cache: XmlCache[str], xml: Optional[str], life: int = 1) -> Optional[st
 def test_it_is_kept_for_one_life() -> None:
     """An entry is known in the life in which it was read, and in no other."""
     cache = XmlCache(parse, "", 600)
-    assert cache.known("a", 1) is None and cache.is_due("a")
+    assert cache.find("a", 1) == (None, True)
     assert read(cache, "one") == "one"
-    assert cache.known("a", 1) == "one" and not cache.is_due("a")
-    assert cache.known("a", -1) is None and cache.known("b", 1) is None
+    assert cache.find("a", 1) == ("one", False)
+    assert cache.find("a", -1) == cache.find("b", 1) == (None, True)
 
 
 def test_old_age(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,13 +39,13 @@ def test_old_age(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(100):
         read(cache, "one")
         monkeypatch.setattr(time, "monotonic", lambda: now + 449)
-        assert not cache.is_due("a")
+        assert cache.find("a", 1) == ("one", False)
         monkeypatch.setattr(time, "monotonic", lambda: now + 601)
-        assert cache.is_due("a") and cache.known("a", 1) == "one"
+        assert cache.find("a", 1) == ("one", True)
         monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(time, "monotonic", lambda: now + 601)
     assert read(cache, "two") == "two"
-    assert cache.known("a", 1) == "two" and not cache.is_due("a")
+    assert cache.find("a", 1) == ("two", False)
 
 
 def test_ages_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_ages_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
         cache.read(str(number), 1, lambda: "one")
     for seconds, least, most in ((490, 100, 500), (560, 500, 900)):
         monkeypatch.setattr(time, "monotonic", lambda seconds=seconds: now + seconds)
-        assert least < sum(cache.is_due(str(number)) for number in range(1000)) < most
+        assert least < sum(cache.find(str(number), 1)[1] for number in range(1000)) < most
 
 
 def test_an_event_while_it_is_read() -> None:
@@ -64,14 +64,14 @@ def test_an_event_while_it_is_read() -> None:
     cache = XmlCache(parse, "", 600)
     read(cache, "one")
     cache.forget("a")
-    assert cache.known("a", 1) is None and cache.is_due("a")
+    assert cache.find("a", 1) == (None, True)
 
     def fetch() -> str:
         cache.forget("a")
         return "two"
 
     assert cache.read("a", 1, fetch) == "two"
-    assert cache.known("a", 1) is None
+    assert cache.find("a", 1) == (None, True)
 
 
 def test_an_equal_result_is_the_same_object() -> None:
@@ -85,11 +85,11 @@ def test_xml_that_cannot_be_read_or_used() -> None:
     """XML that does not come leaves everything as it was; XML that cannot be used is an entry."""
     cache = XmlCache(parse, "nothing", 600)
     read(cache, "one")
-    assert read(cache, None) is None and cache.known("a", 1) == "one"
+    assert read(cache, None) is None and cache.find("a", 1) == ("one", False)
 
     def fetch() -> str:
         return b"\xff".decode()
 
     for broken in (lambda: "broken", fetch):
         assert cache.read("b", 1, broken) == "nothing"
-        assert cache.known("b", 1) == "nothing" and not cache.is_due("b")
+        assert cache.find("b", 1) == ("nothing", False)

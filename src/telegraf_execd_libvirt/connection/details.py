@@ -74,13 +74,11 @@ class Details:
             if group.name in FILLED and not (bulk and has_in_bulk(driver, group.name))
         ]
 
-    def identity(self, handle: Handle) -> tuple[Optional[Identity], bool]:
+    def identity(self, handle: Handle, life: int) -> tuple[Optional[Identity], bool]:
         """The domain's identity, if it is known, and whether its XML is to be read."""
         if not self._wanted.identity:
             return NO_IDENTITY, False
-        uuid, cache = libvirt_api.uuid(handle), self._facts.identities
-        found = cache.known(uuid, libvirt_api.identity(handle))
-        return found, found is None or cache.is_due(uuid)
+        return self._facts.identities.find(handle.UUIDString(), life)
 
     def identities(self, handles: Sequence[Handle]) -> Identities:
         """The identities of these domains, from their XML where that is due."""
@@ -93,9 +91,10 @@ class Details:
         cache = self._facts.identities
         for handle in handles:
             self.at = libvirt_api.name(handle)
-            identity, due = self.identity(handle)
+            life = libvirt_api.identity(handle)
+            identity, due = self.identity(handle, life)
             if due:
-                uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
+                uuid = libvirt_api.uuid(handle)
                 identity = cache.read(uuid, life, lambda: self._xml(handle))  # noqa: B023
             if identity is not None:
                 yield self.at, identity

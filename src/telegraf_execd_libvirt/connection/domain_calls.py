@@ -101,8 +101,8 @@ class DomainCalls:
         """The devices of the domain as it is now; an id changes with each start."""
         uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
         cache = self._facts.devices
-        known = cache.known(uuid, life)
-        if known is not None and not cache.is_due(uuid):
+        known, is_due = cache.find(uuid, life)
+        if not is_due:
             return known
         return cache.read(uuid, life, lambda: self._call(handle, "XMLDesc"))
 

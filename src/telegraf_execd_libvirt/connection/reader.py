@@ -94,8 +94,9 @@ class Reader:
             records[:] = [record for record in records if has_state(record[1])]
         domains, due = [], []
         for handle, stats in records:
-            identity, is_due = self._details.identity(handle)
-            domain = Domain(handle.name(), handle.ID() != -1, stats, identity)
+            life = handle.ID()
+            identity, is_due = self._details.identity(handle, life)
+            domain = Domain(handle.name(), life != -1, stats, identity)
             domains.append(domain)
             if is_due:
                 due.append(domain.name)

@@ -38,15 +38,13 @@ class XmlCache(Generic[T]):
             self._reading.pop(uuid, None)
             self._known.pop(uuid, None)
 
-    def known(self, uuid: str, life: Life) -> Optional[T]:
-        """What was read in this life of the domain, or None."""
+    def find(self, uuid: str, life: Life) -> tuple[Optional[T], bool]:
+        """What was read in this life of the domain, or None; and whether its XML should be read
+        (again)."""
         entry = self._known.get(uuid)
-        return entry[2] if entry is not None and entry[0] == life else None
-
-    def is_due(self, uuid: str) -> bool:
-        """Whether an entry is so old that the XML should be read again."""
-        entry = self._known.get(uuid)
-        return entry is None or entry[1] < time.monotonic()
+        if entry is None or entry[0] != life:
+            return None, True
+        return entry[2], entry[1] < time.monotonic()
 
     def read(self, uuid: str, life: Life, fetch: Callable[[], Optional[str]]) -> Optional[T]:
         """Reads the XML by ``fetch``, which may raise ValueError too; None if that returns None. An
