@@ -43,13 +43,12 @@ class _Batch:
 
 @dataclass
 class _Running:
-    """A request that has not ended; ``at`` is the domain whose own calls hang."""
+    """A request that has not ended; ``overdue`` if it has taken longer than its patience."""
 
     batch: _Batch
     tick: Tick
     started: float
     overdue: bool = False
-    at: str = ""
 
 
 @dataclass(eq=False)
@@ -109,9 +108,8 @@ class Gatherer:
         while (answer := self._next_answer(0.0)) is not None:
             self._handle(answer, tick)
         tick.refused = False
-        for worker, running in self._running.items():
-            if not running.overdue:
-                running.overdue, running.at = True, worker.at
+        for running in self._running.values():
+            running.overdue = True
         if self._running:
             tick.stuck = self._not_responding
         self._enqueue(tick, _Batch(Request()))
@@ -170,8 +168,8 @@ class Gatherer:
             if batch.request.names is None:
                 batch.request = self._first(worker)
             self._running[worker] = _Running(batch, tick, time.monotonic())
-            stuck = Counter(r.at for r in self._running.values() if r.at)
-            worker.ask(replace(batch.request, no_monitor=self._hung() >= MOST_HANGING, stuck=stuck))
+            no_monitor, stuck = self._hung() >= MOST_HANGING, Counter(self._hung_at())
+            worker.ask(replace(batch.request, no_monitor=no_monitor, stuck=stuck))
 
     def _first(self, worker: Worker) -> Request:
         """The request for the first batch: all domains, if they are known to fit in it."""
@@ -186,11 +184,15 @@ class Gatherer:
     def _hung(self) -> int:
         return sum(running.overdue for running in self._running.values())
 
+    def _hung_at(self) -> list[str]:
+        """The domains in whose own calls the overdue requests are now."""
+        return [w.at for w, running in self._running.items() if running.overdue and w.at]
+
     def _retryable(self, tick: Tick) -> frozenset[str]:
         """The domains that came incomplete, perhaps because another client used them."""
         if self._hung() >= MOST_HANGING:
             return frozenset()
-        return tick.delivery.held - tick.stuck - {r.at for r in self._running.values()}
+        return tick.delivery.held.difference(tick.stuck, self._hung_at())
 
     def _plan_retry(self, tick: Tick) -> None:
         under_way = any(batch.retry for batch in tick.queue) or any(
@@ -225,11 +227,11 @@ class Gatherer:
     def _expire(self, tick: Tick) -> None:
         """Repeats the requests that have taken longer than their patience."""
         now = time.monotonic()
-        for worker, running in self._running.items():
+        for running in self._running.values():
             batch = running.batch
             if running.overdue or now < running.started + self._patience.seconds(batch.repeats):
                 continue
-            running.overdue, running.at = True, worker.at
+            running.overdue = True
             if not batch.done and not batch.retry:
                 batch.repeats += 1
                 tick.queue.appendleft(batch)
