@@ -86,7 +86,8 @@ class Host:
     def _connect(self) -> Reader:
         self.connections += 1
         self.open += 1
-        return cast(Reader, Connection(self))
+        self.newest = Connection(self)
+        return cast(Reader, self.newest)
 
     def hang(self, request: Request) -> Content:
         """Hang until the test releases it; then answer."""
@@ -319,3 +320,33 @@ def test_a_request_that_hangs_delays_no_other_domain(host: Callable[..., Host]) 
             some.release.set()
     assert [name for name, _ in arrived] == ["guest0", "guest1", "guest3", "guest2"]
     assert arrived[-1][1] < 1.0 and not tick.delivery.incomplete
+
+
+def test_a_slow_domain_does_not_count_as_hung(host: Callable[..., Host]) -> None:
+    """Only the domain in whose calls a request hangs now is asked for less; one that delayed the
+    request before is complete."""
+    some = host(names(3), 2.4)
+    some.tick()
+    asked: list[frozenset[str]] = []
+
+    def slow_then_hung(request: Request) -> Content:
+        slow = some.newest
+        slow.at = "guest1"
+        time.sleep(0.6)  # longer than its patience
+        slow.at = "guest2"
+        yield from some.hang(request)
+
+    def slow_as_well(request: Request) -> Content:
+        asked.append(request.stuck)
+        time.sleep(0.4)
+        yield piece(names(3), [*request.stuck])
+
+    def answer(request: Request) -> Content:
+        asked.append(request.stuck)
+        yield piece(names(3), [*request.stuck])
+        some.release.set()
+
+    some.answers = [slow_then_hung, slow_as_well, answer]
+    _, found = some.tick()
+    assert asked == [{"guest1"}, {"guest2"}]
+    assert sorted(found) == names(3)

@@ -26,13 +26,12 @@ _XML_CALLS = 4
 
 @dataclass
 class Running:
-    """A request that has not ended; ``at`` is the domain whose own calls hang."""
+    """A request that has not ended; ``overdue`` if it has taken longer than its patience."""
 
     batch: Batch
     tick: Tick
     started: float
     overdue: bool = False
-    at: str = ""
 
 
 class Dispatcher:
@@ -51,9 +50,8 @@ class Dispatcher:
 
     def leave(self) -> None:
         """The tick is over: no request is waited for any more."""
-        for worker, running in self.running.items():
-            if not running.overdue:
-                running.overdue, running.at = True, worker.at
+        for running in self.running.values():
+            running.overdue = True
 
     def start(self, tick: Tick, now: float) -> None:
         """Hands batches to connections, as many as may run at once."""
@@ -97,7 +95,7 @@ class Dispatcher:
     def _request(self, batch: Batch, worker: Worker) -> Request:
         """The request for a batch at this moment."""
         request = batch.request
-        hangs = Counter(running.at for running in self.running.values() if running.at)
+        hangs = Counter(self._hung_at())
         stuck = frozenset(hangs)
         if isinstance(request, BatchRequest):
             if request.names is None:
@@ -120,7 +118,11 @@ class Dispatcher:
         """The domains that came incomplete, perhaps because another client used them."""
         if self._no_monitor:
             return frozenset()
-        return tick.delivery.incomplete - tick.stuck - {r.at for r in self.running.values()}
+        return tick.delivery.incomplete.difference(tick.stuck, self._hung_at())
+
+    def _hung_at(self) -> list[str]:
+        """The domains in whose own calls the overdue requests are now."""
+        return [w.at for w, running in self.running.items() if running.overdue and w.at]
 
     def plan_retry(self, tick: Tick) -> None:
         """Plans a request for the domains that came incomplete, after a pause."""
@@ -153,11 +155,11 @@ class Dispatcher:
     def expire(self, tick: Tick) -> None:
         """Repeats the requests that have taken longer than their patience."""
         now = time.monotonic()
-        for worker, running in self.running.items():
+        for running in self.running.values():
             batch = running.batch
             if running.overdue or now < running.started + self._patience.seconds(batch.repeats):
                 continue
-            running.overdue, running.at = True, worker.at
+            running.overdue = True
             if not batch.done and not batch.retry:
                 batch.repeats += 1
                 tick.queue.appendleft(batch)

@@ -93,6 +93,10 @@ class Worker:
             error.__traceback__ = error.__context__ = None  # they would keep the connection open
             self._answers.put(Opened(self, time.monotonic() - self.started, error))
             return
+        except Exception as defect:  # passed on as the reason why there is no connection
+            wrapped = LibvirtError(0, 0, f"internal error: {type(defect).__name__}: {defect}")
+            self._answers.put(Opened(self, time.monotonic() - self.started, wrapped))
+            return
         self._answers.put(Opened(self, time.monotonic() - self.started, None))
         while (request := self._requests.get()) is not None:
             self._answers.put(self._serve(self.reader, request))
