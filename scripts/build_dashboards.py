@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from panels import alerts
 from panels.fleet import FLEET
 from panels.grafana import dashboard
 from panels.guest import GUEST_DASHBOARD
@@ -23,7 +24,7 @@ DASHBOARDS = (FLEET, GUEST_DASHBOARD)
 
 def files() -> dict[str, str]:
     """The text of each file, by its path in the project."""
-    return {
+    made = {
         f"dashboards/{which.name}-{language}.json": json.dumps(
             dashboard(which, language), indent=2, ensure_ascii=False
         )
@@ -31,6 +32,8 @@ def files() -> dict[str, str]:
         for which in DASHBOARDS
         for language in LANGUAGES
     }
+    made["dashboards/alerts/libvirt-rules.yml"] = alerts.rules()
+    return made
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:

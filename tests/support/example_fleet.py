@@ -26,6 +26,7 @@ MOVED = END - 480
 RESTARTED = END - 420
 GONE = END - 240
 LOST = END - 300
+SILENT = END - 600
 
 ODD_NAME = "we.b/2 (x)+[y] $1|a"
 OTHER_ODD_NAME = "Žlutý ,=2"
@@ -97,6 +98,17 @@ SPECIAL = (
     Guest("off", "kvm1", state=SHUT_OFF, reason=1, memory=16 << 20, vcpus=8),
     Guest("web-1", "kvm2", state=SHUT_OFF, reason=1, memory=8 << 20, vcpus=4),
     Guest("lost", "kvm3", user=0.6),
+    # What the alerts are about, and what looks similar.
+    Guest("tight", "kvm1", used=4_090_000, faults=20, swap_out=2),
+    Guest("tight-but-quiet", "kvm1", used=4_090_000),
+    Guest("slow-disk", "kvm1", disks=(Disk(reads=5, writes=5, read_ns=10**8, write_ns=3 * 10**8),)),
+    Guest(
+        "looping",
+        "kvm1",
+        user=0.05,
+        system=0.01,
+        boots=(BOOTED, END - 1500, END - 1000, END - 500),
+    ),
 )
 
 
@@ -144,6 +156,7 @@ FLEET = Fleet(
         Host("kvm1", cpus=16, memory=128 << 20, collect_ns=30_000_000, reconnects=2),
         Host("kvm2", cpus=8, memory=64 << 20, collect_ns=7_000_000_000, hanging=1),
         Host("kvm3", uri="qemu+tls://kvm3/system", unreadable=LOST, collect_ns=20_000_000),
+        Host("kvm4", last=SILENT),
     ),
     guests=(*WORKERS, *SPECIAL),
     extras=EXTRAS,

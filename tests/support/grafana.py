@@ -5,8 +5,10 @@ The rule: nothing here knows a panel; a query is taken from the dashboard's JSON
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Union
@@ -23,6 +25,9 @@ Values = Mapping[str, Union[str, Sequence[str]]]
 
 #: Columns of a table that are tags.
 TAGS = ("host", "domain_name", "project_name", "instance_name", "uuid")
+
+
+NOTHING: Values = {}
 
 
 class Series(NamedTuple):
@@ -49,6 +54,14 @@ def load(name: str, language: str) -> Json:
     """A dashboard as it is shipped."""
     document: Json = json.loads((FOLDER / f"{name}-{language}.json").read_text("utf-8"))
     return document
+
+
+def load_script(module: str) -> Any:
+    """A module of scripts/."""
+    folder = str(ROOT / "scripts")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(module)
 
 
 def panels(dashboard: Json) -> Iterator[Json]:
@@ -126,13 +139,19 @@ class Source:
             assert panel["timeFrom"] == "2m"
             period = Period(period.end - 120, period.end)
         text = target["query"] if self.language == "influxql" else target["expr"]
-        query = substitute(text, self.language, chosen, period)
         if isinstance(self.database, InfluxDB):
             assert target["rawQuery"] is True
-            return list(_of_influxdb(self.database.query(query)))
+            return self.select(text, period, chosen)
+        query = substitute(text, self.language, chosen, period)
         if target["instant"]:
             return list(_of_vector(self.database.instant(query, period.end), period.end))
         return list(_of_matrix(self.database.range(query, *period, STEP)))
+
+    def select(self, query: str, period: Period, chosen: Values = NOTHING) -> list[Series]:
+        """The answer to a query in InfluxQL."""
+        assert isinstance(self.database, InfluxDB)
+        text = substitute(query, self.language, chosen, period)
+        return list(_of_influxdb(self.database.query(text)))
 
 
 def _of_influxdb(result: Json) -> Iterator[Series]:
