@@ -51,7 +51,8 @@ format: $(TESTABLE) ## apply the style that lint checks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(TESTABLE) ## update the generated parts of the documentation and the examples
+docs: $(TESTABLE) ## write the dashboards, the generated parts of the documentation, the examples
+	$(BIN)/python scripts/build_dashboards.py
 	$(BIN)/python scripts/update_docs.py
 
 bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for more

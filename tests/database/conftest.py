@@ -29,7 +29,7 @@ def database(influxdb_address) -> InfluxDB:
     return InfluxDB(influxdb_address, uuid.uuid4().hex)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def victoria_metrics() -> Iterator[VictoriaMetrics]:
     """A new VictoriaMetrics, empty."""
     with Workspace("victoria-metrics") as workspace:
@@ -47,7 +47,7 @@ def fleet_lines() -> "list[str]":
     return [*plain, *FLEET.lines(START, END, STEP)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def influxql(influxdb_address, fleet_lines) -> Source:
     """InfluxDB with the fleets."""
     database = InfluxDB(influxdb_address, uuid.uuid4().hex)
@@ -55,7 +55,7 @@ def influxql(influxdb_address, fleet_lines) -> Source:
     return Source(database)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def promql(victoria_metrics, fleet_lines) -> Source:
     """VictoriaMetrics with the fleets."""
     victoria_metrics.fill(fleet_lines)
