@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run check test coverage lint format docs bench soak clean
+.PHONY: help run check test coverage lint format docs pictures bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -54,6 +54,9 @@ format: $(TESTABLE) ## apply the style that lint checks
 docs: $(TESTABLE) ## write the dashboards, the generated parts of the documentation, the examples
 	$(BIN)/python scripts/build_dashboards.py
 	$(BIN)/python scripts/update_docs.py
+
+pictures: $(TESTABLE) ## draw docs/images from the dashboards and an example fleet
+	$(BIN)/python scripts/render_dashboards.py
 
 bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for more
 	@$(BIN)/python scripts/bench.py $(BENCH)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .model import GREEN, Dashboard, Panel, Target, Variable
+from .model import GREEN, RED, YELLOW, Dashboard, Panel, Target, Variable
 from .queries import FRESH
 
 Json = dict[str, Any]
@@ -249,10 +249,7 @@ def _override(name: str, **properties: Any) -> Json:
 
 
 def _overrides(panel: Panel, language: str) -> list[Json]:
-    found = [
-        _override(name, color={"fixedColor": colour, "mode": "fixed"})
-        for name, colour in panel.colours.items()
-    ]
+    found = [_coloured(panel, name, colour) for name, colour in panel.colours.items()]
     if panel.kind != "table":
         return found
     guest = {"title": "Open the dashboard of this guest", "url": _guest_url(language)}
@@ -267,6 +264,14 @@ def _overrides(panel: Panel, language: str) -> list[Json]:
         gauge = {"mode": "basic", "type": "gauge"}
         found += [_override(target.column, custom__cellOptions=gauge) for target in panel.targets]
     return found
+
+
+def _coloured(panel: Panel, name: str, colour: str) -> Json:
+    """A series in its colour; a count of what is wrong only if it is not 0."""
+    if panel.kind == "stat" and colour in (RED, YELLOW):
+        steps = [{"color": GREEN, "value": None}, {"color": colour, "value": 1}]
+        return _override(name, thresholds={"mode": "absolute", "steps": steps})
+    return _override(name, color={"fixedColor": colour, "mode": "fixed"})
 
 
 def _guest_url(language: str) -> str:
