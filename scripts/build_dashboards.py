@@ -1,4 +1,4 @@
-"""Write the dashboards and alerts; `make docs` runs this script.
+"""Write the dashboards, the alerts and their list in docs/dashboards.md; `make docs` runs this.
 
 Panels and rules are in scripts/panels/. With --check the script writes nothing, lists the files
 that are out of date, and exits with status 1.
@@ -33,7 +33,16 @@ def files() -> dict[str, str]:
         for language in LANGUAGES
     }
     made["dashboards/alerts/libvirt-rules.yml"] = alerts.rules()
+    page = "docs/dashboards.md"
+    made[page] = _with_alerts((ROOT / page).read_text("utf-8"))
     return made
+
+
+def _with_alerts(text: str) -> str:
+    """The page with its list of alerts up to date."""
+    before, begin, rest = text.partition("<!-- alerts: begin -->")
+    _, end, after = rest.partition("<!-- alerts: end -->")
+    return f"{before}{begin}\n\n{alerts.documentation()}\n\n{end}{after}"
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:

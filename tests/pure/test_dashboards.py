@@ -9,8 +9,11 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+import tomli
 
 from support.grafana import FOLDER, Json, load, load_script, panels, variables
+from telegraf_execd_libvirt.config import parse
+from telegraf_execd_libvirt.options import Problems
 
 build = load_script("build_dashboards")
 
@@ -201,3 +204,26 @@ def test_fields_exist(board: tuple[Json, str]) -> None:
                 asked = re.findall(r'(?:last|mean|derivative)\("(\w+)"', query)
                 if name in fields:
                     assert {field for field in asked if len(field) > 1} <= fields[name], query
+
+
+def test_documented_configuration_is_valid() -> None:
+    """The examples for the plugin and for Telegraf's outputs are TOML without mistakes."""
+    page = (FOLDER.parent / "docs" / "dashboards.md").read_text("utf-8")
+    outputs = set()
+    for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
+        for variant in (text, re.sub(r"^( *)# (?=\w+ = )", r"\1", text, flags=re.MULTILINE)):
+            document = tomli.loads(variant)
+            outputs |= set(document.get("outputs", {}))
+            problems = Problems()
+            parse({"inputs": document.get("inputs", {"libvirt": [{}]})}, {}, problems)
+            assert (problems.errors, problems.warnings) == ([], [])
+    assert outputs == {"influxdb", "influxdb_v2", "prometheus_client", "http"}
+
+
+def test_provisioning_fits_the_dashboards() -> None:
+    """The examples have a data source of each type that the dashboards can choose."""
+    text = (FOLDER / "provisioning" / "datasources.yml").read_text("utf-8")
+    assert set(re.findall(r"^    type: (\w+)$", text, re.MULTILINE)) == set(SOURCES.values())
+    page = (FOLDER.parent / "docs" / "dashboards.md").read_text("utf-8")
+    folder = re.search(r"path: (\S+)", (FOLDER / "provisioning" / "dashboards.yml").read_text())
+    assert folder and f"-t {folder[1]} " in page
