@@ -19,7 +19,7 @@ PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-load
 # These tests measure time, so nothing runs beside them.
 TIMED := tests/hypervisor tests/process/test_hung_guest.py tests/process/test_tags.py
 
-.PHONY: help run check test coverage lint format docs dist bench soak clean
+.PHONY: help run check test coverage lint format docs dist pictures bench soak clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -53,11 +53,15 @@ format: $(TESTABLE) ## apply the style that lint checks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(TESTABLE) ## update the generated parts of the documentation and the examples
+docs: $(TESTABLE) ## write the dashboards, the generated parts of the documentation, the examples
+	$(BIN)/python scripts/build_dashboards.py
 	$(BIN)/python scripts/update_docs.py
 
 dist: $(TESTABLE) ## build sdist, wheel, one-file program, Debian and RPM packages in dist/
 	@$(BIN)/python scripts/make_dist.py
+
+pictures: $(TESTABLE) ## draw docs/images from the dashboards and an example fleet
+	$(BIN)/python scripts/render_dashboards.py
 
 bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for more
 	@$(BIN)/python scripts/bench $(BENCH)

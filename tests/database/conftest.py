@@ -1,117 +1,68 @@
-"""An InfluxDB 1.x server for the tests, on free loopback ports and in a temporary folder."""
+"""Databases for the tests of this folder."""
 
-import json
-import os
-import re
-import shutil
-import subprocess
 import uuid
 from collections.abc import Iterator
-from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlencode
-from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from support.missing import leave_out
-from support.process import Workspace, wait_for
-
-# With port 0 the system chooses a port, and the log names it. Other listeners are off by default.
-CONFIG = """
-reporting-disabled = true
-bind-address = "127.0.0.1:0"
-[meta]
-  dir = "{folder}/meta"
-[data]
-  dir = "{folder}/data"
-  wal-dir = "{folder}/wal"
-  query-log-enabled = false
-[monitor]
-  store-enabled = false
-[http]
-  bind-address = "127.0.0.1:0"
-  log-enabled = false
-"""
-LISTENING = re.compile(r"Listening on HTTP\b.*\baddr=(127\.0\.0\.1:\d+)")
-
-
-class Database:
-    """One empty database of the server."""
-
-    def __init__(self, address: str, name: str) -> None:
-        self.address = address
-        self.name = name
-        self._query(f'CREATE DATABASE "{name}"')
-
-    def write(self, lines: str) -> int:
-        """Post lines as Telegraf does; return the HTTP status."""
-        return self._post("write", {"db": self.name, "precision": "ns"}, lines.encode())[0]
-
-    def points(self) -> list:
-        """All points, in the form of line_protocol_parser, in no particular order."""
-        found = []
-        for series in self._query("SELECT * FROM /.*/ GROUP BY *").get("series", []):
-            # A tag that only other points of the measurement have is returned empty.
-            tags = {name: value for name, value in series["tags"].items() if value}
-            for timestamp, *values in series["values"]:
-                fields = zip(series["columns"][1:], values)
-                found.append(
-                    {
-                        "measurement": series["name"],
-                        "tags": tags,
-                        "fields": {name: value for name, value in fields if value is not None},
-                        "time": timestamp,
-                    }
-                )
-        return found
-
-    def groups(self, query: str) -> "list[tuple[dict, Any]]":
-        """The tags and the one value of each group of a query, in the order of the tags."""
-        series = self._query(query).get("series", [])
-        return sorted(
-            ((one["tags"], one["values"][0][1]) for one in series), key=lambda group: str(group[0])
-        )
-
-    def _query(self, query: str) -> Any:
-        status, answer = self._post("query", {"db": self.name, "epoch": "ns", "q": query}, b"")
-        result = json.loads(answer)["results"][0]
-        assert status == 200, answer
-        assert "error" not in result, answer
-        return result
-
-    def _post(self, path: str, parameters: dict, body: bytes) -> "tuple[int, bytes]":
-        request = Request(f"http://{self.address}/{path}?{urlencode(parameters)}", body)
-        try:
-            # Use no proxy from the environment for loopback.
-            with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
-                return response.status, response.read()
-        except HTTPError as error:
-            with error:
-                return error.code, error.read()
+from support.databases import InfluxDB, VictoriaMetrics, start_influxdb, start_victoria_metrics
+from support.example_fleet import END, FLEET, PLAIN_END, PLAIN_FLEET, START, STEP
+from support.grafana import Source
+from support.missing import Missing, leave_out
+from support.process import Workspace
 
 
 @pytest.fixture(scope="session")
 def influxdb_address() -> Iterator[str]:
-    """Host and port of a running server."""
-    influxd = shutil.which("influxd")
-    if influxd is None:
-        leave_out("influxd is not installed (InfluxDB 1.x, Debian's package influxdb)")
-    version = subprocess.run([influxd, "version"], capture_output=True, text=True, check=False)
-    if not version.stdout.startswith("InfluxDB v1."):
-        leave_out(f"influxd is not InfluxDB 1.x: {version.stdout.strip()}")
+    """Host and port of a running InfluxDB 1.x."""
     with Workspace("influxdb") as workspace:
-        config, log = workspace.folder / "influxdb.conf", workspace.log("influxd")
-        config.write_text(CONFIG.format(folder=workspace.folder))
-        env = {**os.environ, "HOME": str(workspace.folder)}
-        server = workspace.run("influxd", [influxd, "run", "-config", str(config)], env)
-        wait_for(lambda: LISTENING.search(log.read_text()), 60, "influxd to listen", log, server)
-        listening = LISTENING.search(log.read_text())
-        assert listening
-        yield listening[1]
+        try:
+            address = start_influxdb(workspace)
+        except Missing as missing:
+            leave_out(str(missing))
+        yield address
 
 
 @pytest.fixture
-def database(influxdb_address) -> Database:
-    """A new database, empty."""
-    return Database(influxdb_address, uuid.uuid4().hex)
+def database(influxdb_address) -> InfluxDB:
+    """A new database of InfluxDB, empty."""
+    return InfluxDB(influxdb_address, uuid.uuid4().hex)
+
+
+@pytest.fixture(scope="session")
+def victoria_metrics() -> Iterator[VictoriaMetrics]:
+    """A new VictoriaMetrics, empty."""
+    with Workspace("victoria-metrics") as workspace:
+        try:
+            address = start_victoria_metrics(workspace)
+        except Missing as missing:
+            leave_out(str(missing))
+        yield VictoriaMetrics(address)
+
+
+@pytest.fixture(scope="session")
+def fleet_lines() -> "list[str]":
+    """What the plugins of the example fleet write, and before that those of the plain one."""
+    plain = PLAIN_FLEET.lines(PLAIN_END - 900, PLAIN_END, STEP)
+    return [*plain, *FLEET.lines(START, END, STEP)]
+
+
+@pytest.fixture(scope="session")
+def influxql(influxdb_address, fleet_lines) -> Source:
+    """InfluxDB with the fleets."""
+    database = InfluxDB(influxdb_address, uuid.uuid4().hex)
+    database.fill(fleet_lines)
+    return Source(database)
+
+
+@pytest.fixture(scope="session")
+def promql(victoria_metrics, fleet_lines) -> Source:
+    """VictoriaMetrics with the fleets."""
+    victoria_metrics.fill(fleet_lines)
+    return Source(victoria_metrics)
+
+
+@pytest.fixture
+def source(request) -> Source:
+    """The data source of the test's parameter ``language``."""
+    return request.getfixturevalue(request.getfixturevalue("language"))

@@ -1,0 +1,317 @@
+"""The dashboard of all guests of all hosts."""
+
+from __future__ import annotations
+
+from . import fleet_health, fleet_top
+from .model import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    STATES,
+    YELLOW,
+    Dashboard,
+    Panel,
+    Row,
+    Target,
+    Variable,
+)
+from .queries import (
+    FRESH,
+    GUEST,
+    GUESTS,
+    HOSTS,
+    NODE,
+    count,
+    now,
+    quoted,
+    rate,
+    ratio,
+    total,
+    total_now,
+    total_of_running,
+)
+
+_SECOND = " / 1000000000"
+
+HOST = Variable(
+    "host",
+    "Host",
+    'SHOW TAG VALUES FROM "libvirt_state" WITH KEY = "host"',
+    "label_values(libvirt_state_state, host)",
+    "Telegraf's tag host",
+)
+
+PROJECT = Variable(
+    "project",
+    "Project",
+    'SHOW TAG VALUES FROM "libvirt_state" WITH KEY = "project_name" WHERE "host" =~ /^$host$/',
+    'label_values(libvirt_state_state{host=~"$host"}, project_name)',
+    "the tag project_name, if additional_domain_tags has it",
+)
+
+_DOMAIN = Variable(
+    "domain",
+    "Guest",
+    'SHOW TAG VALUES FROM "libvirt_state" WITH KEY = "domain_name" '
+    'WHERE "host" =~ /^$host$/ AND "project_name" =~ /^$project$/',
+    'label_values(libvirt_state_state{host=~"$host",project_name=~"$project"}, domain_name)',
+    "names of the guests",
+)
+
+_STATE_COLOURS = {
+    "running": GREEN,
+    "paused": YELLOW,
+    "off": GREY,
+    "crashed": RED,
+    "other": PURPLE,
+    "not responding": RED,
+    "unreadable": RED,
+    "readable": GREEN,
+}
+
+_SIZE_COLOURS = {"defined": GREY, "running": GREEN, "host": BLUE, "host, free": PURPLE}
+
+
+def _state(condition: str, name: str) -> Target:
+    return count(GUESTS, "libvirt_state", "state", condition, name)
+
+
+def _state_other() -> Target:
+    """Blocked, shutting down, suspended or without a state."""
+    which = " AND ".join(f'"v" != {number}' for number in (1, 3, 5, 6))
+    shown = f"last_over_time(libvirt_state_state{GUESTS.promql}[{FRESH}])"
+    return Target(
+        f'SELECT count("v") FROM (SELECT last("state") AS "v" FROM "libvirt_state" '
+        f"WHERE {GUESTS.influxql} GROUP BY {quoted(GUEST)}) WHERE {which} AND $timeFilter",
+        f"count({shown} != 1 != 3 != 5 != 6) or vector(0)",
+        "other",
+        fresh=True,
+    )
+
+
+_GUESTS = Row(
+    "Guests",
+    (
+        Panel(
+            "Guests by state",
+            "Guests in each state, of those that were reported in the last 2 minutes. "
+            "Crashed or paused: open the guest below; one that is paused by an I/O error "
+            "usually has a full disk or storage pool.",
+            (
+                _state("= 1", "running"),
+                _state("= 3", "paused"),
+                _state("= 5", "off"),
+                _state("= 6", "crashed"),
+                _state_other(),
+            ),
+            kind="stat",
+            width=10,
+            height=4,
+            no_value="0",
+            colours=_STATE_COLOURS,
+        ),
+        Panel(
+            "Not responding",
+            "Running guests whose QEMU does not answer libvirt; their metrics are incomplete. Look"
+            " for hanging storage (NFS, Ceph) on the host, then at the QEMU process of the guest.",
+            (count(GUESTS, "libvirt_domain_health", "complete", "= 0", "not responding"),),
+            kind="stat",
+            width=4,
+            height=4,
+            no_value="0",
+            thresholds=((1, RED),),
+        ),
+        Panel(
+            "Hypervisors",
+            "Hypervisors that could be read in the last 2 minutes, and those that could not. All "
+            "guests of an unreadable one are missing on this page. See Telegraf's log there.",
+            (
+                count(HOSTS, "libvirt_health", "up", "= 1", "readable", NODE),
+                count(HOSTS, "libvirt_health", "up", "= 0", "unreadable", NODE),
+            ),
+            kind="stat",
+            width=5,
+            height=4,
+            no_value="0",
+            colours=_STATE_COLOURS,
+        ),
+        Panel(
+            "vCPUs of running guests",
+            "Online vCPUs of the selected guests that run. Inactive copies that a migration leaves "
+            "on other hosts do not count. Needs the additional statistics domain.",
+            (total_of_running(GUESTS, "vcpus", "vCPUs"),),
+            kind="stat",
+            width=5,
+            height=4,
+            no_value="0",
+        ),
+        Panel(
+            "CPU of guests by host",
+            "CPU time of all selected guests on each host, in cores. Near the number of CPUs of "
+            "the host, guests wait for each other: see steal, and migrate some.",
+            (
+                rate(
+                    GUESTS, "libvirt_cpu", ("cpu_time",), ("host",), "{host}", GUEST, times=_SECOND
+                ),
+            ),
+            unit="suffix: cores",
+            stacked=True,
+        ),
+        Panel(
+            "Guests over time",
+            "Guests in each state, all hosts together. Steps without a change that you know are "
+            "crashes, or a hypervisor that cannot be read. Needs the additional statistics node.",
+            tuple(
+                total(HOSTS, "libvirt_node", f"domains_{field}", (), NODE, name)
+                for field, name in (
+                    ("running", "running"),
+                    ("paused", "paused"),
+                    ("shutoff", "off"),
+                    ("crashed", "crashed"),
+                )
+            ),
+            colours=_STATE_COLOURS,
+            decimals=0,
+        ),
+    ),
+)
+
+_CAPACITY = Row(
+    "Capacity of the hosts",
+    (
+        Panel(
+            "vCPUs",
+            "vCPUs of all defined guests, of the active ones, and CPUs of the hosts. If defined "
+            "guests that are off shall start, the hosts need room for them.",
+            (
+                total_now(HOSTS, "libvirt_node", "vcpus_defined", "defined"),
+                total_now(HOSTS, "libvirt_node", "vcpus_running", "running"),
+                total_now(HOSTS, "libvirt_node", "cpus", "host"),
+            ),
+            kind="stat",
+            width=6,
+            height=5,
+            colours=_SIZE_COLOURS,
+        ),
+        Panel(
+            "Memory",
+            "Maximum memory of all defined guests, of the active ones, and memory of the hosts. "
+            "More running than the hosts have makes them swap: migrate or shrink guests.",
+            (
+                total_now(HOSTS, "libvirt_node", "memory_defined_kib", "defined"),
+                total_now(HOSTS, "libvirt_node", "memory_running_kib", "running"),
+                total_now(HOSTS, "libvirt_node", "memory_kib", "host"),
+                total_now(HOSTS, "libvirt_node", "memory_free_kib", "host, free"),
+            ),
+            kind="stat",
+            unit="kbytes",
+            width=8,
+            height=5,
+            colours=_SIZE_COLOURS,
+        ),
+        Panel(
+            "vCPUs per CPU",
+            "vCPUs of active guests for each CPU of the host. Several are usual for guests that "
+            "idle; if steal rises with it, migrate guests to another host.",
+            (
+                ratio(
+                    HOSTS,
+                    "libvirt_node",
+                    "vcpus_running",
+                    "cpus",
+                    NODE,
+                    "{host} {libvirt_uri}",
+                    "1.0",
+                ),
+            ),
+            width=5,
+            height=5,
+            thresholds=((4, YELLOW), (8, RED)),
+            decimals=2,
+        ),
+        Panel(
+            "Memory of running guests",
+            "Maximum memory of active guests, of the memory of their host. Above 90 % the host has "
+            "little left for itself and its page cache.",
+            (
+                ratio(
+                    HOSTS,
+                    "libvirt_node",
+                    "memory_running_kib",
+                    "memory_kib",
+                    NODE,
+                    "{host} {libvirt_uri}",
+                    "100.0",
+                ),
+            ),
+            unit="percent",
+            width=5,
+            height=5,
+            thresholds=((90, YELLOW), (100, RED)),
+        ),
+    ),
+)
+
+_IDENTITY = (*GUEST, "project_name", "instance_name", "uuid")
+_TEXTS = ("title", "uuid", "os_type", "machine")
+_COLUMNS = {
+    "vcpus": "vCPUs",
+    "memory_kib": "memory",
+    "memory_used_percent": "memory used",
+    "rss_kib": "memory of the host",
+}
+
+_INVENTORY = Row(
+    "Inventory",
+    (
+        Panel(
+            "Guests",
+            "All guests that were reported in the last 2 minutes; a click on a name opens its own "
+            "dashboard. A guest on two hosts was migrated and left an inactive copy, which may be "
+            "undefined. Needs the additional statistics domain.",
+            (
+                Target(
+                    'SELECT last("state") AS "state", '
+                    + ", ".join(f'last("{field}") AS "{name}"' for field, name in _COLUMNS.items())
+                    + "".join(f', last("{name}"::field) AS "{name}"' for name in _TEXTS)
+                    + f' FROM "libvirt_domain" WHERE {GUESTS.influxql} AND $timeFilter '
+                    f"GROUP BY {quoted((*GUEST, 'project_name'))}",
+                    f"max by ({', '.join(_IDENTITY)}) "
+                    f"(last_over_time(libvirt_domain_state{GUESTS.promql}[{FRESH}]))",
+                    column="state",
+                    fresh=True,
+                ),
+                *(
+                    Target(
+                        "",
+                        now(GUESTS, "libvirt_domain", field, GUEST, name).promql,
+                        column=name,
+                        fresh=True,
+                    )
+                    for field, name in _COLUMNS.items()
+                ),
+            ),
+            kind="table",
+            width=24,
+            height=12,
+            mappings=STATES,
+            units={
+                "memory": "kbytes",
+                "memory of the host": "kbytes",
+                "memory used": "percent",
+            },
+            thresholds=((90, ORANGE),),
+        ),
+    ),
+)
+
+FLEET = Dashboard(
+    "fleet",
+    "libvirt fleet",
+    "All guests of all hosts, from the metrics of telegraf-execd-libvirt.",
+    (HOST, PROJECT, _DOMAIN),
+    (_GUESTS, _CAPACITY, fleet_top.ROW, _INVENTORY, fleet_health.ROW, fleet_health.STORAGE),
+)

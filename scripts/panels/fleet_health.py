@@ -1,0 +1,98 @@
+"""The state of the collection itself, and the storage pools of the hosts."""
+
+from __future__ import annotations
+
+from .model import GREEN, RED, YELLOW, Panel, Row, Target
+from .queries import GUEST, GUESTS, HOSTS, NODE, gauge, now, quoted
+
+_LEGEND = "{host} {libvirt_uri}"
+_POOL = ("host", "pool")
+
+
+def _per_minute(field: str, name: str) -> Target:
+    selected = f"libvirt_health_{field}{HOSTS.promql}"
+    return Target(
+        f'SELECT mean("r") FROM (SELECT non_negative_derivative("{field}", 1m) AS "r" '
+        f'FROM "libvirt_health" WHERE {HOSTS.influxql} GROUP BY {quoted(NODE)}) '
+        f"WHERE $timeFilter GROUP BY time($__interval), {quoted(NODE)} fill(none)",
+        f"60 * sum by ({', '.join(NODE)}) (rate({selected}[$__rate_interval]))",
+        f"{_LEGEND} {name}",
+    )
+
+
+ROW = Row(
+    "Health of the plugin",
+    (
+        Panel(
+            "Hypervisors over time",
+            "Whether each hypervisor could be read. While it cannot, its guests have no metrics. "
+            "Run telegraf-execd-libvirt --check on that host as the user telegraf.",
+            (gauge(HOSTS, "libvirt_health", "up", NODE, _LEGEND),),
+            kind="state-timeline",
+            width=8,
+            mappings={0: ("unreadable", RED), 1: ("readable", GREEN)},
+        ),
+        Panel(
+            "Collect time",
+            "Duration of a collection. It must stay below Telegraf's interval: raise that, read "
+            "fewer statistics groups, or set parallel_calls on hosts with hundreds of guests.",
+            (gauge(HOSTS, "libvirt_health", "collect_time_ns", NODE, _LEGEND),),
+            unit="ns",
+            width=8,
+            thresholds=((5_000_000_000, RED),),
+        ),
+        Panel(
+            "Hanging calls",
+            "Calls to libvirt that did not return in time. A guest, its storage or the daemon "
+            "hangs: see the guests that do not respond, and the log of the daemon.",
+            (gauge(HOSTS, "libvirt_health", "calls_hanging", NODE, _LEGEND),),
+            width=8,
+            thresholds=((1, RED),),
+            decimals=0,
+        ),
+        Panel(
+            "Errors and reconnects",
+            "Collections that could not read the hypervisor, and new connections, each per minute. "
+            "A restart of the daemon gives one reconnect; more of them are a daemon that crashes "
+            "or a network that drops connections.",
+            (_per_minute("errors", "errors"), _per_minute("reconnects", "reconnects")),
+            unit="cpm",
+            width=8,
+            thresholds=((1, YELLOW),),
+        ),
+        Panel(
+            "Guests not responding",
+            "Guests that did not answer in the last 2 minutes. Look at their QEMU processes: state "
+            "D is hanging storage, state T is a stopped process.",
+            (now(GUESTS, "libvirt_domain_health", "complete", GUEST, "complete"),),
+            kind="table",
+            width=8,
+            hidden=("complete",),
+            no_value="none",
+        ),
+        Panel(
+            "Guests read",
+            "Guests that each collection read. A drop without a change that you know is a "
+            "hypervisor that cannot be read, or a filter in the configuration.",
+            (gauge(HOSTS, "libvirt_health", "domains", NODE, _LEGEND),),
+            width=8,
+            decimals=0,
+        ),
+    ),
+)
+
+STORAGE = Row(
+    "Storage pools, where they are collected",
+    (
+        Panel(
+            "Use of the storage pools",
+            "Used share of each pool, as libvirt knew it at its last refresh. A full pool pauses "
+            "guests with thin disks: move volumes or extend the pool above 90 %.",
+            (gauge(HOSTS, "libvirt_storage_pool", "used_percent", _POOL, "{host} {pool}"),),
+            unit="percent",
+            width=24,
+            maximum=100,
+            thresholds=((80, YELLOW), (90, RED)),
+        ),
+    ),
+)

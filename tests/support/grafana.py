@@ -1,0 +1,194 @@
+"""What Grafana does with a dashboard: substitute variables, ask the data source, read the answer.
+
+The rule: nothing here knows a panel; a query is taken from the dashboard's JSON as it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Union
+
+from support.databases import InfluxDB, VictoriaMetrics
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "dashboards"
+STEP = 30
+RATE_INTERVAL = "2m"
+
+Json = dict[str, Any]
+Values = Mapping[str, Union[str, Sequence[str]]]
+
+#: Columns of a table that are tags.
+TAGS = ("host", "domain_name", "project_name", "instance_name", "uuid")
+
+
+NOTHING: Values = {}
+
+
+class Series(NamedTuple):
+    """Points of one series, by time in seconds; ``column`` is the name of its values."""
+
+    labels: dict[str, str]
+    column: str
+    points: dict[int, Any]
+
+    @property
+    def last(self) -> Any:
+        """The latest value."""
+        return self.points[max(self.points)]
+
+
+class Period(NamedTuple):
+    """The range of a dashboard, in seconds."""
+
+    start: int
+    end: int
+
+
+def load(name: str, language: str) -> Json:
+    """A dashboard as it is shipped."""
+    document: Json = json.loads((FOLDER / f"{name}-{language}.json").read_text("utf-8"))
+    return document
+
+
+def load_script(module: str) -> Any:
+    """A module of scripts/."""
+    folder = str(ROOT / "scripts")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(module)
+
+
+def panels(dashboard: Json) -> Iterator[Json]:
+    """The panels with queries."""
+    for panel in dashboard["panels"]:
+        if panel["type"] != "row":
+            yield panel
+        yield from panel.get("panels", [])
+
+
+def variables(dashboard: Json) -> list[Json]:
+    """The variables with queries."""
+    return [v for v in dashboard["templating"]["list"] if v["type"] == "query"]
+
+
+def influx_escape(text: str) -> str:
+    """A value in a regular expression of InfluxQL, as Grafana writes it."""
+    return re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", text)
+
+
+def prometheus_escape(text: str) -> str:
+    """A value in a quoted regular expression of PromQL, as Grafana writes it."""
+    text = text.replace("\\", r"\\\\")
+    return re.sub(r"[$^*{}\[\]'+?.()|]", r"\\\\\g<0>", text)
+
+
+def substitute(query: str, language: str, values: Values, period: Period) -> str:
+    """The query with all variables replaced; fails if one is left."""
+    escape = influx_escape if language == "influxql" else prometheus_escape
+    known: dict[str, str] = {
+        "timeFilter": f"time >= {period.start}000ms and time <= {period.end}000ms",
+        "__interval": f"{STEP}s",
+        "__rate_interval": RATE_INTERVAL,
+        "__range": f"{period.end - period.start}s",
+    }
+    for name, value in values.items():
+        if value == ".*":  # the dashboard's own text for All
+            known[name] = ".*"
+        elif isinstance(value, str):
+            known[name] = escape(value)
+        else:
+            known[name] = f"({'|'.join(map(escape, value))})"
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        assert name in known, f"${name} in {query}"
+        return known[name]
+
+    replaced = re.sub(r"\$(?:(\w+)|\{(\w+)\})", replace, query)
+    plain = re.sub(r"\$(?:\w+|\{\w+\})", "", query)
+    assert not re.search(r"\$(?!/)", plain), f"$ in {query}"
+    return replaced
+
+
+class Source:
+    """A data source in one language."""
+
+    def __init__(self, database: InfluxDB | VictoriaMetrics) -> None:
+        self.database = database
+        self.language = "influxql" if isinstance(database, InfluxDB) else "promql"
+
+    def values(self, variable: Json, chosen: Values, period: Period) -> list[str]:
+        """The values of a variable."""
+        query = substitute(variable["query"], self.language, chosen, period)
+        if isinstance(self.database, InfluxDB):
+            found = self.database.query(query).get("series", [])
+            return sorted({row[1] for series in found for row in series["values"]})
+        match = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
+        assert match, query
+        return sorted(self.database.label_values(match[2], match[1], *period))
+
+    def ask(self, panel: Json, target: Json, chosen: Values, period: Period) -> list[Series]:
+        """The answer to one query of a panel."""
+        if panel.get("timeFrom"):
+            assert panel["timeFrom"] == "2m"
+            period = Period(period.end - 120, period.end)
+        text = target["query"] if self.language == "influxql" else target["expr"]
+        if isinstance(self.database, InfluxDB):
+            assert target["rawQuery"] is True
+            return self.select(text, period, chosen)
+        query = substitute(text, self.language, chosen, period)
+        if target["instant"]:
+            return list(_of_vector(self.database.instant(query, period.end), period.end))
+        return list(_of_matrix(self.database.range(query, *period, STEP)))
+
+    def select(self, query: str, period: Period, chosen: Values = NOTHING) -> list[Series]:
+        """The answer to a query in InfluxQL."""
+        assert isinstance(self.database, InfluxDB)
+        text = substitute(query, self.language, chosen, period)
+        return list(_of_influxdb(self.database.query(text)))
+
+
+def _of_influxdb(result: Json) -> Iterator[Series]:
+    for series in result.get("series", []):
+        columns = series["columns"][1:]
+        tags = {name: value for name, value in series.get("tags", {}).items() if value}
+        found: dict[tuple[Any, ...], Series] = {}
+        for nanoseconds, *row in series["values"]:
+            cells = dict(zip(columns, row))
+            own = {name: cells.pop(name) for name in TAGS if "tags" not in series and name in cells}
+            for column, value in cells.items():
+                if value is not None:
+                    labels = {**tags, **own}
+                    key = (column, *labels.items())
+                    each = found.setdefault(key, Series(labels, column, {}))
+                    each.points[nanoseconds // 10**9] = value
+        yield from found.values()
+
+
+def _labels(metric: Json) -> dict[str, str]:
+    return {name: value for name, value in metric.items() if name != "__name__"}
+
+
+def _of_vector(result: list[Json], time: int) -> Iterator[Series]:
+    for series in result:
+        yield Series(_labels(series["metric"]), "", {time: float(series["value"][1])})
+
+
+def _of_matrix(result: list[Json]) -> Iterator[Series]:
+    for series in result:
+        points = {int(time): float(value) for time, value in series["values"]}
+        yield Series(_labels(series["metric"]), "", points)
+
+
+def legend(target: Json, series: Series) -> str:
+    """The name of a series in the legend."""
+    pattern = target.get("alias") or target.get("legendFormat", "")
+    pattern = re.sub(r"\[\[tag_(\w+)\]\]|\{\{(\w+)\}\}", r"{\1\2}", pattern)
+    names = re.findall(r"\{(\w+)\}", pattern)
+    return " ".join(pattern.format_map({n: series.labels.get(n, "") for n in names}).split())
