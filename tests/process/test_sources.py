@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from support.plugin import AT_ONCE, SECONDS, TEST_DRIVER, Plugin, eventually, run
-from support.server import LIST_ALL_DOMAINS, Daemon
+from support.server import LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, LIST_ALL_POOLS, Daemon
 from telegraf_execd_libvirt.sources import SOURCES
 
 #: The procedures with which sources begin, by their names; others list the domains.
-BEGINS: dict[str, int] = {}
+BEGINS = {"storage_pool": LIST_ALL_POOLS, "network": LIST_ALL_NETWORKS}
 
 ALL = ", ".join(f'"{name}"' for name in SOURCES)
 
@@ -88,7 +88,9 @@ def test_a_source_that_hangs_costs_only_itself(
     for number in range(1, 4):
         tick(number)
         time.sleep(0.15)
-    assert eventually(lambda: plugin.tick() or ",hanging=1i" in "".join(plugin.metrics.lines))
+    lanes = SOURCES[name].lanes
+    hanging = f",hanging={lanes}i "
+    assert eventually(lambda: plugin.tick() or hanging in health(plugin.metrics.lines, name)[-1])
     messages = plugin.wait_for_message(f"{name}: no answer within 0.2s")
     assert len(messages) == 1
     hypervisor.answer()

@@ -167,6 +167,11 @@ def uuid(handle: Handle) -> str:
     return str(handle.UUIDString())
 
 
+def is_domain(handle: Handle) -> bool:
+    """Whether it is a domain, not a pool, a volume or a network; no call."""
+    return isinstance(handle, libvirt.virDomain)
+
+
 def is_active(handle: Handle) -> bool:
     """Whether the domain ran when the handle was made; no call."""
     return bool(handle.ID() != -1)

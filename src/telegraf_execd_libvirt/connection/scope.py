@@ -71,9 +71,11 @@ class Scope:
         self.error, self.succeeded = None, 0
         self._at("")
 
-    def domains(self, active: bool = False, any_state: bool = False) -> Iterator[Handle]:
-        """The selected domains, with ``active`` only those that run, without those whose calls
-        hang; with ``any_state`` the states that are selected do not matter."""
+    def domains(
+        self, active: bool = False, any_state: bool = False, hanging: bool = False
+    ) -> Iterator[Handle]:
+        """The selected domains, with ``active`` only those that run; with ``any_state`` the
+        selected states do not matter. Those whose calls hang are left out unless ``hanging``."""
         self._at("")
         flags = 0 if any_state else self._selection.flags
         handles = self._connection.domains(flags | (_ACTIVE if active else 0))
@@ -81,10 +83,18 @@ class Scope:
         handles.clear()
         for name in self._selection.names(by_name):
             handle = by_name.pop(name)
-            if name in self._skipped() or not self._is_mine(handle):
+            if not self._is_mine(handle) or (self.hangs(handle) and not hanging):
                 continue
             if any_state or self._has_state(handle):
                 yield handle
+
+    def selects(self, name: str) -> bool:
+        """Whether a domain of this name is selected."""
+        return bool(self._selection.names([name]))
+
+    def hangs(self, handle: Handle) -> bool:
+        """Whether calls for this domain hang at the moment."""
+        return libvirt_api.name(handle) in self._skipped()
 
     def _is_mine(self, handle: Handle) -> bool:
         number, count = self._lane
@@ -93,7 +103,7 @@ class Scope:
     def _has_state(self, handle: Handle) -> bool:
         if not self._selection.by_state:
             return True
-        state = self._quietly(handle, "state")
+        state = self.quietly(handle, "state")
         return bool(state) and self._selection.has_state({"state.state": state[0]})
 
     def uuid(self, handle: Handle) -> str:
@@ -119,7 +129,7 @@ class Scope:
 
     def call(self, handle: Handle, method: str, *arguments: Any) -> Any:
         """The result of a call for a domain, a pool, a network and so on; None if it fails."""
-        self._at(libvirt_api.name(handle))
+        self._at(libvirt_api.name(handle) if libvirt_api.is_domain(handle) else "")
         result = self._try(method, lambda: libvirt_api.call(handle, method, *arguments))
         self._at("")
         return result
@@ -150,13 +160,13 @@ class Scope:
 
     def xml(self, handle: Handle) -> Optional[str]:
         """The XML of a domain, a pool and so on, or None."""
-        result = self._quietly(handle, "XMLDesc")
+        result = self.quietly(handle, "XMLDesc")
         return None if result is None else str(result)
 
-    def _quietly(self, handle: Handle, method: str) -> Any:
-        """The same as :meth:`call`; it says nothing about the source."""
+    def quietly(self, handle: Handle, method: str, *arguments: Any) -> Any:
+        """The same as :meth:`call`; its outcome says nothing about the source."""
         before = self.error, self.succeeded
-        result = self.call(handle, method)
+        result = self.call(handle, method, *arguments)
         self.error, self.succeeded = before
         return result
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..connection.scope import Scope
 
 #: VIR_DOMAIN_EVENT_ID_JOB_COMPLETED.
-_COMPLETED = 22
+_COMPLETED = 21
 
 #: virDomainJobOperation, by number.
 OPERATIONS = (
@@ -64,10 +64,10 @@ class _Jobs:
         with self._lock:
             completed = {key: dict(keys) for key, keys in self._completed.items()}
         known = set()
-        for handle in scope.domains():
+        for handle in scope.domains(hanging=True):
             uuid = scope.uuid(handle)
             known.add(uuid)
-            if scope.is_active(handle):
+            if scope.is_active(handle) and not scope.hangs(handle):
                 yield from self._running(scope, handle)
             for at, keys in completed.items():
                 if at[0] == uuid:
