@@ -24,6 +24,9 @@ from .libvirt_api import Connection, Handle
 #: libvirt's number for "the driver does not have this call".
 _NO_SUPPORT = 3
 
+#: libvirt's number for "not now, not in this state, or not on this host".
+_INVALID = 55
+
 #: libvirt's filter for lists: VIR_CONNECT_LIST_DOMAINS_ACTIVE.
 _ACTIVE = 1
 
@@ -130,7 +133,7 @@ class Scope:
     def call(self, handle: Handle, method: str, *arguments: Any) -> Any:
         """The result of a call for a domain, a pool, a network and so on; None if it fails."""
         self._at(libvirt_api.name(handle) if libvirt_api.is_domain(handle) else "")
-        result = self._try(method, lambda: libvirt_api.call(handle, method, *arguments))
+        result = self._try(method, lambda: libvirt_api.call(handle, method, *arguments), handle)
         self._at("")
         return result
 
@@ -139,7 +142,7 @@ class Scope:
             raise Abandoned
         self.at, self.step = name, time.monotonic()
 
-    def _try(self, method: str, call: Callable[[], Any]) -> Any:
+    def _try(self, method: str, call: Callable[[], Any], handle: Handle = None) -> Any:
         if method in self._unsupported:
             self.error = self._unsupported[method]
             return None
@@ -149,7 +152,7 @@ class Scope:
             error.__traceback__ = error.__context__ = None  # they would keep the connection open
             if error.kind in (ErrorKind.LOST, ErrorKind.DENIED):
                 raise
-            if error.kind is not ErrorKind.GONE:
+            if error.kind is not ErrorKind.GONE or self._is_invalid(error, handle):
                 self.error = error
             if error.code == _NO_SUPPORT:
                 self._unsupported[method] = error
@@ -157,6 +160,16 @@ class Scope:
             return None
         self.succeeded += 1
         return result
+
+    def _is_invalid(self, error: LibvirtError, handle: Handle) -> bool:
+        """Whether a call is never possible here, or only because the domain has just ended. Looks
+        once in a fetch."""
+        if error.code != _INVALID or self.error is not None or handle is None:
+            return False
+        try:
+            return bool(libvirt_api.call(handle, "isActive"))
+        except LibvirtError:
+            return False
 
     def xml(self, handle: Handle) -> Optional[str]:
         """The XML of a domain, a pool and so on, or None."""
