@@ -19,14 +19,16 @@ from support.plugin import SECONDS, Plugin, eventually, run
 BOOT_SECONDS = 90.0
 
 
-def write_config(path: Path, uri: str, sources: str, more: str = "") -> Path:
-    """A configuration with these sources at each tick."""
+def write_config(path: Path, uri: str, sources: str, **options: str) -> Path:
+    """A configuration with these sources at each tick, and options of some of them."""
     names = sources.split()
     listed = ", ".join(f'"{name}"' for name in names)
-    tables = "".join(f'[inputs.libvirt.{name}]\ninterval = "1ms"\n' for name in names)
+    tables = "".join(
+        f'[inputs.libvirt.{name}]\ninterval = "1ms"\n{options.get(name, "")}\n' for name in names
+    )
     path.write_text(
         f'[[inputs.libvirt]]\nlibvirt_uri = "{uri}"\nstatistics_groups = ["state"]\n'
-        f'additional_statistics = ["health", {listed}]\n{more}{tables}'
+        f'additional_statistics = ["health", {listed}]\n{tables}'
     )
     return path
 
@@ -54,8 +56,8 @@ def watch(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Callable[..., Watc
     """Start a plugin with these sources, and wait until each has been read once."""
     with ExitStack() as stack:
 
-        def begin(sources: str, more: str = "") -> Watcher:
-            config = write_config(tmp_path / "plugin.conf", hypervisor.uri, sources, more)
+        def begin(sources: str, **options: str) -> Watcher:
+            config = write_config(tmp_path / "plugin.conf", hypervisor.uri, sources, **options)
             watcher = Watcher(stack.enter_context(Plugin("--config", config)))
             for name in sources.split():
                 uri = "qemu+unix:///session"
@@ -149,7 +151,7 @@ def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watch
     try:
         hypervisor.virsh("pool-start", "p")
         hypervisor.virsh("vol-create-as", "p", "v 1", "1M")
-        watcher = watch("storage_pool network", "[inputs.libvirt.storage_pool]\nvolumes = true\n")
+        watcher = watch("storage_pool network", storage_pool="volumes = true")
         line = watcher.wait_for("libvirt_storage_pool,pool=p,type=dir ")
         capacity = hypervisor.virsh("pool-info", "p", "--bytes")
         number = capacity.partition("Capacity:")[2].split()[0]

@@ -303,7 +303,7 @@ class Hypervisor(Closing):
 
         It grants two things beyond the rights of `nobody`: CAP_PERFMON, which counting perf events
         needs on most machines; and, if only root can open /dev/net/tun (udev opens it to all),
-        another device node. The daemon has a private mount namespace, which ends with it and its guests.
+        another device node. The daemon has its own mounts, which end with it and its guests.
         """
         account = [f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups"]
         wrapper = ["setpriv", *account]

@@ -196,7 +196,8 @@ class SourceRunner:
                 self._hanging.add(lane)
                 self._errors += 1
                 self._judge()
-            old = now - lane.step > self._patience.attempt_seconds
+            # A domain that hangs is left out from now on, so the others need not wait for it.
+            old = lane.at or now - lane.step > self._patience.attempt_seconds
             if old and len(self._given_up) < MOST_HANGING:
                 log.debug("%s: a fetch that hangs is given up", self._name)
                 lane.give_up()
@@ -209,6 +210,7 @@ class SourceRunner:
             self._hanging.drop(lane)
             if lane in self._given_up:
                 self._given_up.discard(lane)
+                self._judge()
             else:
                 lane.busy = False
                 self._overdue.discard(lane)
@@ -220,12 +222,12 @@ class SourceRunner:
 
     def _judge(self) -> None:
         """The state after a fetch has ended or is found to hang; a change is logged."""
-        if self._overdue:
-            timeout = format_duration(int(self._patience.timeout * 1e9))
-            names = ", ".join(sorted({lane.at for lane in self._overdue} - {""}))
+        hanging = self._overdue | self._given_up
+        if hanging:
+            timeout = format_duration(self.settings.timeout)
+            names = ", ".join(sorted({lane.at for lane in hanging} - {""}))
             of = f" for domain {names}" if names else ""
             self._set("hanging", f"no answer within {timeout}{of}", "")
-            return
         if any(lane is not None and lane.busy for lane in self._lanes):
             return
         last = [fetched for fetched in self._last if fetched is not None]
@@ -233,10 +235,12 @@ class SourceRunner:
         failed = next((f for f in last if f.error is not None), None)
         if failed is None or failed.error is None:
             self._pause = self._not_before = 0.0
-            if not any(fetched.defect for fetched in last):
+            if not hanging and not any(fetched.defect for fetched in last):
                 self._set("up", "", "")
             return
         self._retry(failed)
+        if hanging:
+            return
         error = failed.error
         self._set(
             error.kind.name if error.kind is not ErrorKind.FAILED else f"error {error.code}",
