@@ -218,14 +218,14 @@ class Hypervisor(Closing):
         """Define a guest, a pool or anything else that `virsh define` takes."""
         self._define(definition)
 
-    def define_linux(self, name: str, devices: str) -> None:
-        """Define another guest that boots Linux, with these devices."""
+    def define_linux(self, name: str, devices: str, arguments: str = "") -> None:
+        """Define another guest that boots Linux, with these devices and kernel arguments."""
         self._define(
             _definition(
                 name,
                 memory_mib=128,
                 boot=f"<kernel>{self.folder}/kernel</kernel><initrd>{self.folder}/initrd</initrd>"
-                "<cmdline>console=ttyS0 panic=1</cmdline>",
+                f"<cmdline>console=ttyS0 panic=1 {arguments}</cmdline>",
                 devices=devices,
             )
         )
