@@ -19,10 +19,15 @@ from typing import Callable, Optional
 from telegraf_execd_libvirt import __version__, cli
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from telegraf_execd_libvirt.schema import Field, Group, Metric, Type
+from telegraf_execd_libvirt.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "telegraf_execd_libvirt"
-GROUPS = (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
+GROUPS = (
+    *STATISTICS_GROUPS.values(),
+    *ADDITIONAL_STATISTICS.values(),
+    *(source.group for source in SOURCES.values()),
+)
 
 #: Line protocol's name for each libvirt type.
 LINE_PROTOCOL_TYPES = {
@@ -50,7 +55,7 @@ def _group(group: Group) -> str:
 
 
 def _metric(metric: Metric, keys: bool) -> str:
-    tags = ", ".join(f"`{tag}`" for tag in metric.tags)
+    tags = ", ".join(f"`{tag}`" for tag in metric.all_tags)
     only = " Full set only." if _is_full(metric) else ""
     head = ["libvirt key", "field", "type", "unit", "kind", "meaning"]
     rows = [head, ["---"] * len(head), *(_field(metric, field) for field in metric.fields)]

@@ -6,14 +6,21 @@ would meet.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator, Sequence
 
 from .config import HypervisorConfig
 from .domain import Domain
+from .duration import format_duration
 from .groups import vcpu_mapping
 from .hypervisor.hypervisor import Hypervisor
+from .hypervisor.source_runner import Hanging, SourceRunner
 from .log import one_line
 from .uri import redact
+
+#: Nothing tells that a source turns out to hang.
+_LOOK_AGAIN_SECONDS = 0.02
 
 
 def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
@@ -30,6 +37,7 @@ def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
         trouble = hypervisor.end(tick).trouble
         if trouble is None:
             lines += _report(config, hypervisor, domains)
+            lines += _sources(config, hypervisor)
             continue
         status = 1
         lines.append(f"  reachable: no: {trouble.reason}")
@@ -37,6 +45,31 @@ def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
             lines.append(f"  what helps: {trouble.help}")
     # Names and messages are libvirt's: each becomes one line, without credentials.
     return [one_line(redact(line)) for line in lines], status
+
+
+def _sources(config: HypervisorConfig, hypervisor: Hypervisor) -> Iterator[str]:
+    """Fetches all sources, each within its timeout."""
+    hanging = Hanging(hypervisor)
+    runners = [
+        SourceRunner(source, config, hypervisor, hanging, lambda _: True, level=logging.DEBUG)
+        for source in config.sources
+    ]
+    for runner in runners:
+        runner.tick(time.time_ns())
+    longest = max((runner.settings.timeout for runner in runners), default=0)
+    deadline = time.monotonic() + 2 * longest / 1e9
+    while any(runner.busy for runner in runners) and time.monotonic() < deadline:
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    for runner in runners:
+        name = runner.source.name
+        if runner.busy:
+            yield f"  source {name}: takes longer than {format_duration(2 * longest)}"
+        elif runner.error:
+            yield f"  source {name}: does not work: {runner.error}"
+            if runner.help:
+                yield f"  what helps: {runner.help}"
+        else:
+            yield f"  source {name}: works, {runner.records} lines now"
 
 
 def _report(

@@ -16,8 +16,8 @@ from typing import Any, NoReturn, Optional
 
 from . import __version__, log
 from .config import Config, ConfigError, load
-from .config import uri as read_uri
 from .duration import parse_duration
+from .known_options import uri as read_uri
 from .log import log as logger
 from .options import Problems
 from .output import Closed, Output, divert

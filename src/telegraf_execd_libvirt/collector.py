@@ -1,4 +1,4 @@
-"""One hypervisor's ticks: read, encode, write, in a thread of its own.
+"""One hypervisor's ticks: read, encode, write, in a thread of its own; and its sources beside it.
 
 Invariant: a tick that comes during a collection is kept, once, and starts when that one has ended.
 Each batch of domains is one write of whole lines. Its timestamp is the tick's, or the time of its
@@ -13,13 +13,12 @@ from typing import Callable, Optional
 
 from .config import HypervisorConfig
 from .encode import Encoder
+from .hypervisor.delivery import moment
 from .hypervisor.hypervisor import Hypervisor
+from .hypervisor.source_runner import Hanging, SourceRunner
 from .log import log
 from .output import Closed, Output
 from .summaries import Summaries
-
-#: A request within this time after the tick counts as made at the tick.
-_ON_TIME_SECONDS = 0.5
 
 #: A tick this soon after the start of the last one does not mean that collecting is slow.
 _NO_TIME_SECONDS = 0.1
@@ -44,10 +43,15 @@ class Collector:
         self.failed = False
         self._hypervisor = Hypervisor(config, name)
         self._encoder = Encoder(config)
-        self._summaries = Summaries(config, self._hypervisor)
         self._output = output
         self._idle = idle
         self._closed = closed
+        hanging = Hanging(self._hypervisor)
+        self._runners = [
+            SourceRunner(source, config, self._hypervisor, hanging, self._write, idle, closed)
+            for source in config.sources
+        ]
+        self._summaries = Summaries(config, self._hypervisor, self._runners)
         self._condition = threading.Condition()
         self._wanted: Optional[int] = None
         self._busy = False
@@ -58,9 +62,20 @@ class Collector:
 
     @property
     def busy(self) -> bool:
+        """Whether a tick is being collected or waits for that, or a source is being fetched."""
+        return self.collecting or any(runner.busy for runner in self._runners)
+
+    @property
+    def collecting(self) -> bool:
         """Whether a tick is being collected or waits for that."""
         with self._condition:
             return self._busy or self._wanted is not None
+
+    @property
+    def timeout(self) -> int:
+        """The longest timeout of the hypervisor and its sources, in nanoseconds."""
+        own = [runner.settings.timeout for runner in self._runners]
+        return max([self.config.timeout, *own])
 
     def tick(self, timestamp: int) -> None:
         """Requests a collection with this timestamp, in nanoseconds of Unix time; never waits."""
@@ -75,6 +90,8 @@ class Collector:
                 )
             self._wanted = timestamp
             self._condition.notify()
+        for runner in self._runners:
+            runner.tick(timestamp)
 
     def _run(self) -> None:
         while True:
@@ -106,10 +123,9 @@ class Collector:
         tick = self._hypervisor.begin()
         for reading in self._hypervisor.gatherer.gather(tick):
             self._hypervisor.log_up()
-            late = reading.asked - started
-            moment = timestamp + (int(late * 1e9) if late > _ON_TIME_SECONDS else 0)
+            asked = moment(timestamp, reading.asked - started)
             self._summaries.add(reading)
-            written = self._write(self._encoder.encode(reading.domains, moment)) and written
+            written = self._write(self._encoder.encode(reading.domains, asked)) and written
             del reading  # its memory is for the next one
         outcome = self._hypervisor.end(tick)
         self._hypervisor.log_changes(tick)

@@ -14,17 +14,22 @@ from typing import Any, Optional
 
 import tomli
 
-from . import domain_summary, node_summary, options, selection_options, tag_options
+from . import (
+    domain_summary,
+    node_summary,
+    options,
+    selection_options,
+    source_options,
+    tag_options,
+)
 from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
+from .known_options import DEFAULT_URI, OLD_NAMES, OPTIONS
 from .metadata import MetadataTag
 from .options import Problems
 from .schema import Group
+from .sources import SOURCES
+from .sources.source import Settings, Source, SourceTable
 from .uri import has_password
-
-DEFAULT_URI = "qemu:///system"
-
-#: libvirtd serves 5 requests of one client at the same time, and has 20 workers for all clients.
-MOST_PARALLEL_CALLS = 5
 
 
 class ConfigError(Exception):
@@ -57,6 +62,7 @@ class HypervisorConfig:
     additional_domain_tags: tuple[str, ...] = ()
     additional_device_tags: tuple[str, ...] = ()
     metadata_tags: tuple[MetadataTag, ...] = ()
+    source_tables: Mapping[str, SourceTable] = field(default_factory=dict)
 
     @property
     def full(self) -> bool:
@@ -84,6 +90,17 @@ class HypervisorConfig:
         """The configured additional statistics, in output order."""
         names = self.additional_statistics
         return tuple(group for name, group in ADDITIONAL_STATISTICS.items() if name in names)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The configured additional statistics that are sources of their own."""
+        names = self.additional_statistics
+        return tuple(source for name, source in SOURCES.items() if name in names)
+
+    def settings(self, source: Source) -> Settings:
+        """The table of a source, with defaults."""
+        given = self.source_tables.get(source.name, SourceTable())
+        return source_options.resolved(source, given, self.timeout)
 
 
 @dataclass(frozen=True)
@@ -158,13 +175,18 @@ def _hypervisor(
     if not isinstance(table, dict):
         problems.expected(path, "a table", table)
         return HypervisorConfig()
-    values: dict[str, Any] = {}
+    tables: dict[str, SourceTable] = {}
+    values: dict[str, Any] = {"source_tables": tables}
     before = len(problems.errors)
     for name, raw in table.items():
         at = options.join(path, name)
-        meant = _OLD_NAMES.get(name, name)
-        if meant not in _OPTIONS:
-            problems.add(at, options.explain_unknown(name, [*_OPTIONS]))
+        meant = OLD_NAMES.get(name, name)
+        if meant in SOURCES:
+            value = options.expand(raw, at, environment, problems)
+            tables[meant] = source_options.table(SOURCES[meant], value, at, problems)
+            continue
+        if meant not in OPTIONS:
+            problems.add(at, options.explain_unknown(name, [*OPTIONS, *SOURCES]))
             continue
         if meant != name:
             problems.warn(at, f"is read as {meant}; write {meant} instead")
@@ -172,68 +194,16 @@ def _hypervisor(
                 problems.add(at, f"duplicates {meant}, which has the same meaning; keep {meant}")
                 continue
         value = options.expand(raw, at, environment, problems)
-        values[meant] = _OPTIONS[meant](value, at, problems)
+        values[meant] = OPTIONS[meant](value, at, problems)
     selection_options.check(values, path, problems)
-    tag_options.check(values, _OPTIONS, path, problems)
+    tag_options.check(values, OPTIONS, path, problems)
+    source_options.check(values, path, problems)
     if len(problems.errors) > before:
         return HypervisorConfig()
     result = HypervisorConfig(**values)
-    if not result.groups and not result.additions:
+    if not (result.groups or result.additions or result.sources):
         problems.add(
             options.join(path, "statistics_groups"),
             "is empty and so is additional_statistics: nothing to gather",
         )
     return result
-
-
-#: Names from an example in the README of the built-in plugin, which that plugin does not read.
-_OLD_NAMES = {"domain_names": "domains", "libvirt_metrics": "statistics_groups"}
-
-
-def uri(value: object, path: str, problems: Problems) -> str:
-    """Check a libvirt URI or the name of a libvirt URI alias; empty: the default."""
-    text = options.string(value, path, problems)
-    if not text.isprintable():
-        problems.expected(path, "a URI without control characters", text)
-    elif "/" in text and "://" not in text:
-        problems.add(path, "expected driver[+transport]://[host]/path, such as qemu:///system")
-    return text or DEFAULT_URI
-
-
-def _groups(value: object, path: str, problems: Problems) -> tuple[str, ...]:
-    return options.choices(value, path, problems, list(STATISTICS_GROUPS))
-
-
-def _additional(value: object, path: str, problems: Problems) -> tuple[str, ...]:
-    return options.choices(value, path, problems, list(ADDITIONAL_STATISTICS))
-
-
-def _metric_set(value: object, path: str, problems: Problems) -> str:
-    return options.choice(value, path, problems, ["telegraf", "full"])
-
-
-def _parallel_calls(value: object, path: str, problems: Problems) -> int:
-    return options.integer(value, path, problems, 1, MOST_PARALLEL_CALLS)
-
-
-#: The function that checks and converts the value of each option.
-_OPTIONS: dict[str, options.Getter] = {
-    "libvirt_uri": uri,
-    "domains": options.strings,
-    "statistics_groups": _groups,
-    "additional_statistics": _additional,
-    "tags": options.string_table,
-    "timeout": options.duration,
-    "interval": options.duration,
-    "influx_uint_support": options.boolean,
-    "metric_set": _metric_set,
-    "backing_chain": options.boolean,
-    "bulk_statistics": options.boolean,
-    "parallel_calls": _parallel_calls,
-    "domain_include": selection_options.globs,
-    "domain_exclude": selection_options.globs,
-    "domain_state_include": selection_options.states,
-    "additional_domain_tags": tag_options.domain_tags,
-    "additional_device_tags": tag_options.device_tags,
-    "metadata_tags": tag_options.metadata_tags,
-}

@@ -7,11 +7,13 @@ plain one. One thread uses an encoder.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Optional
 
 from .config import HypervisorConfig
 from .domain import Domain
 from .groups import STATISTICS_GROUPS
 from .lineprotocol import format_line
+from .schema import Group
 from .templates import TIMESTAMP_MARK, LineLayout, Template
 from .translate import Translator
 
@@ -20,12 +22,16 @@ _REMEMBERED_LAYOUTS = 1_024
 
 
 class Encoder:
-    """Writes domains as lines, with the groups, tags and integers that are configured."""
+    """Writes domains as lines, with the groups, tags and integers that are configured; or with a
+    ``source`` every key of that group, declared or not."""
 
-    def __init__(self, config: HypervisorConfig) -> None:
+    def __init__(self, config: HypervisorConfig, source: Optional[Group] = None) -> None:
         # The full set leaves no key out, so it needs all declarations.
         groups = (*STATISTICS_GROUPS.values(),) if config.full else config.groups
-        self._translator = Translator((*groups, *config.additions), config.full)
+        if source is None:
+            self._translator = Translator((*groups, *config.additions), config.full)
+        else:
+            self._translator = Translator((source,), full=True)
         self._tags = config.tags
         self._uint_support = config.influx_uint_support
         self._layouts: dict[tuple[tuple[str, ...], bool], LineLayout] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from .domain import Domain, Value
+from .domain import Domain, Identity, Value
 
 #: The key of a domain that came without the keys that need its monitor, and its value.
 INCOMPLETE: dict[str, Value] = {"domain_health.complete": 0}
@@ -47,3 +47,26 @@ class Health:
         if self.daemon_version:
             keys["health.daemon_version"] = self.daemon_version
         return Domain(name=uri, active=True, stats=keys)
+
+
+@dataclass(frozen=True)
+class SourceHealth:
+    """One source of one hypervisor after its last fetch."""
+
+    source: str
+    up: bool
+    records: int
+    collect_time_ns: int
+    errors: int
+    hanging: int
+
+    def record(self, uri: str) -> Domain:
+        """The record of the source; ``uri`` is what may be shown of the hypervisor's URI."""
+        keys: dict[str, Value] = {
+            "source_health.up": int(self.up),
+            "source_health.records": self.records,
+            "source_health.collect_time_ns": self.collect_time_ns,
+            "source_health.errors": self.errors,
+            "source_health.hanging": self.hanging,
+        }
+        return Domain(uri, True, keys, Identity(tags={"source": self.source}))

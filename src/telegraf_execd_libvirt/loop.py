@@ -22,6 +22,9 @@ from .signals import Signals
 #: At the end of stdin: time for encoding and for a slow reader, in addition to the timeouts.
 _LAST_TICK_SECONDS = 5.0
 
+#: At the end of stdin: nothing wakes the main thread when a source turns out to hang.
+_LOOK_AGAIN_SECONDS = 0.25
+
 #: poll() counts milliseconds in 32 bits; once a day it may look at the clock again.
 _LONGEST_WAIT_SECONDS = 86_400.0
 
@@ -85,7 +88,7 @@ class Loop:
             return 128 + self._signals.stop
         if self._output_closed:
             return 0  # the reader has what it wants
-        return int(any(collector.failed or collector.busy for collector in self._collectors))
+        return int(any(c.failed or c.collecting for c in self._collectors))
 
     def run(self, stdin: int) -> int:
         """Collects at each tick until the end of stdin; the exit status."""
@@ -112,7 +115,7 @@ class Loop:
     def _finish(self) -> None:
         """Waits for the running collections, for a bounded time, and until a signal."""
         self._finishing = True
-        longest = max(collector.config.timeout for collector in self._collectors)
+        longest = max(collector.timeout for collector in self._collectors)
         deadline = time.monotonic() + 2 * longest / 1e9 + _LAST_TICK_SECONDS
         with selectors.PollSelector() as selector:
             selector.register(self._signals.fd, selectors.EVENT_READ)
@@ -122,7 +125,7 @@ class Loop:
                 and self._signals.stop is None
                 and time.monotonic() < deadline
             ):
-                selector.select(max(0.0, min(deadline - time.monotonic(), _LONGEST_WAIT_SECONDS)))
+                selector.select(max(0.0, min(deadline - time.monotonic(), _LOOK_AGAIN_SECONDS)))
                 self._signals.drain()
 
     def _tick(self) -> None:

@@ -74,7 +74,8 @@ class Metric:
     """One measurement and its libvirt keys.
 
     ``prefix`` is the start of these keys, with each number written as its tag: ``vcpu.<vcpu_id>``.
-    ``subject`` is the tag that names the object of the metric.
+    ``subject`` is the tag that names the object of the metric. ``extra_tags`` are tags that its
+    records bring themselves, because their values are texts and not numbers in the keys.
     """
 
     measurement: str
@@ -82,6 +83,12 @@ class Metric:
     help: str
     fields: tuple[Field, ...]
     subject: str = "domain_name"
+    extra_tags: tuple[str, ...] = ()
+
+    @property
+    def all_tags(self) -> tuple[str, ...]:
+        """The tags, also those that the records bring themselves."""
+        return (*self.tags, *self.extra_tags)
 
     @property
     def tags(self) -> tuple[str, ...]:

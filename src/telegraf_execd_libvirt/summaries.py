@@ -8,6 +8,7 @@ only read for a summary.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from .config import HypervisorConfig
 from .domain import NO_IDENTITY, Domain
@@ -18,6 +19,7 @@ from .groups import node as node_group
 from .health import INCOMPLETE
 from .hypervisor.delivery import Reading
 from .hypervisor.hypervisor import Hypervisor
+from .hypervisor.source_runner import SourceRunner
 from .node_summary import Node
 from .uri import redact
 
@@ -25,8 +27,14 @@ from .uri import redact
 class Summaries:
     """The additional statistics of one hypervisor."""
 
-    def __init__(self, config: HypervisorConfig, hypervisor: Hypervisor) -> None:
+    def __init__(
+        self,
+        config: HypervisorConfig,
+        hypervisor: Hypervisor,
+        runners: Sequence[SourceRunner] = (),
+    ) -> None:
         self._hypervisor = hypervisor
+        self._runners = runners
         self._uri = redact(config.libvirt_uri)
         self._with_health = health_group.GROUP in config.additions
         self._with_domain = domain_group.GROUP in config.additions
@@ -66,5 +74,9 @@ class Summaries:
             records.append(Domain(self._uri, True, keys))
         if self._with_health:
             records.append(self._hypervisor.health(seconds).record(self._uri))
+            for runner in self._runners:
+                health = runner.health()
+                if health is not None:
+                    records.append(health.record(self._uri))
         self._node = Node()
         return records

@@ -6,23 +6,19 @@ metrics have, is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from . import options
 from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from .metadata import PATH_FORMAT, MetadataTag, is_path
 from .options import Problems, Unset
+from .sources import SOURCES
 from .tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
 _METADATA_OPTIONS = ("namespace", "path", "tag")
 
-_RESERVED_TAGS = frozenset(
-    tag
-    for group in (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
-    for metric in group.metrics
-    for tag in metric.tags
-)
+_GROUPS = (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
 
 
 def domain_tags(value: object, path: str, problems: Problems) -> tuple[str, ...]:
@@ -79,22 +75,33 @@ def check(
         for option in ("additional_domain_tags", "additional_device_tags")
         for name in values.get(option, ())
     }
+    # The tags of sources are ordinary words, so only those of the configured sources count.
+    sources = [SOURCES[name] for name in values.get("additional_statistics", ()) if name in SOURCES]
+    groups = (*_GROUPS, *(source.group for source in sources))
+    reserved = {tag for group in groups for metric in group.metrics for tag in metric.all_tags}
     for name in values.get("tags", {}):
         at = options.join(options.join(path, "tags"), name)
         if name in known_options:
             problems.warn(
                 at, f"is read as a tag; the option {name} belongs above the table of tags"
             )
-        _claim(name, "tags", origins, at, problems)
+        _claim(name, "tags", origins, reserved, at, problems)
     for index, item in enumerate(values.get("metadata_tags", ())):
         if item.tag and not isinstance(item.tag, Unset):
             origin = f"metadata_tags[{index}]"
-            _claim(item.tag, origin, origins, f"{path}.{origin}.tag", problems)
+            _claim(item.tag, origin, origins, reserved, f"{path}.{origin}.tag", problems)
 
 
-def _claim(name: str, origin: str, origins: dict[str, str], at: str, problems: Problems) -> None:
+def _claim(
+    name: str,
+    origin: str,
+    origins: dict[str, str],
+    reserved: Container[str],
+    at: str,
+    problems: Problems,
+) -> None:
     """Note where a tag comes from; report a name that is already in use."""
-    if name in _RESERVED_TAGS:
+    if name in reserved:
         problems.add(at, "is a tag of the plugin's own metrics")
     elif name in origins:
         problems.add(at, f"the tag {options.show(name)} comes from {origins[name]} already")

@@ -57,7 +57,9 @@ def test_the_sample_names_all_options(tmp_path: Path) -> None:
     (tmp_path / "plugin.conf").write_text(text)
     assert "\n  [inputs.libvirt.tags]" in text
     done = run("--once", "--config", tmp_path / "plugin.conf")
-    assert (done.returncode, done.stderr[:3]) == (0, "I! ")
+    # The tables of sources are read, and these sources are off.
+    others = [line for line in done.stderr.splitlines() if "has no effect" not in line]
+    assert (done.returncode, others[0][:3]) == (0, "I! ")
     assert ",rack=r12 " in done.stdout
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from telegraf_execd_libvirt.config import Config, ConfigError, HypervisorConfig, load, parse
 from telegraf_execd_libvirt.metadata import MetadataTag
 from telegraf_execd_libvirt.options import Problems
+from telegraf_execd_libvirt.sources import SOURCES
+from telegraf_execd_libvirt.sources.source import SourceTable
 
 
 def read(text: str, **environment: str) -> tuple[Config, Problems]:
@@ -135,10 +137,11 @@ def test_option_below_the_table_of_tags_is_warned_of() -> None:
 
 
 def test_every_option_can_be_set_by_its_name() -> None:
-    """The options are the fields of HypervisorConfig."""
+    """The options are the fields of HypervisorConfig, and the tables of sources."""
     _, problems = read("[[inputs.libvirt]]\nnonsense = 1")
     allowed = problems.errors[0].partition("(allowed: ")[2].rstrip(")").split(", ")
-    assert set(allowed) == {field.name for field in dataclasses.fields(HypervisorConfig)}
+    fields = {field.name for field in dataclasses.fields(HypervisorConfig)}
+    assert set(allowed) == (fields - {"source_tables"}) | set(SOURCES)
 
 
 def test_empty_uri_is_the_default() -> None:
@@ -258,3 +261,39 @@ def test_any_table_is_either_good_or_explained(values: dict[str, object]) -> Non
     assert len(config.hypervisors) == 1
     for error in problems.errors:
         assert error.startswith("inputs.libvirt[0]")
+
+
+def test_tables_of_sources() -> None:
+    """A source's table overrides its defaults; without one they apply."""
+    found = table(
+        """
+        [[inputs.libvirt]]
+          additional_statistics = ["job", "block_job"]
+          timeout = "2s"
+          [inputs.libvirt.job]
+            interval = "1m"
+            timeout = "300ms"
+        """
+    )
+    job, block_job = found.sources
+    assert (job.name, block_job.name) == ("job", "block_job")
+    assert found.source_tables == {"job": SourceTable(60 * 10**9, 300 * 10**6)}
+    settings = found.settings(job)
+    assert (settings.interval, settings.timeout) == (60 * 10**9, 300 * 10**6)
+    settings = found.settings(block_job)
+    assert (settings.interval, settings.timeout) == (0, 2 * 10**9)
+
+
+def test_table_of_a_source_that_is_not_read() -> None:
+    """A table without its name in additional_statistics gives one warning."""
+    _, problems = read('[[inputs.libvirt]]\n[inputs.libvirt.job]\ninterval = "1m"\ntimeout = "1s"')
+    assert problems.errors == []
+    assert problems.warnings == [
+        'inputs.libvirt[0].job: has no effect: "job" is not in additional_statistics'
+    ]
+
+
+def test_source_alone_is_something_to_gather() -> None:
+    """A source without any group is valid."""
+    text = '[[inputs.libvirt]]\nstatistics_groups = []\nadditional_statistics = ["job"]'
+    assert [source.name for source in table(text).sources] == ["job"]

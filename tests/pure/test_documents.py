@@ -18,13 +18,14 @@ from telegraf_execd_libvirt.config import HypervisorConfig, parse
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS
 from telegraf_execd_libvirt.metadata import MetadataTag
 from telegraf_execd_libvirt.options import Problems
+from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "telegraf_execd_libvirt"
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 SAMPLE = (SOURCE / "sample.conf").read_text("utf-8")
-OPTIONS = [option.name for option in fields(HypervisorConfig)]
+OPTIONS = [o.name for o in fields(HypervisorConfig) if o.name != "source_tables"]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
@@ -54,7 +55,9 @@ def configured(text: str) -> HypervisorConfig:
     """The one hypervisor of a configuration without errors."""
     problems = Problems()
     config = parse(tomli.loads(text), {}, problems)
-    assert (problems.errors, problems.warnings) == ([], [])
+    # The sample has tables of sources, but does not read these sources.
+    warnings = [text for text in problems.warnings if "has no effect" not in text]
+    assert (problems.errors, warnings) == ([], [])
     (hypervisor,) = config.hypervisors
     return hypervisor
 
@@ -118,6 +121,7 @@ def test_sample_shows_the_defaults() -> None:
         HypervisorConfig(),
         statistics_groups=shown.statistics_groups,
         interval=10_000_000_000,
+        source_tables=shown.source_tables,
         tags={"rack": "r12"},
         metadata_tags=(
             MetadataTag("http://opennebula.org/xmlns/libvirt/1.0", "vm/uname", "owner"),
@@ -145,6 +149,24 @@ def test_additional_statistics_are_explained(name: str) -> None:
     assert re.search(rf"^  ##   {name} +\S", SAMPLE, re.MULTILINE)
     row = re.search(r"^\| `additional_statistics` .*$", CONFIGURATION, re.MULTILINE)
     assert row and f'`"{name}"`' in row[0]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_sources_are_explained(name: str) -> None:
+    """The sample and the table of sources explain each source."""
+    assert re.search(rf"^  ##   {name} +\S", SAMPLE, re.MULTILINE)
+    assert re.search(rf"^\| `{name}` \| \S.* \| \S.* \| \S.* \|$", CONFIGURATION, re.MULTILINE)
+
+
+def test_tables_of_sources_show_the_defaults() -> None:
+    """The tables of sources in the sample have each option of their source, with its default."""
+    shown = configured(uncommented(SAMPLE))
+    for name, table in shown.source_tables.items():
+        source = SOURCES[name]
+        defaults = {key: option.default for key, option in source.options.items()}
+        assert table.interval in (None, source.interval)
+        assert table.options == defaults
+    assert {name for name, source in SOURCES.items() if source.options} <= {*shown.source_tables}
 
 
 @pytest.mark.parametrize("name", [*DOMAIN_TAGS, *DEVICE_TAGS])

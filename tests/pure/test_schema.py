@@ -11,9 +11,11 @@ from support.dump import keys_table
 from telegraf_execd_libvirt.domain import Domain
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from telegraf_execd_libvirt.schema import Field, Metric, Type
+from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.translate import Translator
 
-ALL = {**STATISTICS_GROUPS, **ADDITIONAL_STATISTICS}
+SOURCE_GROUPS = {name: source.group for name, source in SOURCES.items()}
+ALL = {**STATISTICS_GROUPS, **ADDITIONAL_STATISTICS, **SOURCE_GROUPS}
 DECLARED: list[tuple[str, Metric, Field]] = [
     (group.name, metric, field)
     for group in ALL.values()
@@ -90,7 +92,8 @@ def test_nothing_else_is_declared() -> None:
     for _, metric, field in DECLARED:
         if metric.lookup_pattern(field) not in known:
             own = metric.prefix.partition(".")[0]
-            assert own in ("vcpu_mapping", "health", "domain_health", "domain", "node")
+            additional = (*ADDITIONAL_STATISTICS.values(), *SOURCE_GROUPS.values())
+            assert any(own in group.words for group in additional)
             assert not any(key.startswith(f"{own}.") for key in known)
 
 
@@ -105,7 +108,7 @@ def test_metrics_of_one_measurement_have_the_same_tags() -> None:
     """All declarations of a measurement have the same tags."""
     tags: dict[str, tuple[str, ...]] = {}
     for _, metric, _ in DECLARED:
-        assert tags.setdefault(metric.measurement, metric.tags) == metric.tags
+        assert tags.setdefault(metric.measurement, metric.all_tags) == metric.all_tags
 
 
 def test_groups_have_libvirts_bits() -> None:

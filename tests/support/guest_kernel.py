@@ -1,8 +1,8 @@
 """The Linux of the booting guest: a packaged kernel, and an initrd with a static busybox.
 
-The rule: only the package manager downloads, and a downloaded kernel is used again. An installed
-kernel is preferred. Otherwise Debian's cloud kernel is downloaded and unpacked, not installed, into
-.cache/guest-kernel in the checkout.
+The rule: only the package manager downloads, and a downloaded package is used again. Installed ones
+are preferred. Otherwise Debian's cloud kernel and guest agent are downloaded and unpacked, not
+installed, into .cache in the checkout.
 """
 
 from __future__ import annotations
@@ -12,16 +12,22 @@ import lzma
 import os
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from support.missing import Missing
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "guest-kernel"
-METAPACKAGE = "linux-image-cloud-amd64"
-MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon")
+AGENT_CACHE = CACHE.with_name("guest-agent")
+METAPACKAGE, AGENT_PACKAGE = "linux-image-cloud-amd64", "qemu-guest-agent"
+MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon", "virtio_console", "ext4")
+
+#: The kernel's command line of a guest whose work is to run the guest agent.
+RUN_AGENT = "agent"
 
 # Use both disks and the network each second, so that the counters grow.
 INIT = """#!/bin/busybox sh
@@ -29,6 +35,14 @@ b=/bin/busybox
 $b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev
 for module in {modules}; do $b insmod /modules/$module.ko; done
 $b ifconfig eth0 192.0.2.2 up
+case "$($b cat /proc/cmdline)" in *agent*)
+  $b ifconfig lo 127.0.0.1 up; $b hostname agent-1
+  $b mount -t ext4 /dev/vda /mnt
+  for port in /sys/class/virtio-ports/*; do
+    test "$($b cat $port/name)" = org.qemu.guest_agent.0 || continue
+    /bin/qemu-ga -m virtio-serial -p /dev/${{port##*/}} -t /run
+  done
+esac
 while true; do
   $b dd if=/dev/vda of=/dev/null bs=64k count=16
   for disk in vda vdb; do $b dd if=/dev/zero of=/dev/$disk bs=4k count=16 conv=fsync; done
@@ -76,21 +90,25 @@ def _kernels_under(root: Path) -> Iterator[tuple[Path, Path]]:
 
 def _download() -> None:
     """Unpack Debian's cloud kernel into the cache, completely or not at all."""
-    for tool, package in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg", "dpkg")):
+    _unpack(METAPACKAGE, _real_package, CACHE)
+
+
+def _unpack(package: str, real_name: Callable[[], str], target: Path) -> None:
+    for tool, origin in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg", "dpkg")):
         if not shutil.which(tool):
-            raise Missing(f"{tool} (Debian package {package}) to download {METAPACKAGE}")
+            raise Missing(f"{tool} (Debian package {origin}) to download {package}")
     try:
         CACHE.parent.mkdir(exist_ok=True)
         (CACHE.parent / ".gitignore").write_text("*\n")
         with tempfile.TemporaryDirectory(dir=CACHE.parent) as folder:
-            _run("apt-get", "download", "-qq", _real_package(), folder=folder)
+            _run("apt-get", "download", "-qq", real_name(), folder=folder)
             (archive,) = Path(folder).glob("*.deb")
             _run("dpkg", "-x", archive.name, "unpacked", folder=folder)
-            shutil.rmtree(CACHE, ignore_errors=True)
-            Path(folder, "unpacked").rename(CACHE)
+            shutil.rmtree(target, ignore_errors=True)
+            Path(folder, "unpacked").rename(target)
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
-        raise Missing(f"Debian package {METAPACKAGE}: {reason}".strip()) from error
+        raise Missing(f"Debian package {package}: {reason}".strip()) from error
 
 
 def _real_package() -> str:
@@ -116,13 +134,46 @@ def _run(*command: str, folder: str = "/") -> str:
 def _initrd(busybox: bytes, modules: Path) -> bytes:
     """A gzipped cpio archive: busybox, the modules, and an init that uses the devices."""
     loaded = modules_in_order(modules)
-    folders = ("bin", "dev", "modules", "proc", "sys")
-    archive = b"".join(entry(folder, 0o40755) for folder in folders)
+    files = _agent_files()
+    folders = {"bin", "dev", "mnt", "modules", "proc", "run", "sys", "var", "var/run"}
+    for name in files:
+        folders.update(str(parent) for parent in Path(name).parents if parent.name)
+    archive = b"".join(entry(folder, 0o40755) for folder in sorted(folders))
+    for name, content in files.items():
+        archive += entry(name, 0o100755, content)
     archive += entry("bin/busybox", 0o100755, busybox)
     for name, content in loaded.items():
         archive += entry(f"modules/{name}.ko", 0o100644, content)
     archive += entry("init", 0o100755, INIT.format(modules=" ".join(loaded)).encode())
     return gzip.compress(archive + entry("TRAILER!!!", 0))
+
+
+def agent_program() -> Path:
+    """The path of QEMU's guest agent; raise Missing if there is none."""
+    for path in (shutil.which("qemu-ga", path=PATH), AGENT_CACHE / "usr/sbin/qemu-ga"):
+        if path and Path(path).exists():
+            return Path(path)
+    _unpack(AGENT_PACKAGE, lambda: AGENT_PACKAGE, AGENT_CACHE)
+    return AGENT_CACHE / "usr/sbin/qemu-ga"
+
+
+def _agent_files() -> dict[str, bytes]:
+    """The guest agent with its libraries, and what it reports; nothing if it is missing."""
+    try:
+        program = agent_program()
+    except Missing:
+        return {}
+    listed = _run("ldd", str(program))
+    if "not found" in listed:
+        return {}
+    files = {"bin/qemu-ga": program.read_bytes()}
+    for path in re.findall(r"(/\S+) \(0x", listed):
+        files[path.lstrip("/")] = Path(path).read_bytes()
+    files["etc/os-release"] = b'ID=tiny\nNAME="Tiny Linux"\nVERSION_ID="1"\n'
+    # A utmp record of a user who is logged in: type, pid, line, id, user, host, and the rest.
+    user = struct.pack("<hxxi32s4s32s256s52x", 7, 1, b"tty1", b"1", b"alice", b"")
+    files["var/run/utmp"] = user
+    return files
 
 
 def entry(name: str, mode: int, content: bytes = b"") -> bytes:

@@ -80,7 +80,7 @@ class Hypervisor(Closing):
     `uri` is for libvirt's clients, also read-only: a session daemon has one `socket` for both.
     `guests` maps the names of the initial guests to their definitions.
     `tap` is the name of LINUX's network interface, or None if the tests may not create one.
-    `perf` is true if the daemon may count perf events.
+    `perf` is true if the daemon may count perf events, `has_mounts` if it has its own mounts.
     """
 
     def __init__(self, idle_guests: int = 3, linux: bool = True) -> None:
@@ -96,6 +96,7 @@ class Hypervisor(Closing):
         self.uri = f"qemu+unix:///session?socket={self.socket}"
         self.tap: str | None = None
         self.perf = _perf_is_open_to_all()
+        self.has_mounts = False
         self.guests: dict[str, str] = {}
         self._daemon: subprocess.Popen[bytes] | None = None
         self._log = self._workspace.log("libvirtd")
@@ -213,6 +214,37 @@ class Hypervisor(Closing):
         """Continue the guest's QEMU."""
         os.kill(self.guest_pid(name), signal.SIGCONT)
 
+    def define_xml(self, definition: str) -> None:
+        """Define a guest, a pool or anything else that `virsh define` takes."""
+        self._define(definition)
+
+    def define_linux(self, name: str, devices: str, arguments: str = "") -> None:
+        """Define another guest that boots Linux, with these devices and kernel arguments."""
+        self._define(
+            _definition(
+                name,
+                memory_mib=128,
+                boot=f"<kernel>{self.folder}/kernel</kernel><initrd>{self.folder}/initrd</initrd>"
+                f"<cmdline>console=ttyS0 panic=1 {arguments}</cmdline>",
+                devices=devices,
+            )
+        )
+
+    def own_folder(self, name: str) -> Path:
+        """A folder that the daemon and its guests may write to."""
+        path = self.folder / name
+        path.mkdir(exist_ok=True)
+        os.chown(path, self._user.pw_uid, self._user.pw_gid)
+        return path
+
+    def small_folder(self, name: str, kib: int) -> Path:
+        """A folder with this much space, which only the daemon and its guests see."""
+        path = self.own_folder(name)
+        options = f"size={kib}k,uid={self._user.pw_uid},mode=700"
+        mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+        subprocess.run(["nsenter", "-t", str(self.daemon_pid), "-m", *mount], check=True)
+        return path
+
     # The daemon
 
     @property
@@ -271,7 +303,7 @@ class Hypervisor(Closing):
 
         It grants two things beyond the rights of `nobody`: CAP_PERFMON, which counting perf events
         needs on most machines; and, if only root can open /dev/net/tun (udev opens it to all),
-        another device node in a private mount namespace, which ends with the daemon.
+        another device node. The daemon has its own mounts, which end with it and its guests.
         """
         account = [f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups"]
         wrapper = ["setpriv", *account]
@@ -281,10 +313,14 @@ class Hypervisor(Closing):
             wrapper += perfmon
             self.perf = True
         tun = Path("/dev/net/tun")
+        own_mounts = ["unshare", "--mount"]
+        self.has_mounts = _works(*own_mounts, "true")
         if tun.exists() and not _works(*wrapper, "test", "-w", str(tun)):
             make = "mount -t tmpfs tmpfs /dev/net && mknod -m 666 /dev/net/tun c 10 200"
-            own_tun = ["unshare", "--mount", "sh", "-c", f'{make} && exec "$@"', "sh"]
-            wrapper = own_tun + wrapper if _works(*own_tun, "true") else wrapper
+            own_tun = [*own_mounts, "sh", "-c", f'{make} && exec "$@"', "sh"]
+            if _works(*own_tun, "true"):
+                own_mounts = own_tun
+        wrapper = own_mounts + wrapper if self.has_mounts else wrapper
         if _works(*wrapper, "test", "-w", str(tun)):
             self.tap = self._make_tap()
         return wrapper

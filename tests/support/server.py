@@ -24,6 +24,7 @@ PROGRAM, VERSION = 0x20008086, 1
 OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
 NODE_GET_INFO, GET_XML_DESC, NODE_GET_CPU_STATS, NODE_GET_MEMORY_STATS = 6, 14, 227, 228
 NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
+GET_JOB_STATS, LIST_ALL_POOLS, LIST_ALL_NETWORKS = 298, 281, 283
 
 _REPLY, _STATUS_OK, _STATUS_ERROR = 1, 0, 1
 _HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
@@ -185,8 +186,14 @@ class Daemon(Closing):
             return self.crowd.statistics(request)
         if self.crowd and procedure == LIST_ALL_DOMAINS:
             return self.crowd.listed(request)
+        if procedure == LIST_ALL_DOMAINS:
+            return _ints(1) + self._domain() + _ints(1)
         if self.crowd and procedure == GET_XML_DESC:
             return self.crowd.xml(request)
+        if procedure == GET_XML_DESC:
+            return _string("<domain/>")
+        if procedure == GET_JOB_STATS:
+            return _ints(0, 0)  # no job, no parameters
         if procedure == NUM_OF_DOMAINS:
             return _ints(self.crowd.active if self.crowd else 1)
         if procedure == NUM_OF_DEFINED_DOMAINS:
@@ -207,8 +214,12 @@ class Daemon(Closing):
             return struct.pack(">Q", 9_000_000)
         if procedure == GET_ALL_DOMAIN_STATS:
             state = _string("state.state") + _ints(_INT_PARAMETER, 1)
-            return _ints(1) + _string(self.domain) + bytes(16) + _ints(7, 1) + state
+            return _ints(1) + self._domain() + _ints(1) + state
         return b""
+
+    def _domain(self) -> bytes:
+        """A remote_nonnull_domain: name, UUID and id."""
+        return _string(self.domain) + bytes(16) + _ints(7)
 
 
 def _host(values: dict[str, int], request: bytes) -> bytes:

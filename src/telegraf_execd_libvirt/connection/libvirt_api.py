@@ -1,8 +1,9 @@
 """The one module that imports libvirt: calls go in, records and translated errors come out.
 
-Invariant: connections are read-only, nothing here learns or decides, and nothing of libvirt's own
-(exceptions, constants, messages on stderr) leaves this module; a handle is opaque to its callers.
-Each function may block for as long as libvirt does: only the threads of :mod:`.worker` call them.
+Invariant: nothing here learns or decides, and nothing of libvirt's own (exceptions, constants,
+messages on stderr) leaves this module; a handle is opaque to its callers. Connections are read-only
+unless a source needs more. Each function may block for as long as libvirt does: only threads with a
+connection of their own call them.
 """
 
 from __future__ import annotations
@@ -50,16 +51,18 @@ def format_version(number: int) -> str:
 
 
 class Connection:
-    """A read-only connection to a hypervisor. Opening it may hang; it raises LibvirtError.
+    """A connection to a hypervisor, read-only if not stated otherwise. Opening it may hang; it
+    raises LibvirtError.
 
     It closes when nothing refers to it any more, neither a call nor a domain's handle.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, read_only: bool = True) -> None:
         _start_events()
         self._callbacks: list[int] = []
+        flags = libvirt.VIR_CONNECT_RO if read_only else 0
         with _errors():
-            self._connection = libvirt.openAuth(uri, _AUTHENTICATION, libvirt.VIR_CONNECT_RO)
+            self._connection = libvirt.openAuth(uri, _AUTHENTICATION, flags)
             self.driver: str = self._connection.getType()
             self.version = format_version(self._connection.getLibVersion())
         try:
@@ -91,12 +94,27 @@ class Connection:
             changed(uuid(handle))
 
         for kind in _EVENTS:
-            try:
-                number = self._connection.domainEventRegisterAny(None, kind, event, None)
-            except libvirt.libvirtError as error:
-                log.debug("no events of kind %s: %s", kind, error)
-            else:
-                self._callbacks.append(number)
+            self._register(kind, event)
+
+    def watch_kinds(
+        self, kinds: Iterable[int], changed: Callable[[int, str, str, tuple[Any, ...]], None]
+    ) -> None:
+        """Calls ``changed`` with the kind (VIR_DOMAIN_EVENT_ID_*), the domain's UUID and name, and
+        what else libvirt passes, for each event; kinds that the driver lacks never come."""
+        for kind in kinds:
+
+            def event(connection: Any, handle: Handle, *details: Any, kind: int = kind) -> None:
+                changed(kind, uuid(handle), name(handle), details[:-1])
+
+            self._register(kind, event)
+
+    def _register(self, kind: int, event: Callable[..., None]) -> None:
+        try:
+            number = self._connection.domainEventRegisterAny(None, kind, event, None)
+        except libvirt.libvirtError as error:
+            log.debug("no events of kind %s: %s", kind, error)
+        else:
+            self._callbacks.append(number)
 
     def unwatch(self) -> None:
         """Removes the event callbacks, which would keep the connection open."""
@@ -144,6 +162,11 @@ def names(handles: Iterable[Handle]) -> list[str]:
 def uuid(handle: Handle) -> str:
     """The domain's UUID as text; no call."""
     return str(handle.UUIDString())
+
+
+def is_domain(handle: Handle) -> bool:
+    """Whether it is a domain, not a pool, a volume or a network; no call."""
+    return isinstance(handle, libvirt.virDomain)
 
 
 def is_active(handle: Handle) -> bool:

@@ -64,5 +64,19 @@ GROUP = Group(
             help="A domain that was not read completely; not written for others",
             fields=(_gauge("complete", "0: the keys that need the domain's monitor are missing"),),
         ),
+        Metric(
+            measurement="libvirt_source_health",
+            prefix="source_health",
+            subject="libvirt_uri",
+            extra_tags=("source",),
+            help="A source with its own rhythm, after its last fetch; written at each tick",
+            fields=(
+                _gauge("up", "1 if the last fetch worked and none hangs, else 0"),
+                _gauge("records", "number of lines of the last fetch"),
+                _gauge("collect_time_ns", "duration of the last fetch", "ns"),
+                _counter("errors", "fetches that failed or did not return in time"),
+                _gauge("hanging", "fetches that did not return in time and still hang"),
+            ),
+        ),
     ),
 )

@@ -11,6 +11,14 @@ from dataclasses import dataclass
 
 from ..domain import NO_IDENTITY, Domain, Identity
 
+#: A request within this time after the tick counts as made at the tick.
+_ON_TIME_SECONDS = 0.5
+
+
+def moment(timestamp: int, late: float) -> int:
+    """The timestamp, in nanoseconds, of what was requested so many seconds after the tick."""
+    return timestamp + (int(late * 1e9) if late > _ON_TIME_SECONDS else 0)
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -93,14 +93,20 @@ class Hypervisor:
         dispatcher = Dispatcher(self._pool, patience, selection.by_name, calls)
         #: Reads the domains of a tick.
         self.gatherer = Gatherer(self._pool, patience, dispatcher, self._wanted.host)
-        self._facts: Optional[Facts] = None
-        self._facts_of = -1
+        #: What is known about the hypervisor; the sources use it too.
+        self.facts = self._new_facts()
+        self._facts_of = 0
         self._library_version = library_version()
         self._errors = 0
         self._state = ""
         self._told_late = False
         self._told: tuple[bool, frozenset[str]] = (False, frozenset())
         self._told_unread = False
+
+    @property
+    def has_identities(self) -> bool:
+        """Whether the domains' XML is wanted, so that their lines may have additional tags."""
+        return self._wanted.identity
 
     def health(self, seconds: float) -> Health:
         """The health after a tick that took this long."""
@@ -134,17 +140,20 @@ class Hypervisor:
     def _connect(self) -> Reader:
         """A new connection. What was learnt is forgotten after a loss: the daemon, and its
         domains, may be others now."""
-        if self._facts is None or self._facts_of != self._pool.losses:
+        if self._facts_of != self._pool.losses:
             self._facts_of = self._pool.losses
-            self._facts = Facts(
-                Completeness(self._wanted.groups),
-                XmlCache(parse_devices, NO_DEVICES, _OLDEST_DEVICES_SECONDS),
-                XmlCache(self._identities.read, NO_IDENTITY, _OLDEST_IDENTITY_SECONDS),
-            )
-        reader = Reader(self._config.libvirt_uri, self._wanted, self._facts)
+            self.facts = self._new_facts()
+        reader = Reader(self._config.libvirt_uri, self._wanted, self.facts)
         self.driver, self.version = reader.connection.driver, reader.connection.version
         self.existing = reader.count
         return reader
+
+    def _new_facts(self) -> Facts:
+        return Facts(
+            Completeness(self._wanted.groups),
+            XmlCache(parse_devices, NO_DEVICES, _OLDEST_DEVICES_SECONDS),
+            XmlCache(self._identities.read, NO_IDENTITY, _OLDEST_IDENTITY_SECONDS),
+        )
 
     def _trouble(self, tick: Tick) -> Unreachable:
         timeout = format_duration(self._config.timeout)

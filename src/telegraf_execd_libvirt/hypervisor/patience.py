@@ -22,6 +22,9 @@ _SLOW_SECONDS = 0.1
 #: attempts, no other one is made.
 MOST_HANGING = 4
 
+#: Above this many hung fetches of sources, no source is fetched.
+MOST_HANGING_SOURCES = 8
+
 #: A domain whose own calls hung this many times is skipped until one of them has ended.
 MOST_HANGING_PER_DOMAIN = 2
 

@@ -1,0 +1,215 @@
+"""What a source can ask by its connection, and the records of domains.
+
+Invariant: a call that fails costs its own record only, unless the connection is dead or access is
+refused; a call that the driver does not have is tried once.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Callable, Optional
+
+from ..domain import NO_IDENTITY, Domain, Identity
+from ..log import log
+from ..selection import Selection
+from ..sources.source import record
+from . import libvirt_api
+from .devices import NO_DEVICES, Devices
+from .errors import ErrorKind, LibvirtError
+from .facts import Facts
+from .libvirt_api import Connection, Handle
+
+#: libvirt's number for "the driver does not have this call".
+_NO_SUPPORT = 3
+
+#: libvirt's number for "not now, not in this state, or not on this host".
+_INVALID = 55
+
+#: libvirt's filter for lists: VIR_CONNECT_LIST_DOMAINS_ACTIVE.
+_ACTIVE = 1
+
+
+class Abandoned(Exception):
+    """The fetch has been given up: it must not ask any further."""
+
+
+class Scope:
+    """One connection of one source. ``facts`` returns what is known about the hypervisor;
+    ``skipped`` returns the names of domains whose calls hang. ``lane`` is the number of this
+    connection and the number of connections among which the domains are divided. ``timeout`` is
+    the longest time for one call, in seconds."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        selection: Selection,
+        facts: Callable[[], Facts],
+        skipped: Callable[[], frozenset[str]],
+        options: Mapping[str, Any],
+        timeout: float,
+        identity: bool = False,
+        lane: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.options = options
+        self.timeout = timeout
+        #: The last error of a call, and the number of calls that succeeded.
+        self.error: Optional[LibvirtError] = None
+        self.succeeded = 0
+        #: The domain in whose call the source is, or empty; the start of the current step.
+        self.at = ""
+        self.step = time.monotonic()
+        self.abandoned = False
+        self._connection = connection
+        self._selection = selection
+        self._facts = facts
+        self._skipped = skipped
+        self._identity = identity
+        self._lane = lane
+        self._unsupported: dict[str, LibvirtError] = {}
+
+    def begin(self) -> None:
+        """A new fetch."""
+        self.error, self.succeeded = None, 0
+        self._at("")
+
+    def domains(
+        self, active: bool = False, any_state: bool = False, hanging: bool = False
+    ) -> Iterator[Handle]:
+        """The selected domains, with ``active`` only those that run; with ``any_state`` the
+        selected states do not matter. Those whose calls hang are left out unless ``hanging``."""
+        self._at("")
+        flags = 0 if any_state else self._selection.flags
+        handles = self._connection.domains(flags | (_ACTIVE if active else 0))
+        by_name = dict(zip(libvirt_api.names(handles), handles))
+        handles.clear()
+        for name in self._selection.names(by_name):
+            handle = by_name.pop(name)
+            if not self._is_mine(handle) or (self.hangs(handle) and not hanging):
+                continue
+            if any_state or self._has_state(handle):
+                yield handle
+
+    def selects(self, name: str) -> bool:
+        """Whether a domain of this name is selected."""
+        return bool(self._selection.names([name]))
+
+    def hangs(self, handle: Handle) -> bool:
+        """Whether calls for this domain hang at the moment."""
+        return libvirt_api.name(handle) in self._skipped()
+
+    def _is_mine(self, handle: Handle) -> bool:
+        number, count = self._lane
+        return count == 1 or zlib.crc32(libvirt_api.uuid(handle).encode()) % count == number
+
+    def _has_state(self, handle: Handle) -> bool:
+        if not self._selection.by_state:
+            return True
+        state = self.quietly(handle, "state")
+        return bool(state) and self._selection.has_state({"state.state": state[0]})
+
+    def uuid(self, handle: Handle) -> str:
+        """The UUID of a domain; no call."""
+        return libvirt_api.uuid(handle)
+
+    def name(self, handle: Handle) -> str:
+        """The name of a domain, pool, volume or network; no call."""
+        return libvirt_api.name(handle)
+
+    def is_active(self, handle: Handle) -> bool:
+        """Whether the domain ran when it was listed; no call."""
+        return libvirt_api.is_active(handle)
+
+    def life(self, handle: Handle) -> int:
+        """A number of the domain that changes at each start; no call."""
+        return libvirt_api.identity(handle)
+
+    def host(self, method: str, *arguments: Any) -> Any:
+        """The result of a call of virConnect, or None if it fails."""
+        self._at("")
+        return self._try(method, lambda: self._connection.host(method, *arguments))
+
+    def call(self, handle: Handle, method: str, *arguments: Any) -> Any:
+        """The result of a call for a domain, a pool, a network and so on; None if it fails."""
+        self._at(libvirt_api.name(handle) if libvirt_api.is_domain(handle) else "")
+        result = self._try(method, lambda: libvirt_api.call(handle, method, *arguments), handle)
+        self._at("")
+        return result
+
+    def _at(self, name: str) -> None:
+        if self.abandoned:
+            raise Abandoned
+        self.at, self.step = name, time.monotonic()
+
+    def _try(self, method: str, call: Callable[[], Any], handle: Handle = None) -> Any:
+        if method in self._unsupported:
+            self.error = self._unsupported[method]
+            return None
+        try:
+            result = call()
+        except LibvirtError as error:
+            error.__traceback__ = error.__context__ = None  # they would keep the connection open
+            if error.kind in (ErrorKind.LOST, ErrorKind.DENIED):
+                raise
+            if error.kind is not ErrorKind.GONE or self._is_invalid(error, handle):
+                self.error = error
+            if error.code == _NO_SUPPORT:
+                self._unsupported[method] = error
+            log.debug("%s: %s", method, error)
+            return None
+        self.succeeded += 1
+        return result
+
+    def _is_invalid(self, error: LibvirtError, handle: Handle) -> bool:
+        """Whether a call is never possible here, or only because the domain has just ended. Looks
+        once in a fetch."""
+        if error.code != _INVALID or self.error is not None or handle is None:
+            return False
+        try:
+            return bool(libvirt_api.call(handle, "isActive"))
+        except LibvirtError:
+            return False
+
+    def xml(self, handle: Handle) -> Optional[str]:
+        """The XML of a domain, a pool and so on, or None."""
+        result = self.quietly(handle, "XMLDesc")
+        return None if result is None else str(result)
+
+    def quietly(self, handle: Handle, method: str, *arguments: Any) -> Any:
+        """The same as :meth:`call`; its outcome says nothing about the source."""
+        before = self.error, self.succeeded
+        result = self.call(handle, method, *arguments)
+        self.error, self.succeeded = before
+        return result
+
+    def devices(self, handle: Handle) -> Devices:
+        """The disks and interfaces of a domain."""
+        uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
+        cache = self._facts().devices
+        known, is_due = cache.find(uuid, life)
+        if is_due:
+            known = cache.read(uuid, life, lambda: self.xml(handle))
+        return known or NO_DEVICES
+
+    def watch(self, kinds: Iterable[int], changed: Callable[..., None]) -> None:
+        """Calls ``changed(kind, uuid, name, arguments)`` for each event of these kinds, in
+        libvirt's event thread; see :meth:`.libvirt_api.Connection.watch_kinds`."""
+        self._at("")
+        self._connection.watch_kinds(kinds, changed)
+
+    def domain(self, handle: Handle, prefix: str, keys: Mapping[str, Any], **tags: str) -> Domain:
+        """The record of a line about a domain, with the domain's own tags; see :func:`.record`."""
+        return record(libvirt_api.name(handle), prefix, keys, {**self.tags(handle), **tags})
+
+    def tags(self, handle: Handle) -> Mapping[str, str]:
+        """The additional tags of a domain."""
+        return self._identified(handle).tags if self._identity else NO_IDENTITY.tags
+
+    def _identified(self, handle: Handle) -> Identity:
+        uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
+        cache = self._facts().identities
+        known, _ = cache.find(uuid, life)
+        if known is None:
+            known = cache.read(uuid, life, lambda: self.xml(handle))
+        return known or NO_IDENTITY

@@ -1,0 +1,137 @@
+"""A thread with a connection of its own that fetches one source, again and again.
+
+Invariant: nobody else waits inside libvirt. A fetch that hangs can be given up: what it brings
+later is dropped, and the thread ends as soon as libvirt returns.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Callable, Optional
+
+from ..connection.errors import ErrorKind, LibvirtError
+from ..connection.libvirt_api import Connection
+from ..connection.scope import Abandoned, Scope
+from ..domain import Domain
+from ..log import log
+from ..sources.source import Fetch
+from .delivery import moment
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The outcome of one fetch; ``opening`` if the connection could not be made."""
+
+    records: int = 0
+    seconds: float = 0.0
+    error: Optional[LibvirtError] = None
+    opening: bool = False
+    defect: bool = False
+
+
+class Lane:
+    """One fetch at a time. ``connect`` opens a connection, ``scope`` wraps it, ``write`` takes the
+    records of a fetch and their timestamp, ``done`` its outcome; all run in the thread."""
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        connect: Callable[[], Connection],
+        scope: Callable[[Connection], Scope],
+        write: Callable[[Iterable[Domain], int], None],
+        done: Callable[[Lane, Fetched], None],
+    ) -> None:
+        #: Whether a fetch is under way.
+        self.busy = False
+        self._fetch = fetch
+        self._connect = connect
+        self._new_scope = scope
+        self._write = write
+        self._done = done
+        self._connection: Optional[Connection] = None
+        self._scope: Optional[Scope] = None
+        self._given_up = self._writing = False
+        self._asked = 0.0
+        self._requests: SimpleQueue[Optional[int]] = SimpleQueue()
+        threading.Thread(target=self._run, name="libvirt source", daemon=True).start()
+
+    def ask(self, timestamp: int) -> None:
+        """Starts a fetch for a tick; only after the previous one has ended."""
+        self.busy = True
+        self._asked = time.monotonic()
+        self._requests.put(timestamp)
+
+    def give_up(self) -> None:
+        """Ends the thread as soon as libvirt returns."""
+        self._given_up = True
+        if self._scope is not None:
+            self._scope.abandoned = True
+        self._requests.put(None)
+
+    @property
+    def step(self) -> float:
+        """The monotonic time at which the current call began; infinite outside of libvirt."""
+        if self._writing:
+            return float("inf")
+        scope = self._scope
+        return max(self._asked, scope.step) if scope is not None else self._asked
+
+    @property
+    def at(self) -> str:
+        """The domain in whose call the fetch is; empty outside of such calls."""
+        scope = self._scope
+        return scope.at if scope is not None else ""
+
+    def _run(self) -> None:
+        while (timestamp := self._requests.get()) is not None:
+            try:
+                outcome = self._serve(timestamp)
+            except Abandoned:
+                outcome = Fetched()
+            except Exception:  # the edge of a fetch: a defect costs this fetch, not the program
+                log.exception("a source failed")
+                outcome = Fetched(defect=True)
+            self._done(self, outcome)
+        self._close()
+
+    def _serve(self, timestamp: int) -> Fetched:
+        try:
+            scope = self._open()
+        except LibvirtError as error:
+            error.__traceback__ = error.__context__ = None  # they would keep the connection open
+            return Fetched(seconds=time.monotonic() - self._asked, error=error, opening=True)
+        scope.begin()
+        started = time.monotonic()
+        try:
+            records = list(self._fetch(scope))
+        except LibvirtError as error:
+            error.__traceback__ = error.__context__ = None
+            if error.kind in (ErrorKind.LOST, ErrorKind.DENIED):
+                self._close()
+            return Fetched(seconds=time.monotonic() - started, error=error)
+        seconds = time.monotonic() - started
+        if records and not self._given_up:
+            self._writing = True
+            try:
+                self._write(records, moment(timestamp, started - self._asked))
+            finally:
+                self._writing = False
+        return Fetched(len(records), seconds, None if scope.succeeded else scope.error)
+
+    def _open(self) -> Scope:
+        if self._connection is not None and not self._connection.alive():
+            self._close()
+        if self._connection is None or self._scope is None:
+            self._connection = self._connect()
+            self._scope = self._new_scope(self._connection)
+            self._scope.abandoned = self._given_up
+        return self._scope
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.unwatch()
+        self._connection = self._scope = None

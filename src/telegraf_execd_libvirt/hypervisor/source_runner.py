@@ -1,0 +1,280 @@
+"""A source at work: when it is fetched, what becomes of a fetch that hangs, and what is reported.
+
+Invariant: a source that hangs, fails or is refused costs only itself, and each change of that is
+logged once. :meth:`SourceRunner.tick` never waits. Results are written when they are there, with
+the time at which they were requested.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from typing import Callable, Optional
+
+from ..config import HypervisorConfig
+from ..connection.errors import ErrorKind, LibvirtError, advice
+from ..connection.libvirt_api import Connection
+from ..connection.scope import Scope
+from ..domain import Domain
+from ..duration import format_duration
+from ..encode import Encoder
+from ..health import SourceHealth
+from ..log import log
+from ..output import Closed
+from ..selection import Selection
+from ..sources.source import Fetch, Source
+from .hypervisor import Hypervisor
+from .lane import Fetched, Lane
+from .patience import (
+    CHEAP_ATTEMPT_SECONDS,
+    MOST_HANGING,
+    MOST_HANGING_SOURCES,
+    Patience,
+    pause_after,
+)
+
+#: A tick may come this part of the interval too early.
+_EARLY = 0.05
+
+
+class Hanging:
+    """The fetches that hang, of all sources of one hypervisor, and the domains in whose calls."""
+
+    def __init__(self, hypervisor: Hypervisor) -> None:
+        self._hypervisor = hypervisor
+        self._at: dict[Lane, str] = {}
+
+    @property
+    def most(self) -> bool:
+        """Whether so many hang that no source should ask more."""
+        return len(self._at) >= MOST_HANGING_SOURCES
+
+    def add(self, lane: Lane) -> None:
+        """Notes that a fetch hangs."""
+        self._at[lane] = lane.at
+
+    def drop(self, lane: Lane) -> None:
+        """Notes that a fetch has ended."""
+        self._at.pop(lane, None)
+
+    def domains(self) -> frozenset[str]:
+        """The names of domains that do not respond."""
+        return self._hypervisor.outcome.incomplete.union(self._at.copy().values())
+
+
+class SourceRunner:
+    """Fetches one source of one hypervisor when it is due. ``write`` takes whole lines, ``idle`` is
+    called when a fetch has ended, ``closed`` when stdout has no reader any more. Changes are logged
+    at this ``level`` or at the level info; with the level debug at that one."""
+
+    def __init__(
+        self,
+        source: Source,
+        config: HypervisorConfig,
+        hypervisor: Hypervisor,
+        hanging: Hanging,
+        write: Callable[[bytes], bool],
+        idle: Callable[[], None] = lambda: None,
+        closed: Callable[[], None] = lambda: None,
+        level: int = logging.WARNING,
+    ) -> None:
+        self.source = source
+        self.settings = config.settings(source)
+        #: Why the last fetch failed, and what helps; empty if it did not.
+        self.error = self.help = ""
+        #: The number of records of the last fetch.
+        self.records = 0
+        self._config = config
+        self._name = f"{hypervisor.name}: {source.name}"
+        self._hypervisor = hypervisor
+        self._hanging = hanging
+        self._write = write
+        self._idle = idle
+        self._closed = closed
+        self._selection = Selection(config)
+        self._patience = Patience(self.settings.timeout / 1e9)
+        self._lock = threading.Lock()
+        self._fetches: list[Fetch] = [source.new() for _ in range(source.lanes)]
+        self._lanes: list[Optional[Lane]] = [None] * source.lanes
+        self._last: list[Optional[Fetched]] = [None] * source.lanes
+        self._overdue: set[Lane] = set()
+        self._given_up: set[Lane] = set()
+        self._asked: Optional[float] = None
+        self._not_before = 0.0
+        self._pause = 0.0
+        self._errors = 0
+        self._state = "up"
+        self._level = level
+
+    def tick(self, timestamp: int) -> None:
+        """Starts a fetch if it is due and none is under way."""
+        now = time.monotonic()
+        with self._lock:
+            self._look(now)
+            if not self._is_due(now) or self._hanging.most:
+                return
+            free = [n for n, lane in enumerate(self._lanes) if lane is None or not lane.busy]
+            for number in free:
+                self._asked = now
+                self._lane(number).ask(timestamp)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a fetch is under way that does not hang."""
+        with self._lock:
+            self._look(time.monotonic())
+            return any(lane and lane.busy and lane not in self._overdue for lane in self._lanes)
+
+    def health(self) -> Optional[SourceHealth]:
+        """The health after the last fetch; None before the end of the first one."""
+        with self._lock:
+            last = [fetched for fetched in self._last if fetched is not None]
+            if not last and not self._overdue:
+                return None
+            return SourceHealth(
+                source=self.source.name,
+                up=self._state == "up",
+                records=self.records,
+                collect_time_ns=int(max((f.seconds for f in last), default=0.0) * 1e9),
+                errors=self._errors,
+                hanging=len(self._overdue) + len(self._given_up),
+            )
+
+    # The rest runs with the lock held, or in the thread of a lane.
+
+    def _is_due(self, now: float) -> bool:
+        if now < self._not_before:
+            return False
+        interval = self.settings.interval
+        return self._asked is None or now - self._asked >= interval / 1e9 * (1 - _EARLY)
+
+    def _lane(self, number: int) -> Lane:
+        lane = self._lanes[number]
+        if lane is None:
+            encoder = Encoder(self._config, self.source.group)
+            lane = Lane(
+                self._fetches[number],
+                self._connect,
+                lambda connection: self._scope(connection, number),
+                lambda records, timestamp: self._send(encoder, records, timestamp),
+                self._done,
+            )
+            self._lanes[number] = lane
+        return lane
+
+    def _connect(self) -> Connection:
+        return Connection(self._config.libvirt_uri, self.source.read_only)
+
+    def _scope(self, connection: Connection, number: int) -> Scope:
+        return Scope(
+            connection,
+            self._selection,
+            lambda: self._hypervisor.facts,
+            self._hanging.domains,
+            self.settings.options,
+            self._patience.timeout,
+            self._hypervisor.has_identities,
+            (number, self.source.lanes),
+        )
+
+    def _send(self, encoder: Encoder, records: Iterable[Domain], timestamp: int) -> None:
+        try:
+            self._write(encoder.encode_plain(records, timestamp))
+        except Closed:
+            self._closed()
+
+    def _look(self, now: float) -> None:
+        """Notes which fetches hang, and gives up those that have hung for long."""
+        for number, lane in enumerate(self._lanes):
+            if lane is None or not lane.busy or now - lane.step < self._patience.timeout:
+                continue
+            if lane not in self._overdue:
+                self._overdue.add(lane)
+                self._hanging.add(lane)
+                self._errors += 1
+                self._judge()
+            # A domain that hangs is left out from now on, so the others need not wait for it.
+            old = lane.at or now - lane.step > self._patience.attempt_seconds
+            if old and len(self._given_up) < MOST_HANGING:
+                log.debug("%s: a fetch that hangs is given up", self._name)
+                lane.give_up()
+                self._overdue.discard(lane)
+                self._given_up.add(lane)
+                self._lanes[number] = None
+
+    def _done(self, lane: Lane, fetched: Fetched) -> None:
+        with self._lock:
+            self._hanging.drop(lane)
+            if lane in self._given_up:
+                self._given_up.discard(lane)
+                self._judge()
+            else:
+                lane.busy = False
+                self._overdue.discard(lane)
+                self._last[self._lanes.index(lane)] = fetched
+                if fetched.error is not None or fetched.defect:
+                    self._errors += 1
+                self._judge()
+        self._idle()
+
+    def _judge(self) -> None:
+        """The state after a fetch has ended or is found to hang; a change is logged."""
+        hanging = self._overdue | self._given_up
+        if hanging:
+            timeout = format_duration(self.settings.timeout)
+            names = ", ".join(sorted({lane.at for lane in hanging} - {""}))
+            of = f" for domain {names}" if names else ""
+            self._set("hanging", f"no answer within {timeout}{of}", "")
+        if any(lane is not None and lane.busy for lane in self._lanes):
+            return
+        last = [fetched for fetched in self._last if fetched is not None]
+        self.records = sum(fetched.records for fetched in last)
+        failed = next((f for f in last if f.error is not None), None)
+        if failed is None or failed.error is None:
+            self._pause = self._not_before = 0.0
+            if not hanging and not any(fetched.defect for fetched in last):
+                self._set("up", "", "")
+            return
+        self._retry(failed)
+        if hanging:
+            return
+        error = failed.error
+        self._set(
+            error.kind.name if error.kind is not ErrorKind.FAILED else f"error {error.code}",
+            error.message,
+            self._advice(error),
+            # The hypervisor itself reports that it cannot be reached.
+            quiet=(failed.opening or error.kind is ErrorKind.LOST) and self.source.read_only,
+        )
+
+    def _retry(self, failed: Fetched) -> None:
+        """Plans the next fetch: soon after a lost connection, ever later if that takes long or
+        access is refused."""
+        assert failed.error is not None
+        denied = failed.error.kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
+        if denied or (failed.opening and failed.seconds > CHEAP_ATTEMPT_SECONDS):
+            self._pause = pause_after(self._pause)
+            self._not_before = time.monotonic() + self._pause
+        if failed.opening or failed.error.kind is ErrorKind.LOST:
+            self._asked = None
+
+    def _advice(self, error: LibvirtError) -> str:
+        refused = error.kind is ErrorKind.DENIED or error.errno in (errno.EACCES, errno.EPERM)
+        if refused and self.source.advice:
+            return self.source.advice
+        return advice(error, self._config.libvirt_uri)
+
+    def _set(self, state: str, error: str, help: str, quiet: bool = False) -> None:
+        self.error, self.help = error, help
+        if state == self._state:
+            return
+        text = f"{error}; {help}" if help else error
+        if state == "up":
+            level, text = min(self._level, logging.INFO), "works again"
+        else:
+            level = logging.DEBUG if quiet else self._level
+        log.log(level, "%s: %s", self._name, text)
+        self._state = state

@@ -1,0 +1,28 @@
+"""Source ``block_job``: the running job of each disk, such as a copy, a commit or a pull."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..domain import Domain
+from ..groups import block_job
+from .source import Source
+
+if TYPE_CHECKING:
+    from ..connection.scope import Scope
+
+#: From libvirt-python's names to those of the keys.
+_KEYS = {"type": "type", "cur": "current", "end": "end", "bandwidth": "bandwidth"}
+
+
+def _fetch(scope: Scope) -> Iterator[Domain]:
+    for handle in scope.domains(active=True):
+        for disk in scope.devices(handle).disks:
+            found = scope.call(handle, "blockJobInfo", disk.target, 0) if disk.target else None
+            if found:
+                keys = {_KEYS.get(name, name): value for name, value in found.items()}
+                yield scope.domain(handle, "block_job", keys, device=disk.target)
+
+
+SOURCE = Source(group=block_job.GROUP, new=lambda: _fetch)

@@ -1,0 +1,24 @@
+"""Source ``block_limit``: the I/O limits of each disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..domain import Domain
+from ..groups import block_limit
+from .source import MINUTE, Source
+
+if TYPE_CHECKING:
+    from ..connection.scope import Scope
+
+
+def _fetch(scope: Scope) -> Iterator[Domain]:
+    for handle in scope.domains(active=True):
+        for disk in scope.devices(handle).disks:
+            limits = scope.call(handle, "blockIoTune", disk.target, 0) if disk.target else None
+            if limits:
+                yield scope.domain(handle, "block_limit", limits, device=disk.target)
+
+
+SOURCE = Source(group=block_limit.GROUP, new=lambda: _fetch, interval=5 * MINUTE)

@@ -1,0 +1,85 @@
+"""What a source of statistics declares: its name, its metrics, its rhythm, and how it is asked.
+
+Invariant: a source imports nothing of libvirt and starts no thread. It asks through its scope, and
+yields one record for each line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from ..domain import Domain, Identity, Stats
+from ..options import Getter
+from ..schema import Group
+
+if TYPE_CHECKING:
+    from ..connection.scope import Scope
+
+#: Yields the records of one moment. Raises LibvirtError only if nothing can be asked.
+Fetch = Callable[["Scope"], Iterator[Domain]]
+
+#: Nanoseconds.
+MINUTE = 60 * 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a source's table: the function that checks its value, and its default."""
+
+    getter: Getter
+    default: Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source; its name is that of its group.
+
+    ``new`` makes the function that asks, once for each connection that is in use at the same time;
+    it may have a memory. ``interval`` is the default in nanoseconds, 0: at each tick. ``options``
+    are those of its table beside ``interval`` and ``timeout``. ``lanes`` is the number of
+    connections among which its domains are divided. With ``read_only=False`` it needs a connection
+    with more rights; ``advice`` says how to grant them.
+    """
+
+    group: Group
+    new: Callable[[], Fetch]
+    interval: int = 0
+    lanes: int = 1
+    read_only: bool = True
+    options: Mapping[str, Option] = field(default_factory=dict)
+    advice: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name in ``additional_statistics``."""
+        return self.group.name
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """The table of a source in a configuration; durations in nanoseconds, None: the default."""
+
+    interval: Optional[int] = None
+    timeout: Optional[int] = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The same with the defaults for what a configuration does not have."""
+
+    interval: int
+    timeout: int
+    options: Mapping[str, Any]
+
+
+def record(subject: str, prefix: str, keys: Mapping[str, Any], tags: Mapping[str, str]) -> Domain:
+    """The record of one line: each key gets the prefix of its metric; None is left out."""
+    stats: Stats = {
+        f"{prefix}.{key}": value if isinstance(value, (bool, int, float, str)) else str(value)
+        for key, value in keys.items()
+        if value is not None
+    }
+    return Domain(subject, True, stats, Identity(tags=tags))

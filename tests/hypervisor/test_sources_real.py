@@ -1,0 +1,365 @@
+"""Sources on a real hypervisor: jobs, disks, events, pools, and what a stopped guest costs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.guest_kernel import RUN_AGENT, agent_program
+from support.hypervisor import LINUX, PAUSED, Hypervisor
+from support.metrics import Series, fields_of
+from support.missing import Missing, leave_out
+from support.plugin import SECONDS, Plugin, eventually, run
+
+BOOT_SECONDS = 90.0
+
+
+def write_config(path: Path, uri: str, sources: str, **options: str) -> Path:
+    """A configuration with these sources at each tick, and options of some of them."""
+    names = sources.split()
+    listed = ", ".join(f'"{name}"' for name in names)
+    tables = "".join(
+        f'[inputs.libvirt.{name}]\ninterval = "1ms"\n{options.get(name, "")}\n' for name in names
+    )
+    path.write_text(
+        f'[[inputs.libvirt]]\nlibvirt_uri = "{uri}"\nstatistics_groups = ["state"]\n'
+        f'additional_statistics = ["health", {listed}]\n{tables}'
+    )
+    return path
+
+
+class Watcher:
+    """A plugin that is ticked all the time."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self.plugin = plugin
+
+    def wait_for(self, start: str, seconds: float = SECONDS) -> str:
+        """Tick until a line begins with this text; return the last one."""
+
+        def found() -> bool:
+            self.plugin.tick()
+            time.sleep(0.1)
+            return any(line.startswith(start) for line in self.plugin.metrics.lines)
+
+        assert eventually(found, seconds), f"{start} in {self.plugin.metrics.lines[-20:]}"
+        return [line for line in self.plugin.metrics.lines if line.startswith(start)][-1]
+
+
+@pytest.fixture
+def watch(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Callable[..., Watcher]]:
+    """Start a plugin with these sources, and wait until each has been read once."""
+    with ExitStack() as stack:
+
+        def begin(sources: str, **options: str) -> Watcher:
+            config = write_config(tmp_path / "plugin.conf", hypervisor.uri, sources, **options)
+            watcher = Watcher(stack.enter_context(Plugin("--config", config)))
+            for name in sources.split():
+                uri = "qemu+unix:///session"
+                watcher.wait_for(f"libvirt_source_health,libvirt_uri={uri},source={name} up=1i")
+            return watcher
+
+        yield begin
+
+
+@contextmanager
+def beside(hypervisor: Hypervisor, *arguments: str) -> Iterator[None]:
+    """Run a virsh command during the block."""
+    failures: list[Exception] = []
+
+    def command() -> None:
+        try:
+            hypervisor.virsh(*arguments)
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=command)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(60)
+    assert not failures
+
+
+def test_a_job_is_seen_and_counted(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
+    """Saving a guest is a job with libvirt's parameters, and is counted when it has ended."""
+    watcher = watch("job event snapshot")
+    with beside(hypervisor, "managedsave", LINUX):
+        line = watcher.wait_for(f"libvirt_job,domain_name={LINUX},operation=save ")
+    assert "type=2i" in line and "time_elapsed_ms=" in line and "memory_total=" in line
+    saved = watcher.wait_for(f"libvirt_snapshot,domain_name={LINUX} snapshots=0i")
+    assert eventually(lambda: "managed_save=1i" in watcher.wait_for(saved.partition(" ")[0]))
+    watcher.wait_for(f"libvirt_event,detail=saved,domain_name={LINUX},event=stopped count=1i")
+    hypervisor.start_guest(LINUX)
+    watcher.wait_for(f"libvirt_event,detail=restored,domain_name={LINUX},event=started count=1i")
+
+
+def test_a_block_job_is_seen(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
+    """A slow copy of a disk is a block job."""
+    watcher = watch("block_job")
+    copy = hypervisor.own_folder("copy") / "copy.raw"
+    hypervisor.virsh(
+        *("blockcopy", LINUX, "vdb", str(copy), "--format", "raw"),
+        *("--bandwidth", "1", "--transient-job"),
+    )
+    line = watcher.wait_for(f"libvirt_block_job,device=vdb,domain_name={LINUX} ")
+    assert "type=2i" in line and "end=16777216i" in line and "bandwidth=1i" in line
+    hypervisor.virsh("blockjob", LINUX, "vdb", "--abort")
+
+
+def test_snapshots_are_counted(
+    hypervisor: Hypervisor, watch: Callable[..., Watcher], tmp_path: Path
+) -> None:
+    """A snapshot of a guest that is off is counted."""
+    path = hypervisor.own_folder("snapshots") / "disk.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "1M"], check=True)
+    path.chmod(0o666)
+    hypervisor.define_xml(
+        "<domain type='qemu'><name>snapped</name><memory unit='MiB'>32</memory>"
+        "<os><type arch='x86_64'>hvm</type></os><devices><disk type='file' device='disk'>"
+        f"<driver name='qemu' type='qcow2'/><source file='{path}'/><target dev='vda'/></disk>"
+        "</devices></domain>"
+    )
+    try:
+        hypervisor.virsh("snapshot-create-as", "snapped", "first")
+        watcher = watch("snapshot")
+        line = watcher.wait_for("libvirt_snapshot,domain_name=snapped ")
+        assert " snapshots=1i,checkpoints=0i,has_current=1i,managed_save=0i " in line
+    finally:
+        hypervisor.virsh("undefine", "snapped", "--snapshots-metadata")
+
+
+def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
+    """A directory pool, its volumes and a defined network have the values of virsh."""
+    try:
+        hypervisor.virsh("pool-list")
+        hypervisor.virsh("net-list")
+    except Exception as error:
+        leave_out(f"needs libvirt's storage and network drivers: {error}")
+    folder = hypervisor.own_folder("pool")
+    for command, xml in (
+        ("pool", f"<pool type='dir'><name>p</name><target><path>{folder}</path></target></pool>"),
+        ("net", "<network><name>n</name><bridge name='hvbr7'/></network>"),
+    ):
+        hypervisor.virsh(f"{command}-define", "/dev/stdin", stdin=xml)
+    try:
+        hypervisor.virsh("pool-start", "p")
+        hypervisor.virsh("vol-create-as", "p", "v 1", "1M")
+        watcher = watch("storage_pool network", storage_pool="volumes = true")
+        line = watcher.wait_for("libvirt_storage_pool,pool=p,type=dir ")
+        capacity = hypervisor.virsh("pool-info", "p", "--bytes")
+        number = capacity.partition("Capacity:")[2].split()[0]
+        assert f"capacity={number}i" in line and "state=2i" in line and "active=1i" in line
+        volume = watcher.wait_for(r"libvirt_storage_volume,pool=p,volume=v\ 1 ")
+        assert "capacity=1048576i" in volume
+        network = watcher.wait_for("libvirt_network,bridge=hvbr7,network=n ")
+        assert " active=0i,persistent=1i,autostart=0i " in network
+    finally:
+        hypervisor.virsh("pool-destroy", "p")
+        hypervisor.virsh("pool-undefine", "p")
+        hypervisor.virsh("net-undefine", "n")
+
+
+def test_events_are_counted(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
+    """Start, stop, reset and crash of guests are counted by event and detail."""
+    watcher = watch("event")
+    hypervisor.define("short")
+    for _ in range(2):
+        hypervisor.start_guest("short")
+        hypervisor.stop_guest("short")
+    watcher.wait_for("libvirt_event,detail=booted,domain_name=short,event=started count=2i")
+    watcher.wait_for("libvirt_event,detail=destroyed,domain_name=short,event=stopped count=2i")
+    hypervisor.start_guest("short")
+    hypervisor.virsh("reset", "short")
+    watcher.wait_for("libvirt_event,domain_name=short,event=reboot count=1i")
+    subprocess.run(["kill", "-9", str(hypervisor.guest_pid("short"))], check=True)
+    watcher.wait_for("libvirt_event,detail=failed,domain_name=short,event=stopped count=1i")
+    hypervisor.virsh("undefine", "short")
+    watcher.wait_for("libvirt_event,detail=removed,domain_name=short,event=undefined count=1i")
+
+
+def test_a_disk_without_space(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
+    """A guest whose disk is full is paused, has a disk error and an event."""
+    if not hypervisor.has_mounts:
+        leave_out("needs the privilege to mount")
+    watcher = watch("disk_error event")
+    disk = hypervisor.small_folder("small", 32) / "disk.raw"
+    prefix = ["nsenter", "-t", str(hypervisor.daemon_pid), "-m"]
+    subprocess.run([*prefix, "truncate", "-s", "8M", str(disk)], check=True)
+    subprocess.run([*prefix, "chmod", "666", str(disk)], check=True)
+    hypervisor.define_linux(
+        "full",
+        "<disk type='file' device='disk'>"
+        "<driver name='qemu' type='raw' error_policy='stop' cache='writethrough'/>"
+        f"<source file='{disk}'/><target dev='vda' bus='virtio'/></disk>",
+    )
+    try:
+        hypervisor.start_guest("full")
+        watcher.wait_for("libvirt_disk_error,device=vda,domain_name=full error=2i", BOOT_SECONDS)
+        watcher.wait_for("libvirt_disk_error_total,domain_name=full count=1i")
+        watcher.wait_for("libvirt_event,detail=enospc,domain_name=full,event=io_error count=")
+        watcher.wait_for("libvirt_event,detail=ioerror,domain_name=full,event=suspended count=1i")
+        assert hypervisor.domstats("full", "--state")["full"]["state.state"] == PAUSED
+        watcher.wait_for(f"libvirt_state,domain_name=full state={PAUSED}i")
+    finally:
+        hypervisor.undefine("full")
+
+
+@pytest.fixture
+def agent(hypervisor: Hypervisor) -> Iterator[str]:
+    """The name of a guest that runs the guest agent."""
+    try:
+        agent_program()
+    except Missing as missing:
+        leave_out(f"needs {missing}")
+    if not shutil.which("mke2fs"):
+        leave_out("needs mke2fs (Debian package e2fsprogs)")
+    disk = hypervisor.own_folder("agent") / "disk.raw"
+    disk.touch()
+    os.truncate(disk, 8 << 20)
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", str(disk)], check=True)
+    disk.chmod(0o666)
+    hypervisor.define_linux(
+        "agent",
+        "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
+        f"<source file='{disk}'/><target dev='vda' bus='virtio'/></disk>"
+        "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>",
+        RUN_AGENT,
+    )
+    hypervisor.start_guest("agent")
+    yield "agent"
+    hypervisor.undefine("agent")
+
+
+def test_the_guest_agent(hypervisor: Hypervisor, watch: Callable[..., Watcher], agent: str) -> None:
+    """The real guest agent reports file systems, users, system and addresses; if its QEMU is
+    stopped, the other sources and the bulk lines go on."""
+    watcher = watch("guest_agent event", guest_agent='users = true\ntimeout = "2s"')
+    start = "libvirt_event,detail=connected,domain_name=agent,event=agent count=1i"
+    watcher.wait_for(start, BOOT_SECONDS)
+    line = watcher.wait_for("libvirt_guest_filesystem,device=vda,domain_name=agent,")
+    assert "fstype=ext4,mountpoint=/mnt " in line and "used_percent=" in line
+    (total,) = re.findall(r"total_bytes=(\d+)i", line)
+    assert 4 << 20 < int(total) <= 8 << 20
+    user = watcher.wait_for("libvirt_guest_user,domain_name=agent ")
+    assert ' count=1i,names="alice" ' in user
+    system = watcher.wait_for("libvirt_guest_os,domain_name=agent ")
+    assert 'hostname="agent-1"' in system and 'name="Tiny Linux"' in system
+    loopback = watcher.wait_for("libvirt_guest_interface,domain_name=agent,interface=lo ")
+    assert '"127.0.0.1/8' in loopback
+    assert "domain_name=linux" not in "".join(
+        line for line in watcher.plugin.metrics.lines if line.startswith("libvirt_guest_")
+    )
+    hypervisor.pause_process("agent")
+    try:
+        seen = len(watcher.plugin.states)
+        assert eventually(
+            lambda: (
+                watcher.wait_for("libvirt_state,")
+                and any("guest_agent: " in line for line in watcher.plugin.log.lines)
+            )
+        )
+        assert len(watcher.plugin.states) > seen
+    finally:
+        hypervisor.resume_process("agent")
+
+
+def test_limits_are_those_of_virsh(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
+    """Limits of disks and interfaces are those that virsh has set."""
+    hypervisor.virsh("blkdeviotune", LINUX, "vda", "--total-iops-sec", "5000", "--live")
+    try:
+        watcher = watch("block_limit interface_limit")
+        line = watcher.wait_for(f"libvirt_block_limit,device=vda,domain_name={LINUX} ")
+        assert "total_iops_sec=5000i" in line and "read_iops_sec=0i" in line
+        if hypervisor.tap:
+            start = f"libvirt_interface_limit,domain_name={LINUX},interface={hypervisor.tap} "
+            assert "inbound_average=0i" in watcher.wait_for(start)
+    finally:
+        hypervisor.virsh("blkdeviotune", LINUX, "vda", "--total-iops-sec", "0", "--live")
+
+
+def test_host_cpu_needs_a_cgroup(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """Without a cgroup for guests, --check and the log say why there is nothing, once."""
+    config = write_config(tmp_path / "plugin.conf", hypervisor.uri, "host_cpu")
+    reason = "cgroup CPUACCT controller is not mounted"
+    assert reason in run("--config", config, "--check").stdout
+    with Plugin("--config", config) as plugin:
+        for number in range(1, 4):
+            plugin.tick()
+            plugin.metrics.wait_for(
+                lambda lines, number=number: (
+                    sum(line.startswith("libvirt_health,") for line in lines) >= number
+                ),
+                "health",
+            )
+            time.sleep(0.2)
+        plugin.finish()
+        assert len(plugin.wait_for_message(reason)) == 1
+
+
+def test_a_stopped_guest_costs_sources_its_own_lines(
+    hypervisor: Hypervisor, tmp_path: Path
+) -> None:
+    """With all sources on, a QEMU that is stopped delays neither the bulk lines nor other guests
+    in the sources, and all of it comes back."""
+    sources = "job block_job disk_error snapshot block_limit event"
+    config = write_config(tmp_path / "plugin.conf", hypervisor.uri, sources)
+    text = config.read_text().replace('["state"]', '["state", "block"]')
+    config.write_text(text.replace('interval = "1ms"', 'interval = "1ms"\ntimeout = "1s"'))
+
+    def series(lines: list[str]) -> set[Series]:
+        return {found for found, _ in fields_of(lines)}
+
+    def block_limit(lines: list[str], name: str) -> bool:
+        start = f"libvirt_block_limit,device=vda,domain_name={name} "
+        return any(line.startswith(start) for line in lines)
+
+    with Plugin("--config", config) as plugin:
+
+        def tick() -> list[str]:
+            """The lines of one tick."""
+            plugin.metrics.forget()
+            started = time.monotonic()
+            plugin.tick()
+            lines = plugin.metrics.wait_for(
+                lambda lines: any(line.startswith("libvirt_health,") for line in lines), "health"
+            )
+            assert time.monotonic() - started < 7
+            time.sleep(0.5)
+            return lines
+
+        for _ in range(3):
+            tick()
+        usual = {s for s in series(tick()) if s[0] in ("libvirt_state", "libvirt_block")}
+        hypervisor.pause_process("idle1")
+        try:
+            seen: list[str] = []
+            for _ in range(8):
+                lines = tick()
+                seen += lines + plugin.metrics.lines
+                missing = usual - series(lines)
+                assert {dict(tags)["domain_name"] for _, tags in missing} <= {"idle1"}
+            assert block_limit(seen, "idle2") and block_limit(seen, LINUX)
+        finally:
+            hypervisor.resume_process("idle1")
+
+        def recovered() -> bool:
+            lines = tick()
+            found = [line for line in lines if line.startswith("libvirt_source_health,")]
+            return (
+                usual <= series(lines)
+                and len(found) == len(sources.split())
+                and all(" up=1i," in line and ",hanging=0i " in line for line in found)
+            )
+
+        assert eventually(recovered, 60)

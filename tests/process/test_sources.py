@@ -1,0 +1,160 @@
+"""Sources beside the bulk statistics: their lines, and what one of them costs when it fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.plugin import AT_ONCE, SECONDS, TEST_DRIVER, Plugin, eventually, run
+from support.server import LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, LIST_ALL_POOLS, Daemon
+from telegraf_execd_libvirt.sources import SOURCES
+
+#: The procedures with which sources begin, by their names; others list the domains.
+BEGINS = {"storage_pool": LIST_ALL_POOLS, "network": LIST_ALL_NETWORKS}
+
+ALL = ", ".join(f'"{name}"' for name in SOURCES)
+
+
+def health(lines: list[str], source: str) -> list[str]:
+    """The health of a source in each tick."""
+    start = "libvirt_source_health,"
+    return [line for line in lines if line.startswith(start) and f",source={source} " in line]
+
+
+def test_all_sources_on_the_test_driver(config: Callable[..., Path]) -> None:
+    """With all sources on, the bulk lines and the exit status of --once are the usual ones."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\nadditional_statistics = [{ALL}]')
+    done = run("--config", path, "--once")
+    assert done.returncode == 0
+    usual = run("--uri", TEST_DRIVER, "--once").stdout.splitlines()
+    names = {line.partition(" ")[0] for line in done.stdout.splitlines()}
+    assert {line.partition(" ")[0] for line in usual} <= names
+    assert "Traceback" not in done.stderr
+
+
+def test_check_reports_each_source(config: Callable[..., Path]) -> None:
+    """--check has a line for each source, and nothing on stderr."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\nadditional_statistics = [{ALL}]')
+    done = run("--config", path, "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in SOURCES:
+        assert f"  source {name}: " in done.stdout
+    missing = "does not work: this function is not supported by the connection driver"
+    assert f"  source job: {missing}" in done.stdout
+
+
+def test_a_call_that_the_driver_lacks_is_reported_once(
+    start: Callable[..., Plugin], config: Callable[..., Path]
+) -> None:
+    """A source that the driver does not have is reported once and stays down in health."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\nadditional_statistics = ["health", "job"]')
+    plugin = start("--config", path)
+    for tick in range(1, 4):
+        plugin.tick()
+        plugin.metrics.wait_for(
+            lambda lines, tick=tick: len([x for x in lines if "libvirt_health," in x]) >= tick,
+            "health",
+        )
+    assert plugin.finish() == 0
+    assert len(plugin.wait_for_message("job: this function is not supported")) == 1
+    assert " up=0i," in health(plugin.metrics.lines, "job")[-1]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_that_hangs_costs_only_itself(
+    start: Callable[..., Plugin],
+    daemon: Callable[..., Daemon],
+    config: Callable[..., Path],
+    name: str,
+) -> None:
+    """While a source hangs, bulk lines come at once; it is reported once, and recovers."""
+    hypervisor = daemon()
+    hypervisor.unanswered.add(BEGINS.get(name, LIST_ALL_DOMAINS))
+    path = config(
+        f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["health", "{name}"]\n'
+        f'timeout = "10s"\n[inputs.libvirt.{name}]\ntimeout = "200ms"\ninterval = "1ms"'
+    )
+    plugin = start("--config", path)
+
+    def tick(number: int) -> None:
+        started = time.monotonic()
+        plugin.tick()
+        plugin.wait_for_states(number)
+        assert time.monotonic() - started < AT_ONCE
+
+    for number in range(1, 4):
+        tick(number)
+        time.sleep(0.15)
+    lanes = SOURCES[name].lanes
+    hanging = f",hanging={lanes}i "
+    assert eventually(lambda: plugin.tick() or hanging in health(plugin.metrics.lines, name)[-1])
+    messages = plugin.wait_for_message(f"{name}: no answer within 0.2s")
+    assert len(messages) == 1
+    hypervisor.answer()
+    plugin.wait_for_message(f"{name}: ", 2)
+    plugin.tick()
+    assert plugin.finish() == 0
+    assert len(plugin.wait_for_message(f"{name}: no answer within")) == 1
+
+
+def test_a_hung_source_is_not_waited_for(
+    daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """--once waits for a source for its timeout only, and succeeds without it."""
+    hypervisor = daemon()
+    hypervisor.unanswered.add(LIST_ALL_DOMAINS)
+    path = config(
+        f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["job"]\n'
+        'timeout = "5s"\n[inputs.libvirt.job]\ntimeout = "300ms"'
+    )
+    started = time.monotonic()
+    done = run("--config", path, "--once")
+    assert time.monotonic() - started < SECONDS / 5
+    assert done.returncode == 0 and "libvirt_state," in done.stdout
+    assert done.stderr.count("job: no answer within 0.3s") == 1
+
+
+def test_a_source_has_its_own_interval(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """A source with an interval is not read at each tick."""
+    hypervisor = daemon()
+    path = config(
+        f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["job"]\n'
+        '[inputs.libvirt.job]\ninterval = "1h"'
+    )
+    plugin = start("--config", path)
+    for number in range(1, 6):
+        plugin.tick()
+        plugin.wait_for_states(number)
+    assert eventually(lambda: LIST_ALL_DOMAINS in hypervisor.asked)
+    assert plugin.finish() == 0
+    assert hypervisor.asked.count(LIST_ALL_DOMAINS) == 1
+
+
+def test_a_source_connects_again(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """After the daemon has dropped its connections, sources come back without a message."""
+    first = daemon()
+    path = config(f'libvirt_uri = "{first.uri}"\nadditional_statistics = ["job"]')
+    plugin = start("--config", path)
+    plugin.tick()
+    plugin.wait_for_states(1)
+    assert eventually(lambda: LIST_ALL_DOMAINS in first.asked)
+    first.close()
+    second = daemon()
+
+    def asked() -> bool:
+        plugin.tick()
+        time.sleep(0.05)
+        return LIST_ALL_DOMAINS in second.asked
+
+    assert eventually(asked)
+    assert plugin.finish() == 0
+    assert [
+        line for line in plugin.log.lines if "job: " in line and "works again" not in line
+    ] == []

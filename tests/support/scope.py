@@ -1,0 +1,110 @@
+"""What a source asks, without libvirt: objects with prepared answers.
+
+The rule: it answers as libvirt-python does; a call that was not prepared fails, which gives None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from telegraf_execd_libvirt.connection.devices import Devices, parse
+from telegraf_execd_libvirt.domain import Domain
+from telegraf_execd_libvirt.sources.source import Source, record
+
+
+@dataclass(eq=False)
+class Thing:
+    """A domain, pool, volume or network; `answers` has the results of its methods."""
+
+    name: str
+    answers: dict[str, Any] = field(default_factory=dict)
+    number: int = 1
+    xml: str = "<domain/>"
+    hangs: bool = False
+
+    @property
+    def uuid(self) -> str:
+        """As unique as the name."""
+        return f"uuid-{self.name}"
+
+
+class FakeScope:
+    """The same methods as the scope of a real connection."""
+
+    def __init__(
+        self,
+        *things: Thing,
+        options: Mapping[str, Any] | None = None,
+        host: Mapping[str, Any] | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        self.things = list(things)
+        self.options = options or {}
+        self.timeout = timeout
+        #: The name and the arguments of each call.
+        self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
+        self.kinds: tuple[int, ...] = ()
+        self.changed: Callable[..., None] = lambda *_: None
+        self._host = host or {}
+
+    def domains(
+        self, active: bool = False, any_state: bool = False, hanging: bool = False
+    ) -> Iterator[Thing]:
+        for thing in self.things:
+            if (thing.number != -1 or not active) and (hanging or not thing.hangs):
+                yield thing
+
+    def selects(self, name: str) -> bool:
+        return not name.startswith("other")
+
+    def hangs(self, handle: Thing) -> bool:
+        return handle.hangs
+
+    def uuid(self, handle: Thing) -> str:
+        return handle.uuid
+
+    def name(self, handle: Thing) -> str:
+        return handle.name
+
+    def is_active(self, handle: Thing) -> bool:
+        return handle.number != -1
+
+    def life(self, handle: Thing) -> int:
+        return handle.number
+
+    def xml(self, handle: Thing) -> str:
+        return handle.xml
+
+    def devices(self, handle: Thing) -> Devices:
+        return parse(handle.xml)
+
+    def host(self, method: str, *arguments: Any) -> Any:
+        return self._host.get(method)
+
+    def call(self, handle: Thing, method: str, *arguments: Any) -> Any:
+        self.calls.append((handle.name, method, arguments))
+        result = handle.answers.get(method)
+        return result(*arguments) if callable(result) else result
+
+    quietly = call
+
+    def watch(self, kinds: tuple[int, ...], changed: Callable[..., None]) -> None:
+        self.kinds, self.changed = kinds, changed
+
+    def tags(self, handle: Thing) -> Mapping[str, str]:
+        return {"project": "shop"}
+
+    def domain(self, handle: Thing, prefix: str, keys: Mapping[str, Any], **tags: str) -> Domain:
+        return record(handle.name, prefix, keys, {**self.tags(handle), **tags})
+
+
+def fetched(fetch: Any, scope: FakeScope) -> list[Domain]:
+    """The records of one fetch."""
+    return list(fetch(scope))
+
+
+def defaults(source: Source, **changes: Any) -> dict[str, Any]:
+    """The options of a source with some changes."""
+    return {**{name: option.default for name, option in source.options.items()}, **changes}
