@@ -299,11 +299,13 @@ def test_the_node(daemon: Callable[..., Daemon], begin: Callable[..., Tick]) -> 
 def test_the_sums_are_of_the_selected_domains(
     daemon: Callable[..., Daemon], begin: Callable[..., Tick]
 ) -> None:
-    """Domains that are not selected are in no sum."""
+    """Domains that are not selected are in no sum; the groups for the sums are requested."""
     crowd = Crowd(5)
     crowd.off.add(guest(5))
     chosen = f'domain_exclude = ["{guest(1)}"]\ndomain_state_include = ["running"]'
-    node = one(begin(daemon(crowd=crowd), chosen, additional=("node",))(), "libvirt_node")
+    tick = begin(daemon(crowd=crowd), chosen, "statistics_groups = []", additional=("node",))
+    node = one(tick(), "libvirt_node")
+    assert {groups for groups, _ in crowd.requests} == {STATE | BALLOON | VCPU}
     assert node["domains_running"] == 3 and node["domains_shutoff"] == 0
     assert node["vcpus_defined"] == node["vcpus_running"] == 12
 
