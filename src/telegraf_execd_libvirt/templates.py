@@ -187,8 +187,8 @@ class Template:
             text = self._format % filled
         else:
             text = self._format % moving
-        # struct accepts bools; their text, True or False, has one of these letters.
-        if ("T" in text or "F" in text) and not _INTEGERS.issuperset(map(type, moving)):
+        # struct accepts bools; this is their text.
+        if ("True" in text or "False" in text) and not _INTEGERS.issuperset(map(type, moving)):
             return None
         return text
 

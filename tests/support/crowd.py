@@ -248,8 +248,8 @@ class Crowd:
             skipped = name in self.locked or self.busy.get(name, 0) > 0
             if name in self.busy:
                 self.busy[name] -= 1
-            usual = self.special.keys().isdisjoint([name]) and self._state(name) == 1
-            kind = ("" if usual else name, skipped)
+            unusual = name in self.special or name in self.off or name in self.states
+            kind = (name if unusual else "", skipped)
             if kind not in blocks:
                 blocks[kind] = self._block(name, groups, skipped)
             body += self._identity(identity), blocks[kind]
@@ -268,11 +268,12 @@ class Crowd:
     def _selected(self, identities: Iterable[bytes], flags: int) -> list[bytes]:
         """Those of these guests that libvirt's filters by state select."""
         wanted = flags & (sum(_STATE_FILTERS.values()) | _OTHER_STATES)
+        if not wanted:
+            return list(identities)
         return [
             identity
             for identity in identities
-            if not wanted
-            or wanted & _STATE_FILTERS.get(self._state(self._guests[identity][0]), _OTHER_STATES)
+            if wanted & _STATE_FILTERS.get(self._state(self._guests[identity][0]), _OTHER_STATES)
         ]
 
     def _block(self, name: str, groups: int, skipped: bool) -> bytes:
