@@ -22,8 +22,13 @@ from support.hypervisor import Hypervisor
 from support.missing import Missing
 from support.plugin import Plugin
 from support.server import Daemon
+from telegraf_execd_libvirt.sources import SOURCES
 
-OPTIONS = 'additional_statistics = ["health"]\n'
+#: All sources at each tick, so that their connections are dropped and hang too.
+OPTIONS = (
+    f"additional_statistics = [{', '.join(repr(name) for name in ('health', *SOURCES))}]\n"
+    + "".join(f'[inputs.libvirt.{name}]\ninterval = "1ms"\n' for name in SOURCES)
+).replace("'", '"')
 
 
 def figures(pid: int) -> tuple[int, int, int]:

@@ -27,6 +27,8 @@ from processes import NOWAIT, PLUGIN, SETS, TYPICAL, Ticked, daemon
 from translation import translation
 
 from support.hypervisor import Hypervisor
+from support.plugin import Plugin
+from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
 #: Where one answer cannot hold all guests, the bare calls ask for so many at once.
@@ -169,6 +171,48 @@ def idle(folder: Path, seconds: float = 12.0) -> dict[str, float]:
     return {"seconds": seconds, "wakeups_per_second": found}
 
 
+def sources(folder: Path, guests: int = 200, ticks: int = 30) -> dict[str, float]:
+    """A tick of the bulk statistics without sources and with all of them, each at every tick, on
+    libvirt's test driver."""
+    domains = "".join(
+        f"<domain type='test'><name>guest-{number}</name><memory>1024</memory><os><type>hvm</type>"
+        "</os><devices><disk type='file'><source file='/disk'/><target dev='vda'/></disk>"
+        "</devices></domain>"
+        for number in range(guests)
+    )
+    (folder / "guests.xml").write_text(f"<node>{domains}</node>")
+    plugins = []
+    for names in ([], [*SOURCES]):
+        config = folder / f"sources-{len(names)}.conf"
+        listed = ", ".join(f'"{name}"' for name in ["health", *names])
+        tables = "".join(f'[inputs.libvirt.{name}]\ninterval = "1ms"\n' for name in names)
+        config.write_text(
+            f'[[inputs.libvirt]]\nlibvirt_uri = "test://{folder}/guests.xml"\n'
+            f"additional_statistics = [{listed}]\n{tables}"
+        )
+        plugins.append(Plugin("--config", config))
+    seconds: list[list[float]] = [[], []]
+    for _ in range(3 + ticks):
+        for plugin, taken in zip(plugins, seconds):
+            plugin.metrics.forget()
+            started = time.perf_counter()
+            plugin.tick()
+            plugin.metrics.wait_for(
+                lambda lines: any(line.startswith("libvirt_health,") for line in lines), "a tick"
+            )
+            taken.append(time.perf_counter() - started)
+            time.sleep(0.4)  # the sources come after the bulk statistics
+    for plugin in plugins:
+        plugin.close()
+    without, with_all = (statistics.median(taken[3:]) for taken in seconds)
+    return {
+        "guests": guests,
+        "without_ms": without * 1e3,
+        "with_sources_ms": with_all * 1e3,
+        "ratio": with_all / without,
+    }
+
+
 def real_guests(folder: Path, guests: int, ticks: int = 15) -> list[dict[str, float]]:
     """Ticks of real QEMU guests by one call and by several, on a hypervisor of the tests' own."""
     result = []
@@ -239,6 +283,7 @@ def main() -> None:
             "tags": tags(folder),
             "start": start(),
             "idle": idle(folder),
+            "sources": sources(folder),
             "real": real_guests(folder, options.real) if options.real else [],
         }
     if options.json:
@@ -260,6 +305,8 @@ def main() -> None:
     print(table([results["tags"]], {**forms, "with_tags_ratio": ".2f", "peak_ratio": ".2f"}))
     print(table([results["start"]], {"import_s": ".3f", "first_line_s": ".3f", "more_s": ".3f"}))
     print(table([results["idle"]], {"seconds": ".0f", "wakeups_per_second": ".2f"}))
+    forms = {"guests": "d", "without_ms": ".1f", "with_sources_ms": ".1f", "ratio": ".2f"}
+    print(table([results["sources"]], forms))
     if results["real"]:
         forms = {"guests": "d", "parallel_calls": "d", "wall_ms": ".1f", "times_shorter": ".2f"}
         print(table(results["real"], forms))

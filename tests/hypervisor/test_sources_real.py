@@ -94,14 +94,19 @@ def beside(hypervisor: Hypervisor, *arguments: str) -> Iterator[None]:
 def test_a_job_is_seen_and_counted(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
     """Saving a guest is a job with libvirt's parameters, and is counted when it has ended."""
     watcher = watch("job event snapshot")
-    with beside(hypervisor, "managedsave", LINUX):
-        line = watcher.wait_for(f"libvirt_job,domain_name={LINUX},operation=save ")
-    assert "type=2i" in line and "time_elapsed_ms=" in line and "memory_total=" in line
-    saved = watcher.wait_for(f"libvirt_snapshot,domain_name={LINUX} snapshots=0i")
-    assert eventually(lambda: "managed_save=1i" in watcher.wait_for(saved.partition(" ")[0]))
-    watcher.wait_for(f"libvirt_event,detail=saved,domain_name={LINUX},event=stopped count=1i")
-    hypervisor.start_guest(LINUX)
-    watcher.wait_for(f"libvirt_event,detail=restored,domain_name={LINUX},event=started count=1i")
+    try:
+        with beside(hypervisor, "managedsave", LINUX):
+            line = watcher.wait_for(f"libvirt_job,domain_name={LINUX},operation=save ")
+        assert "type=2i" in line and "time_elapsed_ms=" in line and "memory_total=" in line
+        snapshot = f"libvirt_snapshot,domain_name={LINUX} "
+        assert eventually(lambda: "managed_save=1i" in watcher.wait_for(snapshot))
+        event = f"libvirt_event,detail={{}},domain_name={LINUX},event={{}} count=1i"
+        watcher.wait_for(event.format("saved", "stopped"))
+        watcher.wait_for(f"libvirt_job_completed,domain_name={LINUX},operation=save count=1i")
+        hypervisor.start_guest(LINUX)
+        watcher.wait_for(event.format("restored", "started"))
+    finally:
+        hypervisor.stop_guest(LINUX)  # other tests expect a guest that was booted
 
 
 def test_a_block_job_is_seen(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:

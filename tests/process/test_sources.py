@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from support.plugin import AT_ONCE, SECONDS, TEST_DRIVER, Plugin, eventually, run
-from support.server import LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, LIST_ALL_POOLS, Daemon
+from support.server import (
+    GET_JOB_STATS,
+    LIST_ALL_DOMAINS,
+    LIST_ALL_NETWORKS,
+    LIST_ALL_POOLS,
+    Daemon,
+)
 from telegraf_execd_libvirt.sources import SOURCES
 
 #: The procedures with which sources begin, by their names; others list the domains.
@@ -90,7 +96,9 @@ def test_a_source_that_hangs_costs_only_itself(
         time.sleep(0.15)
     lanes = SOURCES[name].lanes
     hanging = f",hanging={lanes}i "
-    assert eventually(lambda: plugin.tick() or hanging in health(plugin.metrics.lines, name)[-1])
+    assert eventually(
+        lambda: plugin.tick() or hanging in "".join(health(plugin.metrics.lines, name)[-1:])
+    )
     messages = plugin.wait_for_message(f"{name}: no answer within 0.2s")
     assert len(messages) == 1
     hypervisor.answer()
@@ -158,3 +166,75 @@ def test_a_source_connects_again(
     assert [
         line for line in plugin.log.lines if "job: " in line and "works again" not in line
     ] == []
+
+
+def test_a_domain_that_hangs_is_left_out(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """A source goes on without the domain whose call hangs, and takes it in again afterwards."""
+    hypervisor = daemon()
+    hypervisor.unanswered.add(GET_JOB_STATS)
+    path = config(
+        f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["health", "job"]\n'
+        'timeout = "10s"\n[inputs.libvirt.job]\ntimeout = "200ms"\ninterval = "1ms"'
+    )
+    plugin = start("--config", path)
+
+    def ticks() -> None:
+        """Some ticks, far beyond the timeout of the source."""
+        for _ in range(12):
+            plugin.tick()
+            time.sleep(0.1)
+
+    ticks()
+    assert len(plugin.wait_for_message("job: no answer within 0.2s for domain guest")) == 1
+    assert hypervisor.asked.count(GET_JOB_STATS) == 1
+    assert hypervisor.asked.count(LIST_ALL_DOMAINS) > 2
+    last = health(plugin.metrics.lines, "job")[-1]
+    assert " up=0i," in last and ",errors=1i,hanging=1i " in last
+    hypervisor.answer()
+    plugin.wait_for_message("job: works again")
+    ticks()
+    assert hypervisor.asked.count(GET_JOB_STATS) > 2
+    assert " up=1i," in health(plugin.metrics.lines, "job")[-1]
+    assert plugin.finish() == 0
+
+
+def test_a_refused_source_gives_advice(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """If the read-write connection is refused, all else works, and one message gives advice."""
+    hypervisor = daemon(read_only=True)
+    path = config(
+        f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["health", "guest_agent"]\n'
+        '[inputs.libvirt.guest_agent]\ninterval = "1ms"'
+    )
+    done = run("--config", path, "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+    reason = "authentication failed: access denied by policy"
+    assert f"  source guest_agent: does not work: {reason}\n" in done.stdout
+    assert "  what helps: the guest agent needs a read-write connection: " in done.stdout
+    assert "org.libvirt.unix.manage" in done.stdout
+
+    before = hypervisor.connections
+    plugin = start("--config", path)
+    for number in range(1, 16):
+        plugin.tick()
+        plugin.wait_for_states(number)
+        time.sleep(0.05)
+    assert plugin.finish() == 0
+    (message,) = plugin.wait_for_message("guest_agent: ")
+    assert reason in message and "org.libvirt.unix.manage" in message
+    assert hypervisor.connections - before <= 1 + 2 * 4
+    assert " up=0i," in health(plugin.metrics.lines, "guest_agent")[-1]
+
+
+def test_idle_sources_do_not_keep_it_running(
+    start: Callable[..., Plugin], config: Callable[..., Path]
+) -> None:
+    """Threads and connections of sources do not keep the program from ending."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\nadditional_statistics = [{ALL}]')
+    plugin = start("--config", path)
+    plugin.tick()
+    plugin.wait_for_states(1)
+    assert plugin.finish() == 0

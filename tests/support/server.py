@@ -30,6 +30,10 @@ _REPLY, _STATUS_OK, _STATUS_ERROR = 1, 0, 1
 _HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
 _INT_PARAMETER = 1
 
+#: The flag of a read-only connection, and libvirtd's error for others.
+_READ_ONLY = 1
+_DENIED = (45, 7, "authentication failed: access denied by policy")
+
 #: libvirtd's error when its reply exceeds the size limit of a message.
 _TOO_LARGE = (39, 7, "Unable to encode message payload")
 
@@ -46,7 +50,8 @@ class Daemon(Closing):
     """Listens on a UNIX socket until it is closed; has one running domain, or a crowd.
 
     Procedures in `unanswered` get no answer until `answer()`; if `silent`, none does. If
-    `hanging_up`, or beyond `most_connections`, each connection ends at once. An `error` (libvirt's
+    `hanging_up`, or beyond `most_connections`, each connection ends at once. If `read_only`, it
+    refuses connections that are not. An `error` (libvirt's
     code, domain and message) refuses each request for statistics. `asked` lists the procedures
     called so far.
     """
@@ -61,6 +66,7 @@ class Daemon(Closing):
         error: tuple[int, int, str] | None = None,
         crowd: Crowd | None = None,
         most_connections: int | None = None,
+        read_only: bool = False,
     ) -> None:
         self.path = path
         self.uri = f"qemu+unix:///system?socket={path}"
@@ -70,6 +76,7 @@ class Daemon(Closing):
         self.error = error
         self.crowd = crowd
         self.most_connections = most_connections
+        self.read_only = read_only
         #: The outcomes of the next requests for statistics: an error, or None.
         self.errors: list[tuple[int, int, str] | None] = []
         self.unanswered: set[int] = set()
@@ -174,6 +181,8 @@ class Daemon(Closing):
             error = self.errors.pop(0)
         if procedure == GET_ALL_DOMAIN_STATS and error is not None:
             status, body = _STATUS_ERROR, _error(*error)
+        elif procedure == OPEN and self.read_only and not message[-1] & _READ_ONLY:
+            status, body = _STATUS_ERROR, _error(*_DENIED)
         elif body is None:
             status, body = _STATUS_ERROR, _error(*_TOO_LARGE)
         length = _HEADER.size + len(body)

@@ -20,6 +20,10 @@ from ..domain import Domain
 from ..log import log
 from ..sources.source import Fetch
 from .delivery import moment
+from .patience import SOURCE_DELAY_SECONDS
+
+#: The timestamp of a tick, and what to wait for before the fetch.
+_Request = tuple[int, Optional[threading.Event]]
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,18 @@ class Lane:
         self._done = done
         self._connection: Optional[Connection] = None
         self._scope: Optional[Scope] = None
-        self._given_up = self._writing = False
-        self._asked = 0.0
-        self._requests: SimpleQueue[Optional[int]] = SimpleQueue()
+        self._given_up = False
+        self._outside = True
+        self._asked = self._begun = 0.0
+        self._requests: SimpleQueue[Optional[_Request]] = SimpleQueue()
         threading.Thread(target=self._run, name="libvirt source", daemon=True).start()
 
-    def ask(self, timestamp: int) -> None:
-        """Starts a fetch for a tick; only after the previous one has ended."""
+    def ask(self, timestamp: int, after: Optional[threading.Event] = None) -> None:
+        """Starts a fetch for a tick, after an event or soon; only after the previous one has
+        ended."""
         self.busy = True
         self._asked = time.monotonic()
-        self._requests.put(timestamp)
+        self._requests.put((timestamp, after))
 
     def give_up(self) -> None:
         """Ends the thread as soon as libvirt returns."""
@@ -75,10 +81,10 @@ class Lane:
     @property
     def step(self) -> float:
         """The monotonic time at which the current call began; infinite outside of libvirt."""
-        if self._writing:
+        if self._outside:
             return float("inf")
         scope = self._scope
-        return max(self._asked, scope.step) if scope is not None else self._asked
+        return max(self._begun, scope.step) if scope is not None else self._begun
 
     @property
     def at(self) -> str:
@@ -87,7 +93,12 @@ class Lane:
         return scope.at if scope is not None else ""
 
     def _run(self) -> None:
-        while (timestamp := self._requests.get()) is not None:
+        while (request := self._requests.get()) is not None:
+            timestamp, after = request
+            if after is not None:
+                after.wait(SOURCE_DELAY_SECONDS)
+            self._begun = time.monotonic()
+            self._outside = False
             try:
                 outcome = self._serve(timestamp)
             except Abandoned:
@@ -95,6 +106,7 @@ class Lane:
             except Exception:  # the edge of a fetch: a defect costs this fetch, not the program
                 log.exception("a source failed")
                 outcome = Fetched(defect=True)
+            self._outside = True
             self._done(self, outcome)
         self._close()
 
@@ -103,7 +115,7 @@ class Lane:
             scope = self._open()
         except LibvirtError as error:
             error.__traceback__ = error.__context__ = None  # they would keep the connection open
-            return Fetched(seconds=time.monotonic() - self._asked, error=error, opening=True)
+            return Fetched(seconds=time.monotonic() - self._begun, error=error, opening=True)
         scope.begin()
         started = time.monotonic()
         try:
@@ -114,12 +126,9 @@ class Lane:
                 self._close()
             return Fetched(seconds=time.monotonic() - started, error=error)
         seconds = time.monotonic() - started
+        self._outside = True
         if records and not self._given_up:
-            self._writing = True
-            try:
-                self._write(records, moment(timestamp, started - self._asked))
-            finally:
-                self._writing = False
+            self._write(records, moment(timestamp, started - self._asked))
         return Fetched(len(records), seconds, None if scope.succeeded else scope.error)
 
     def _open(self) -> Scope:

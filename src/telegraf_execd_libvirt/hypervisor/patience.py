@@ -25,6 +25,9 @@ MOST_HANGING = 4
 #: Above this many hung fetches of sources, no source is fetched.
 MOST_HANGING_SOURCES = 8
 
+#: Sources wait this long for the bulk statistics of the same tick, so as not to slow them down.
+SOURCE_DELAY_SECONDS = 0.4
+
 #: A domain whose own calls hung this many times is skipped until one of them has ended.
 MOST_HANGING_PER_DOMAIN = 2
 

@@ -109,8 +109,9 @@ class SourceRunner:
         self._state = "up"
         self._level = level
 
-    def tick(self, timestamp: int) -> None:
-        """Starts a fetch if it is due and none is under way."""
+    def tick(self, timestamp: int, collected: Optional[threading.Event] = None) -> None:
+        """Starts a fetch if it is due and none is under way; it begins when the bulk statistics of
+        the tick are ``collected``, but soon in any case."""
         now = time.monotonic()
         with self._lock:
             self._look(now)
@@ -119,7 +120,7 @@ class SourceRunner:
             free = [n for n, lane in enumerate(self._lanes) if lane is None or not lane.busy]
             for number in free:
                 self._asked = now
-                self._lane(number).ask(timestamp)
+                self._lane(number).ask(timestamp, collected)
 
     @property
     def busy(self) -> bool:
