@@ -109,7 +109,7 @@ def trouble(folder: Path, minutes: float) -> bool:
         )
         ticker = Ticker(config)
         try:
-            ticker.tick()
+            ticks_for(ticker, 3)  # until all sources have their connections
             before = figures(ticker.plugin.pid)
             end = time.monotonic() + minutes * 60
             while time.monotonic() < end:

@@ -107,6 +107,7 @@ class SourceRunner:
         self._pause = 0.0
         self._errors = 0
         self._state = "up"
+        self._told = False
         self._level = level
 
     def tick(self, timestamp: int, collected: Optional[threading.Event] = None) -> None:
@@ -228,7 +229,9 @@ class SourceRunner:
             timeout = format_duration(self.settings.timeout)
             names = ", ".join(sorted({lane.at for lane in hanging} - {""}))
             of = f" for domain {names}" if names else ""
-            self._set("hanging", f"no answer within {timeout}{of}", "")
+            # The hypervisor itself reports that it does not answer.
+            silent = not names and not self._hypervisor.outcome.up
+            self._set("hanging", f"no answer within {timeout}{of}", "", quiet=silent)
         if any(lane is not None and lane.busy for lane in self._lanes):
             return
         last = [fetched for fetched in self._last if fetched is not None]
@@ -275,7 +278,8 @@ class SourceRunner:
         text = f"{error}; {help}" if help else error
         if state == "up":
             level, text = min(self._level, logging.INFO), "works again"
+            log.log(level if self._told else logging.DEBUG, "%s: %s", self._name, text)
         else:
-            level = logging.DEBUG if quiet else self._level
-        log.log(level, "%s: %s", self._name, text)
+            log.log(logging.DEBUG if quiet else self._level, "%s: %s", self._name, text)
+        self._told = state != "up" and not quiet
         self._state = state
