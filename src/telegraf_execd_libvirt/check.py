@@ -14,8 +14,9 @@ from .config import HypervisorConfig
 from .domain import Domain
 from .duration import format_duration
 from .groups import vcpu_mapping
+from .hypervisor.hanging_sources import Hanging
 from .hypervisor.hypervisor import Hypervisor
-from .hypervisor.source_runner import Hanging, SourceRunner
+from .hypervisor.source_runner import SourceRunner
 from .log import one_line
 from .uri import redact
 

@@ -14,8 +14,9 @@ from typing import Callable, Optional
 from .config import HypervisorConfig
 from .encode import Encoder
 from .hypervisor.delivery import moment
+from .hypervisor.hanging_sources import Hanging
 from .hypervisor.hypervisor import Hypervisor
-from .hypervisor.source_runner import Hanging, SourceRunner
+from .hypervisor.source_runner import SourceRunner
 from .log import log
 from .output import Closed, Output
 from .summaries import Summaries

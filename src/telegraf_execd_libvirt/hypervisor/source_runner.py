@@ -26,43 +26,18 @@ from ..log import log
 from ..output import Closed
 from ..selection import Selection
 from ..sources.source import Fetch, Source
+from .hanging_sources import Hanging
 from .hypervisor import Hypervisor
 from .lane import Fetched, Lane
 from .patience import (
     CHEAP_ATTEMPT_SECONDS,
     MOST_HANGING,
-    MOST_HANGING_SOURCES,
     Patience,
     pause_after,
 )
 
 #: A tick may come this part of the interval too early.
 _EARLY = 0.05
-
-
-class Hanging:
-    """The fetches that hang, of all sources of one hypervisor, and the domains in whose calls."""
-
-    def __init__(self, hypervisor: Hypervisor) -> None:
-        self._hypervisor = hypervisor
-        self._at: dict[Lane, str] = {}
-
-    @property
-    def most(self) -> bool:
-        """Whether so many hang that no source should ask more."""
-        return len(self._at) >= MOST_HANGING_SOURCES
-
-    def add(self, lane: Lane) -> None:
-        """Notes that a fetch hangs."""
-        self._at[lane] = lane.at
-
-    def drop(self, lane: Lane) -> None:
-        """Notes that a fetch has ended."""
-        self._at.pop(lane, None)
-
-    def domains(self) -> frozenset[str]:
-        """The names of domains that do not respond."""
-        return self._hypervisor.outcome.incomplete.union(self._at.copy().values())
 
 
 class SourceRunner:
