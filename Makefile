@@ -17,7 +17,7 @@ WORKERS := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # These tests measure time, so nothing runs beside them.
-TIMED := tests/hypervisor tests/process/test_hung_guest.py tests/process/test_tags.py
+TIMED := tests/hypervisor $(addprefix tests/process/test_,clock.py gather.py hung_guest.py tags.py)
 
 .PHONY: help run check test coverage lint format docs dist pictures bench soak clean
 .DEFAULT_GOAL := help

@@ -55,7 +55,8 @@ class Collector:
         self._summaries = Summaries(config, self._hypervisor, self._runners)
         self._condition = threading.Condition()
         self._wanted: Optional[int] = None
-        self._waiting: list[threading.Event] = []
+        #: Set at the end of the collection; sources begin after it.
+        self._collected = threading.Event()
         self._busy = False
         self._late = False
         self._lost = False
@@ -91,8 +92,7 @@ class Collector:
                     self._hypervisor.name,
                 )
             self._wanted = timestamp
-            collected = threading.Event()
-            self._waiting.append(collected)
+            collected = self._collected
             self._condition.notify()
         for runner in self._runners:
             runner.tick(timestamp, collected)
@@ -115,8 +115,8 @@ class Collector:
                 log.exception("%s: a tick failed", self._hypervisor.name)
             with self._condition:
                 self._busy = False
-                while self._waiting:
-                    self._waiting.pop().set()
+                self._collected.set()
+                self._collected = threading.Event()
                 if self._wanted is not None:  # it came during this one, so it begins now
                     self._wanted = time.time_ns()
                     continue
