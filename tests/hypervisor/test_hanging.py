@@ -292,6 +292,7 @@ def test_a_daemon_that_is_killed_in_the_middle_of_a_call(host: Host) -> None:
     assert host.tick()[2]["calls_hanging"] == 0
 
 
+@pytest.mark.parametrize("host", [(1, LONG)], indirect=True)  # libvirtd blocks while a guest dies
 def test_guests_come_and_go(host: Host) -> None:
     """Guests that are killed, started, made and undefined between ticks change nothing else."""
     whole = host.calm()
