@@ -13,6 +13,12 @@ ALL = ("state", "cpu_total", "balloon", "vcpu", "interface", "block", "iothread"
 WHOLE: Stats = {"state.state": 1, "balloon.rss": 1, "block.count": 1, "block.0.rd.reqs": 1}
 CUT: Stats = {"state.state": 1, "block.count": 1}
 NO_DISK: Stats = {"state.state": 1, "block.count": 0}
+EMPTY_DRIVE: Stats = {
+    "state.state": 1,
+    "block.count": 2,
+    "block.0.name": "sda",
+    "block.1.rd.reqs": 1,
+}
 
 
 def judged(groups: tuple[str, ...], *answers: dict[str, Stats]) -> list[set[str]]:
@@ -59,6 +65,7 @@ def test_all_groups(case: str, answers: list[dict[str, Stats]], expected: list[s
     [
         ("a guest that is cut beside a whole one", [{"a": WHOLE, "b": CUT}], [{"b"}]),
         ("a guest without disks", [{"a": WHOLE, "b": NO_DISK}], [set()]),
+        ("an empty drive before a disk", [{"a": WHOLE, "b": EMPTY_DRIVE}], [set()]),
         ("a guest that loses its disk", [{"a": WHOLE, "b": WHOLE}, {"a": NO_DISK}], [set(), set()]),
         ("only guests without disks", [{"b": NO_DISK}, {"a": CUT, "b": NO_DISK}], [set(), set()]),
         ("a driver without such keys", [{"a": CUT}], [set()]),

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from ..domain import Domain
 from ..schema import Group
 
-#: The key of a disk that only the monitor gives; a guest without disks has none.
-_DISK_KEY = "block.0.rd.reqs"
+#: The end of a key of disks that only the monitor gives; a guest without disks has none, and a
+#: drive without a medium may lack it.
+_DISK_KEY = ".rd.reqs"
 
 
 class Completeness:
@@ -33,7 +34,11 @@ class Completeness:
             lacking = [domain.name for domain in running if keys.isdisjoint(domain.stats)]
         elif self._disks:
             running = [domain for domain in running if domain.stats.get("block.count")]
-            lacking = [domain.name for domain in running if _DISK_KEY not in domain.stats]
+            lacking = [
+                domain.name
+                for domain in running
+                if not any(key.endswith(_DISK_KEY) for key in domain.stats)
+            ]
         else:
             return frozenset()
         self._seen = self._seen or len(lacking) < len(running)

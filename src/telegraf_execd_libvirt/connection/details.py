@@ -15,15 +15,12 @@ from ..schema import Group
 from . import libvirt_api
 from .domain_calls import DomainCalls
 from .drivers import FILLED, has_in_bulk
-from .errors import ErrorKind, LibvirtError
+from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
 from .libvirt_api import Connection, Handle, Records
 from .requests import BatchRequest, Host, Identities
 from .vcpu_mapping import drop_strays
 from .wanted import Wanted
-
-#: libvirt's number for "the driver does not have this call".
-_NO_SUPPORT = 3
 
 
 class Details:
@@ -128,6 +125,6 @@ class Details:
             if error.kind is ErrorKind.LOST:
                 raise
             log.debug("no %s: %s", method, error)
-            if error.code == _NO_SUPPORT:
+            if error.code == NO_SUPPORT:
                 self._facts.unsupported_calls.add(method)
             return None

@@ -14,14 +14,11 @@ from ..log import log
 from ..schema import Group
 from . import libvirt_api, vcpu_mapping
 from .devices import Devices
-from .errors import ErrorKind, LibvirtError
+from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
 from .libvirt_api import Handle
 
 Keys = dict[str, Value]
-
-#: libvirt's number for "the driver does not have this call".
-_NO_SUPPORT = 3
 
 #: The names of memoryStats() that differ from the bulk statistics.
 _MEMORY_KEYS = {"actual": "current", "last_update": "last-update"}
@@ -93,7 +90,7 @@ class DomainCalls:
             if error.kind is ErrorKind.LOST:
                 raise
             log.debug("domain %s: %s%r: %s", libvirt_api.uuid(handle), name, arguments, error)
-            if error.code == _NO_SUPPORT:
+            if error.code == NO_SUPPORT:
                 self._facts.unsupported_calls.add(name)
             return None
 

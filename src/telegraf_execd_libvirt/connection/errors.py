@@ -25,10 +25,13 @@ class ErrorKind(Enum):
     FAILED = "the call failed: try again next time"
 
 
+#: libvirt's number for "the driver does not have this call".
+NO_SUPPORT = 3
+
 _FROM_RPC = 7
 
 _BY_CODE = {
-    3: ErrorKind.UNSUPPORTED,  # NO_SUPPORT
+    NO_SUPPORT: ErrorKind.UNSUPPORTED,
     5: ErrorKind.WRONG_URI,  # NO_CONNECT
     6: ErrorKind.LOST,  # INVALID_CONN
     8: ErrorKind.UNSUPPORTED,  # INVALID_ARG, the answer to a flag that is not known

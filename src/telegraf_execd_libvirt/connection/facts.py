@@ -1,6 +1,7 @@
 """What was learnt about a hypervisor's driver; all connections to it share this.
 
-Invariant: a fact is learnt from an answer that succeeded, never from a failure alone.
+Invariant: a flag is given up only after a call without it has succeeded; a call is given up only if
+libvirt itself says that the driver does not have it.
 """
 
 from __future__ import annotations

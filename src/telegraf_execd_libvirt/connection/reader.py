@@ -14,7 +14,7 @@ from ..domain import Domain
 from ..log import log
 from . import libvirt_api
 from .details import Details
-from .errors import ErrorKind, LibvirtError
+from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
 from .libvirt_api import BACKING, NOWAIT, Connection, Handle, Records
 from .requests import BatchRequest, Content, HostRequest, Listing, Piece, Request, XmlRequest
@@ -23,9 +23,6 @@ from .wanted import Wanted
 #: What drivers answer to a flag that they do not know (vz: NOWAIT): INVALID_ARG,
 #: ARGUMENT_UNSUPPORTED.
 _FLAG_NOT_KNOWN = (8, 74)
-
-#: libvirt's number for "the driver does not have this call".
-_NO_SUPPORT = 3
 
 #: After this many domains that are refused one by one while none is read, the request has failed.
 _MOST_REFUSED = 3
@@ -57,13 +54,16 @@ class Reader:
 
     def read(self, request: Request) -> Iterator[Content]:
         """The answer to a request, part by part; raises LibvirtError."""
-        if isinstance(request, BatchRequest):
-            yield from self._batch(request)
-        elif isinstance(request, XmlRequest):
-            names = [name for name in request.names if name not in request.stuck]
-            yield self._details.identities(self._known(names))
-        elif isinstance(request, HostRequest):
-            yield self._details.host()
+        try:
+            if isinstance(request, BatchRequest):
+                yield from self._batch(request)
+            elif isinstance(request, XmlRequest):
+                names = [name for name in request.names if name not in request.stuck]
+                yield self._details.identities(self._known(names))
+            elif isinstance(request, HostRequest):
+                yield self._details.host()
+        finally:
+            self._details.at = ""  # also after an error in a call for one domain
 
     def _batch(self, request: BatchRequest) -> Iterator[Content]:
         names = request.names
@@ -119,7 +119,7 @@ class Reader:
                 yield from self._bulk(handles, mask)
                 return
             except LibvirtError as error:
-                if error.code != _NO_SUPPORT:
+                if error.code != NO_SUPPORT:
                     raise
                 self._facts.has_bulk = False
         yield [(handle, {}) for handle in self._all(handles)]

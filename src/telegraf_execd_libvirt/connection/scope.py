@@ -17,12 +17,9 @@ from ..selection import Selection
 from ..sources.source import record
 from . import libvirt_api
 from .devices import NO_DEVICES, Devices
-from .errors import ErrorKind, LibvirtError
+from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
 from .libvirt_api import Connection, Handle
-
-#: libvirt's number for "the driver does not have this call".
-_NO_SUPPORT = 3
 
 #: libvirt's number for "not now, not in this state, or not on this host".
 _INVALID = 55
@@ -154,7 +151,7 @@ class Scope:
                 raise
             if error.kind is not ErrorKind.GONE or self._is_invalid(error, handle):
                 self.error = error
-            if error.code == _NO_SUPPORT:
+            if error.code == NO_SUPPORT:
                 self._unsupported[method] = error
             log.debug("%s: %s", method, error)
             return None
