@@ -18,6 +18,7 @@ import libvirt
 
 from ..domain import Stats
 from ..log import log
+from . import ssh_command
 from .errors import LibvirtError
 
 #: A domain of a connection, for further calls about it.
@@ -61,8 +62,8 @@ class Connection:
         _start_events()
         self._callbacks: list[int] = []
         flags = libvirt.VIR_CONNECT_RO if read_only else 0
-        with _errors():
-            self._connection = libvirt.openAuth(uri, _AUTHENTICATION, flags)
+        with _errors(), ssh_command.prepared(uri) as client_uri:
+            self._connection = libvirt.openAuth(client_uri, _AUTHENTICATION, flags)
             self.driver: str = self._connection.getType()
             self.version = format_version(self._connection.getLibVersion())
         try:
