@@ -33,6 +33,13 @@ def driver_and_transport(uri: str) -> tuple[str, str]:
     return driver, transport
 
 
+def user_and_host(uri: str) -> tuple[str, str]:
+    """The user name, without a password, and the host, without a port; empty if not there."""
+    authority = re.split("[/?#]", uri.partition("://")[2])[0]
+    user, _, host = authority.rpartition("@")
+    return unquote(user.partition(":")[0]), re.sub(r":\d*$", "", host)
+
+
 def parameters(uri: str) -> dict[str, str]:
     """The parameters behind the ``?``, by their names in lower case; the first of a name counts."""
     query = uri.partition("#")[0].partition("?")[2]

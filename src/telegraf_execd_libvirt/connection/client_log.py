@@ -28,9 +28,10 @@ _WAIT_SECONDS = 1.0
 
 
 class ClientLog:
-    """Takes the lines of stderr that are libvirt's."""
+    """Takes the lines of stderr, which is this file descriptor, that are libvirt's."""
 
-    def __init__(self) -> None:
+    def __init__(self, stderr: int = 2) -> None:
+        self._stderr = stderr
         self._lines: deque[tuple[int, str]] = deque(maxlen=_KEPT)
         self._lock = threading.Lock()
         self._marks: dict[str, threading.Event] = {}
@@ -50,12 +51,12 @@ class ClientLog:
             return False
         thread, priority, text = found.groups()
         log.debug("libvirt: %s: %s", priority, text)
-        if priority in ("warning", "error"):
+        if priority == "warning":  # errors are raised
             self._lines.append((int(thread), text))
         return True
 
     def reasons(self) -> list[str]:
-        """The texts of this thread's warnings and errors since the last call, oldest first."""
+        """The texts of this thread's warnings since the last call, oldest first."""
         self._wait()
         own = threading.get_native_id()
         with self._lock:
@@ -69,7 +70,7 @@ class ClientLog:
             return
         mark = f"{_MARK}{threading.get_native_id()}"
         arrived = self._marks[mark] = threading.Event()
-        os.write(2, f"{mark}\n".encode())
+        os.write(self._stderr, f"{mark}\n".encode())
         arrived.wait(_WAIT_SECONDS)
 
 
