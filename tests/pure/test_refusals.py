@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,18 @@ from telegraf_execd_libvirt.connection.refusals import refused
 CASES: list[dict[str, Any]] = tomli.loads(
     (Path(__file__).parents[1] / "data/refusals.toml").read_text("utf-8")
 )["case"]
+
+
+PAGE = (Path(__file__).parents[2] / "docs/faults.md").read_text("utf-8")
+
+
+def rows() -> list[list[str]]:
+    """For each row of the troubleshooting table of remote hypervisors, patterns for its messages:
+    an ellipsis stands for any text."""
+    table = PAGE.partition("### Remote hypervisors")[2]
+    first = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
+    messages = [re.findall("`([^`]+)`", cell) for cell in first]
+    return [[re.escape(text).replace("…", ".*") for text in row] for row in messages]
 
 
 def refusal(case: dict[str, Any]) -> LibvirtError:
@@ -79,3 +92,22 @@ def test_paths_of_parameters_become_their_names() -> None:
     uri = "qemu+ssh://h/system?keyfile=/k/id%20rsa&socket=/run/sock"
     found = refused(LibvirtError(38, 7, 'Load key "/k/id rsa": bad; /run/sock: no'), uri)
     assert found.message == 'Load key "keyfile": bad; /run/sock: no'
+
+
+def test_each_row_of_the_troubleshooting_page_is_a_recorded_message() -> None:
+    """Each message of the page stands in a message that the plugin makes of a recorded error."""
+    messages = [refusal(case).message for case in CASES]
+    assert len(rows()) > 30
+    for row in rows():
+        for text in row:
+            assert any(re.search(text, message) for message in messages), text
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_each_recorded_message_is_on_the_troubleshooting_page(case: dict[str, Any]) -> None:
+    """A user who searches the page for a message finds it."""
+    local = re.findall("`([^`]+)`", PAGE.partition("### Remote hypervisors")[0])
+    texts = [text for row in rows() for text in row]
+    texts += [re.escape(text).replace("…", ".*") for text in local if len(text) > 15]
+    message = refusal(case).message
+    assert any(re.search(text, message) for text in texts), message

@@ -21,7 +21,7 @@ from ..uri import driver_and_transport, parameters, with_parameter
 from .errors import LibvirtError
 
 #: Authentication methods of ``sshauth``, and their names in ssh's configuration.
-METHODS = {
+_METHODS = {
     "agent": "publickey",
     "privkey": "publickey",
     "password": "password",
@@ -65,11 +65,27 @@ def remove_all() -> None:
         _remove(folder)
 
 
+def unknown_values(uri: str) -> Iterator[tuple[str, str, str]]:
+    """The wrong values of parameters: the name of each, what is known, and the value."""
+    given = parameters(uri)
+    if driver_and_transport(uri)[1] == "ssh":
+        for method in _methods(given):
+            if method not in _METHODS:
+                yield "sshauth", ", ".join(_METHODS), method
+        verify = given.get("known_hosts_verify", "normal")
+        if verify not in _VERIFY:
+            yield "known_hosts_verify", ", ".join(_VERIFY), verify
+
+
+def _methods(given: dict[str, str]) -> list[str]:
+    return [method for method in given.get("sshauth", "").lower().split(",") if method]
+
+
 def _script(uri: str) -> str:
     """The script that runs ssh, or nothing if ssh needs no more than libvirt gives it."""
     given = parameters(uri)
     known_hosts = given.get("known_hosts", "")
-    methods = [method for method in given.get("sshauth", "").lower().split(",") if method]
+    methods = _methods(given)
     verify = given.get("known_hosts_verify", "")
     if driver_and_transport(uri)[1] != "ssh" or "command" in given:
         return ""
@@ -81,7 +97,7 @@ def _script(uri: str) -> str:
         lines.append(f"export {_VARIABLE}={shlex.quote(known_hosts)}")
         options.append(f"UserKnownHostsFile=${{{_VARIABLE}}}")
     if methods:
-        names = dict.fromkeys(METHODS[method] for method in methods if method in METHODS)
+        names = dict.fromkeys(_METHODS[method] for method in methods if method in _METHODS)
         options.append(f"PreferredAuthentications={','.join(names)}")
         if "agent" not in methods:
             options.append("IdentityAgent=none")
