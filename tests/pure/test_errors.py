@@ -79,7 +79,7 @@ def test_meanings(code: int, domain: int, meaning: ErrorKind) -> None:
             ("driver 'qmeu'",),
         ),
         ("qemu:///system", LibvirtError(38, 0, "Unable to get system bus"), ("D-Bus",)),
-        ("qemu+tls://h/", LibvirtError(38, 7, "Cannot read CA certificate"), ("certificates",)),
+        ("qemu+tls://h/", LibvirtError(38, 7, "Cannot read CA certificate"), ("cacert.pem",)),
     ],
 )
 def test_advice(uri: str, error: LibvirtError, words: tuple[str, ...]) -> None:
