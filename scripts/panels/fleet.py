@@ -15,18 +15,8 @@ from .model import (
     Target,
     Variable,
 )
-from .queries import (
-    FRESH,
-    GUEST,
-    GUESTS,
-    HOSTS,
-    NODE,
-    count,
-    quoted,
-    rate,
-    total,
-    total_of_running,
-)
+from .queries import FRESH, GUEST, GUESTS, HOSTS, NODE, count, quoted, total, total_of_running
+from .rates import rate
 
 _SECOND = " / 1000000000"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from . import guest_devices, guest_sources
 from .fleet import HOST
 from .model import ORANGE, RED, STATES, YELLOW, Dashboard, Panel, Row, Target, Variable
-from .queries import FRESH, GUEST, ONE_GUEST, VCPU, gauge, now, rate
+from .queries import FRESH, GUEST, ONE_GUEST, VCPU, gauge, now
+from .rates import rate
 
 _SECOND = " / 1000000000"
 _PERCENT_OF_A_SECOND = " * 100 / 1000000000"
