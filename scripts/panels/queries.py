@@ -28,17 +28,28 @@ class Scope(NamedTuple):
     promql: str
 
 
+def chosen(variable: str, language: str) -> str:
+    """A regular expression for the values that are chosen in a variable.
+
+    The format ``regex`` does not leave the escaping to Grafana's data sources: these differ between
+    versions, and that of Prometheus fails for a name with a double quote.
+    """
+    text = f"${{{variable}:regex}}"
+    return f"/^{text}$/" if language == "influxql" else f"`{text}`"
+
+
 def scope(*pairs: tuple[str, str]) -> Scope:
     """The series whose tag matches the variable, for each pair of both."""
     return Scope(
-        " AND ".join(f'"{tag}" =~ /^${variable}$/' for tag, variable in pairs),
-        "{" + ",".join(f'{tag}=~"${variable}"' for tag, variable in pairs) + "}",
+        " AND ".join(f'"{tag}" =~ {chosen(name, "influxql")}' for tag, name in pairs),
+        "{" + ",".join(f"{tag}=~{chosen(name, 'promql')}" for tag, name in pairs) + "}",
     )
 
 
 HOSTS = scope(("host", "host"))
 GUESTS = scope(("host", "host"), ("domain_name", "domain"), ("project_name", "project"))
 ONE_GUEST = scope(("host", "host"), ("domain_name", "domain"))
+PROJECTS = scope(("host", "host"), ("project_name", "project"))
 
 
 def quoted(tags: Sequence[str]) -> str:

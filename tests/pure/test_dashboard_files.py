@@ -134,8 +134,8 @@ def test_variables_are_defined(board: tuple[Json, str]) -> None:
     dashboard, language = board
     defined = {variable["name"] for variable in dashboard["templating"]["list"]}
     texts = [*queries(dashboard, language), *(v["query"] for v in variables(dashboard))]
-    used = {name for text in texts for name in re.findall(r"\$(\w+)", text)}
-    assert used - BUILT_IN == defined - {"datasource"}
+    used = {name for text in texts for name in re.findall(r"\$(\w+|\{[^}]*\})", text)}
+    assert used - BUILT_IN == {f"{{{name}:regex}}" for name in defined - {"datasource"}}
 
 
 def test_queries_follow_the_rules_of_their_language(board: tuple[Json, str]) -> None:
