@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from panels import drawing, page
 from support.databases import VictoriaMetrics, start_victoria_metrics
 from support.demo_fleet import END, FLEET, START, STEP
+from support.fleet_lines import lines
 from support.grafana import Json, Period, Series, Source, Values, legend, load
 from support.missing import Missing
 from support.process import Workspace
@@ -110,7 +111,7 @@ def main() -> int:
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1
-        database.fill(FLEET.lines(START, END, STEP))
+        database.fill(lines(FLEET, START, END, STEP))
         for name in PICTURES:
             print(picture(workspace, chromium, Source(database), name).relative_to(ROOT))
     return 0

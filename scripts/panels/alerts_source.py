@@ -1,4 +1,7 @@
-"""Alerts on what sources report; they cannot fire where the source is not collected."""
+"""Alerts on what sources report; they cannot fire where the source is not collected.
+
+Sources have intervals of their own, so the last value of a quarter of an hour counts.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ SOURCES = (
         "LibvirtStoragePoolNearlyFull",
         "warning",
         "10m",
-        "max by (host, pool) (libvirt_storage_pool_used_percent) > 90",
+        "max by (host, pool) (last_over_time(libvirt_storage_pool_used_percent[15m])) > 90",
         'SELECT last("used_percent") FROM "libvirt_storage_pool" WHERE $timeFilter '
         'GROUP BY "host", "pool"',
         "15m",
@@ -22,7 +25,8 @@ SOURCES = (
         "LibvirtGuestFilesystemNearlyFull",
         "warning",
         "10m",
-        "max by (host, domain_name, mountpoint) (libvirt_guest_filesystem_used_percent) > 90",
+        "max by (host, domain_name, mountpoint) "
+        "(last_over_time(libvirt_guest_filesystem_used_percent[15m])) > 90",
         'SELECT last("used_percent") FROM "libvirt_guest_filesystem" WHERE $timeFilter '
         f"GROUP BY {quoted((*GUEST, 'mountpoint'))}",
         "15m",

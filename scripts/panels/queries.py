@@ -68,13 +68,16 @@ def over_time(tags: Sequence[str]) -> str:
 
 
 def gauge(
-    which: Scope, measurement: str, name: str, by: Sequence[str], legend: str, times: str = ""
+    which: Scope, measurement: str, name: str, by: Sequence[str], legend: str, window: str = ""
 ) -> Target:
-    """A value over time."""
+    """A value over time. ``window``: it is written less often than the others, so that in PromQL
+    the last value of this time counts."""
+    series = f"{measurement}_{name}{which.promql}"
+    if window:
+        series = f"last_over_time({series}[{window}])"
     return Target(
-        f'SELECT last("{name}"){times} FROM "{measurement}" '
-        f"WHERE {which.influxql} AND {over_time(by)}",
-        f"{by_tags('max', by)} ({measurement}_{name}{which.promql}){times}",
+        f'SELECT last("{name}") FROM "{measurement}" WHERE {which.influxql} AND {over_time(by)}',
+        f"{by_tags('max', by)} ({series})",
         legend,
     )
 
@@ -88,12 +91,14 @@ def ratio(
     legend: str,
     factor: str,
 ) -> Target:
-    """One value as a multiple of another of the same line."""
-    parts = (f"{by_tags('max', by)} ({measurement}_{name}{which.promql})" for name in (part, whole))
+    """One value as a multiple of another of the same line, where that is not 0."""
+    one, other = (
+        f"{by_tags('max', by)} ({measurement}_{name}{which.promql})" for name in (part, whole)
+    )
     return Target(
         f'SELECT {factor} * last("{part}") / last("{whole}") FROM "{measurement}" '
         f'WHERE {which.influxql} AND "{whole}" > 0 AND {over_time(by)}',
-        f"{factor} * {' / '.join(parts)}",
+        f"{factor} * {one} / ({other} > 0)",
         legend,
     )
 
