@@ -66,15 +66,16 @@ def _fleet_panels(view: View) -> Iterator[tuple[str, Numbers]]:
     yield "Steal A", each(active, lambda g: 100 * g.steal)
     yield "Memory used A", memory_percent(active)
     yield "Disk latency A", each(doing_io, _latency)
-    yield "IOPS A", each(active, lambda g: sum(d.reads + d.writes for d in g.disks))
-    yield "Network A", each(active, lambda g: sum((n.rx + n.tx) * n.size for n in g.nics))
-    yield "Network drops A", each(active, lambda g: sum(n.rx_drop + n.tx_drop for n in g.nics))
+    with_disks, with_nics = ([g for g in active if g.disks], [g for g in active if g.nics])
+    yield "IOPS A", each(with_disks, lambda g: sum(d.reads + d.writes for d in g.disks))
+    yield "Network A", each(with_nics, lambda g: sum((n.rx + n.tx) * n.size for n in g.nics))
+    yield "Network drops A", each(with_nics, lambda g: sum(n.rx_drop + n.tx_drop for n in g.nics))
     for letter, disk_bytes, nic_bytes in (
         ("A", lambda d: d.reads * d.size, lambda n: n.rx * n.size),
         ("B", lambda d: d.writes * d.size, lambda n: n.tx * n.size),
     ):
-        yield f"Disk throughput by host {letter}", view.by_host(_sum("disks", disk_bytes))
-        yield f"Network throughput by host {letter}", view.by_host(_sum("nics", nic_bytes))
+        for title, part, count in (("Disk", "disks", disk_bytes), ("Network", "nics", nic_bytes)):
+            yield f"{title} throughput by host {letter}", view.by_host(_sum(part, count), part)
     yield "Guests state", each(present, lambda g: g.state)
     yield "Guests vCPUs", each(present, lambda g: g.vcpus)
     yield "Guests memory", each(present, lambda g: g.memory)

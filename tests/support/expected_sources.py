@@ -61,6 +61,19 @@ def _events(guests: Iterable[Guest]) -> Numbers:
     return found
 
 
+def _filesystems(guests: Iterable[Guest]) -> Numbers:
+    """The use in percent. Line protocol has no backslash at the end of a tag."""
+    return {
+        f"{name_of(guest)} {f.mountpoint.rstrip(chr(92))} {f.kind} {f.device}": (
+            100 * f.used / f.total
+        )
+        for guest in guests
+        if guest.active and guest.complete
+        for f in guest.filesystems
+        if f.total
+    }
+
+
 def guest_panels(view: View) -> Iterator[tuple[str, Numbers]]:
     jobs = ("memory_remaining", "memory_processed", "disk_remaining", "disk_processed")
     for letter, name in zip("ABCD", jobs):
@@ -83,16 +96,7 @@ def guest_panels(view: View) -> Iterator[tuple[str, Numbers]]:
         },
     )
     yield "Events A", _events(view.asked("event"))
-    yield (
-        "Use of guest filesystems A",
-        {
-            f"{name_of(guest)} {f.mountpoint} {f.kind} {f.device}": 100 * f.used / f.total
-            for guest in view.asked("guest_agent")
-            if guest.active and guest.complete
-            for f in guest.filesystems
-            if f.total
-        },
-    )
+    yield "Use of guest filesystems A", _filesystems(view.asked("guest_agent"))
     yield (
         "Disk errors A",
         {

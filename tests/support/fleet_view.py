@@ -43,11 +43,12 @@ class View:
     def hosts(self, value: Callable[[Host], float]) -> Numbers:
         return {f"{host.name} {host.uri}": value(host) for host in self.seen}
 
-    def by_host(self, value: Callable[[Guest], float]) -> Numbers:
-        """The sums at the end; of a host that cannot be read, those of its last moment."""
+    def by_host(self, value: Callable[[Guest], float], part: str = "name") -> Numbers:
+        """The sums at the end over guests that have this part; of a host that cannot be read, those
+        of its last moment."""
         sums: Numbers = {}
         for guest in self.last:
-            if guest.active:
+            if guest.active and getattr(guest, part):
                 sums[guest.host] = sums.get(guest.host, 0) + value(guest)
         return sums
 
