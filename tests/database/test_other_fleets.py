@@ -43,6 +43,7 @@ TARGETS = [
 def sources(influxdb_address):
     """A function that gives a database of a language with the lines of a fleet."""
     filled = {}
+    written = {name: [*lines(each, END - LENGTH, END, STEP)] for name, each in FLEETS.items()}
     with ExitStack() as stack:
 
         def of(fleet, language):
@@ -52,7 +53,7 @@ def sources(influxdb_address):
                     if language == "influxql"
                     else VictoriaMetrics(started(stack))
                 )
-                database.fill(lines(FLEETS[fleet], END - LENGTH, END, STEP))
+                database.fill(written[fleet])
                 filled[fleet, language] = Source(database)
             return filled[fleet, language]
 

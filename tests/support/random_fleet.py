@@ -26,7 +26,7 @@ from support.fleet_lines import SHOWN_SOURCES
 
 STEP = 10
 #: Seconds of lines.
-LENGTH = 1200
+LENGTH = 1020
 
 #: Pieces of names. A backslash is only before a letter: databases differ about others.
 _PIECES = (
