@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
-from support.databases import InfluxDB, VictoriaMetrics
+from support.databases import InfluxDB, Prometheus
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "dashboards"
@@ -112,7 +112,7 @@ def substitute(query: str, values: Values, period: Period) -> str:
 class Source:
     """A data source in one language."""
 
-    def __init__(self, database: InfluxDB | VictoriaMetrics) -> None:
+    def __init__(self, database: InfluxDB | Prometheus) -> None:
         self.database = database
         self.language = "influxql" if isinstance(database, InfluxDB) else "promql"
 
