@@ -19,12 +19,16 @@ from pathlib import Path
 
 from support.crowd import Crowd
 from support.process import Closing
+from support.vcpus import GET_INFO, GET_VCPU_PIN_INFO, GET_VCPUS, NODE_GET_CPU_MAP, cpu_map
 
 PROGRAM, VERSION = 0x20008086, 1
 OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
 NODE_GET_INFO, GET_XML_DESC, NODE_GET_CPU_STATS, NODE_GET_MEMORY_STATS = 6, 14, 227, 228
 NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
 GET_JOB_STATS, LIST_ALL_POOLS, LIST_ALL_NETWORKS = 298, 281, 283
+
+#: The event of a domain's lifecycle, one event of it, and the type of its message.
+_LIFECYCLE_EVENT, _DEFINED, _MESSAGE = 107, 0, 2
 
 _REPLY, _STATUS_OK, _STATUS_ERROR = 1, 0, 1
 _HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
@@ -33,6 +37,9 @@ _INT_PARAMETER = 1
 #: The flag of a read-only connection, and libvirtd's error for others.
 _READ_ONLY = 1
 _DENIED = (45, 7, "authentication failed: access denied by policy")
+
+#: libvirtd's error when a call needs a domain that runs.
+_INACTIVE = (55, 10, "Requested operation is not valid: domain is not running")
 
 #: libvirtd's error when its reply exceeds the size limit of a message.
 _TOO_LARGE = (39, 7, "Unable to encode message payload")
@@ -106,6 +113,16 @@ class Daemon(Closing):
                 self._reply(connection, message)
             self._kept_back.clear()
 
+    def tell_of(self, name: str) -> None:
+        """Send the event that a guest of the crowd was defined anew, to all connections."""
+        assert self.crowd is not None
+        body = self.crowd.domain(name) + _ints(_DEFINED, 0)
+        length = _HEADER.size + len(body)
+        header = (length, PROGRAM, VERSION, _LIFECYCLE_EVENT, _MESSAGE, 0, _STATUS_OK)
+        with self._lock:
+            for connection in self._received:
+                connection.sendall(_HEADER.pack(*header) + body)
+
     def close(self) -> None:
         """Close all connections and remove the socket; may be called again."""
         if self._thread.is_alive():
@@ -168,9 +185,12 @@ class Daemon(Closing):
     def _hangs(self, procedure: int, message: bytes) -> bool:
         if self.silent or procedure in self.unanswered:
             return True
-        if procedure != GET_ALL_DOMAIN_STATS or self.crowd is None:
+        if self.crowd is None:
             return False
-        return self.crowd.hangs(message[_HEADER.size :])
+        body = message[_HEADER.size :]
+        if procedure == GET_ALL_DOMAIN_STATS:
+            return self.crowd.hangs(body)
+        return self.crowd.vcpus.holds(procedure, body)
 
     def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
@@ -183,6 +203,8 @@ class Daemon(Closing):
             status, body = _STATUS_ERROR, _error(*error)
         elif procedure == OPEN and self.read_only and not message[-1] & _READ_ONLY:
             status, body = _STATUS_ERROR, _error(*_DENIED)
+        elif body is None and procedure == GET_VCPUS:
+            status, body = _STATUS_ERROR, _error(*_INACTIVE)
         elif body is None:
             status, body = _STATUS_ERROR, _error(*_TOO_LARGE)
         length = _HEADER.size + len(body)
@@ -195,6 +217,10 @@ class Daemon(Closing):
             return self.crowd.statistics(request)
         if self.crowd and procedure == LIST_ALL_DOMAINS:
             return self.crowd.listed(request)
+        if self.crowd and procedure in (GET_INFO, GET_VCPUS, GET_VCPU_PIN_INFO):
+            return self.crowd.about_vcpus(procedure, request)
+        if procedure == NODE_GET_CPU_MAP:
+            return cpu_map(request)
         if procedure == LIST_ALL_DOMAINS:
             return _ints(1) + self._domain() + _ints(1)
         if self.crowd and procedure == GET_XML_DESC:

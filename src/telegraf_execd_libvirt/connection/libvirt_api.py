@@ -36,6 +36,9 @@ _EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
 )
+#: The file of libvirt-python's C module.
+EXTENSION: Optional[str] = getattr(getattr(libvirt, "libvirtmod", None), "__file__", None)
+
 NOWAIT: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 BACKING: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
 
@@ -194,6 +197,14 @@ def call(handle: Handle, method: str, *arguments: Any) -> Any:
     """One call for one domain, by the name of its virDomain method; raises LibvirtError."""
     with _errors():
         return getattr(handle, method)(*arguments)
+
+
+def check(result: int, text: str) -> int:
+    """The result of a function of libvirt's C library; raises LibvirtError if it is negative."""
+    with _errors():
+        if result < 0:
+            raise libvirt.libvirtError(text)
+    return result
 
 
 @contextmanager
