@@ -28,9 +28,11 @@ class NearUser:
         self.folder = folder / "near"
         self.home = self.folder / "home"
         folder.chmod(0o755)
-        for path in (self.folder, self.home):
+        self.temporary = self.home / "tmp"
+        for path in (self.folder, self.home, self.temporary):
             path.mkdir()
         self.own(self.home)
+        self.own(self.temporary)
         write_accounts(self.folder, self.home)
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost {HOST} {OTHER_HOST}\n")
         number = NUMBERS[NEAR]
@@ -61,6 +63,7 @@ class NearUser:
         foreign = ("XDG_", "LIBVIRT_", "SSH_", "DISPLAY")
         kept = {key: os.environ[key] for key in os.environ if not key.startswith(foreign)}
         kept.update(HOME=str(self.home), PATH=PATH, LC_ALL="C.UTF-8", USER=NEAR, LOGNAME=NEAR)
+        kept["TMPDIR"] = str(self.temporary)
         return {**kept, **changes}
 
     def processes(self) -> dict[int, str]:

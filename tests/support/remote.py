@@ -7,6 +7,7 @@ libvirtd has no driver except libvirt's test driver, which it contains.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -84,12 +85,12 @@ def write_accounts(folder: Path, home: Path) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """The pids of the living children of a process."""
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except FileNotFoundError:
-        return []
-    return [int(child) for child in text.split()]
+    """The pids of the children of a process, by whichever thread."""
+    found: list[int] = []
+    for path in Path("/proc", str(pid), "task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            found += map(int, path.read_text().split())
+    return found
 
 
 class FarHost(Closing):
@@ -187,6 +188,10 @@ class FarHost(Closing):
     def log(self, name: str) -> Path:
         """The log of a daemon."""
         return self.workspace.log(f"{self.name}-{name}")
+
+    def children(self, name: str) -> list[int]:
+        """The pid of a daemon, if it runs."""
+        return children(self._daemons[name].pid)
 
     def pids(self, name: str) -> set[int]:
         """The pid of a daemon and those of all its descendants."""

@@ -6,17 +6,16 @@ ones makes files of its own.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from support import sasl
 from support.near import HOST, NearUser
-from support.plugin import Plugin, eventually
+from support.plugin import eventually
 from support.process import Closing, ProcessError, Workspace, send
 from support.remote import FAR, FarHost
 from support.sshd import Sshd
@@ -30,8 +29,7 @@ TCP, TLS, DIGEST, SCRAM, UNIX = (
     "tls with scram-sha-256",
     "unix",
 )
-DAEMON_PORT = (TCP, TLS, DIGEST, SCRAM)
-"""The transports that reach libvirtd at a port of its own."""
+ALL = (UNIX, TCP, DIGEST, TLS, SCRAM, SSH, *LIBSSH)
 
 
 class Rig(Closing):
@@ -58,12 +56,37 @@ class Rig(Closing):
         self.pki = self.make_pki(".pki/libvirt", self.authority.issue("client", CLIENT))
         self.near.write(".config/libvirt/auth.conf", sasl.auth_conf(HOST))
         self.key = self.near.own(shutil.copyfile(self.sshd.key, self.near.home / "key"), 0o600)
-        self.near.write(".ssh/known_hosts", self.sshd.known_hosts(f"[{HOST}]:*"))
+        self.near.write(".ssh/known_hosts", self.known_hosts())
 
     def close(self) -> None:
         """Take everything away, in any state; may be called again."""
         self._stack.close()
         self._workspace.close()
+
+    @property
+    def hosts(self) -> list[FarHost]:
+        """The far hosts of all transports."""
+        return [*self._hosts.values()]
+
+    def known_hosts(self) -> str:
+        """The right known_hosts for ssh."""
+        return self.sshd.known_hosts(f"[{HOST}]:*")
+
+    @contextmanager
+    def other_known_hosts(self, text: str | None) -> Iterator[None]:
+        """Give the near user another ~/.ssh/known_hosts, with None no ~/.ssh at all."""
+        if text is None:
+            shutil.rmtree(self.near.home / ".ssh")
+        else:
+            self.near.write(".ssh/known_hosts", text)
+        try:
+            yield
+        finally:
+            self.near.write(".ssh/known_hosts", self.known_hosts())
+
+    def new_host(self, name: str, settings: Mapping[str, str]) -> FarHost:
+        """One more far host, which the test starts and closes."""
+        return FarHost(self._workspace, name, settings)
 
     def host(
         self, name: str, settings: Mapping[str, str], variables: Mapping[str, str] | None = None
@@ -133,73 +156,3 @@ class Rig(Closing):
             left = self.near.processes()
             send(signal.SIGKILL, {*left})
             raise ProcessError(f"left behind: {list(left.values())}")
-
-
-class Reader(Closing):
-    """The plugin, run by the near user, with one hypervisor, and ticked by the test.
-
-    `errors` are its lines E!, also those of libvirt; `up` is the outcome of the last tick.
-    """
-
-    def __init__(self, rig: Rig, uri: str, timeout: str = "5s", **variables: str) -> None:
-        self._rig = rig
-        lines = [
-            "[[inputs.libvirt]]",
-            f"libvirt_uri = '''{uri}'''",
-            f'timeout = "{timeout}"',
-            'statistics_groups = ["state"]',
-            'additional_statistics = ["health"]',
-        ]
-        path = rig.near.write(f"plugin-{os.urandom(4).hex()}.conf", "\n".join(lines))
-        self.plugin = Plugin(
-            *("--config", path), prefix=rig.near.prefix, env=rig.near.environment(**variables)
-        )
-        self._ticks = 0
-
-    def close(self) -> None:
-        """Kill the plugin if it still runs."""
-        self.plugin.close()
-
-    def tick(self) -> bool:
-        """Tick, wait for the end of the tick, and return whether there were metrics."""
-        self.plugin.tick()
-        self._ticks += 1
-        self.plugin.metrics.wait_for(lambda lines: len(_health(lines)) >= self._ticks, "a tick")
-        lines = self.plugin.metrics.lines
-        *_, last = _health(lines)
-        up = " up=1i" in last
-        timestamp = last.rpartition(" ")[2]
-        domains = [line for line in lines if line.endswith(timestamp) and "libvirt_state," in line]
-        assert bool(domains) == up, lines[-5:]
-        return up
-
-    def ticks(self, count: int) -> list[bool]:
-        """The outcomes of several ticks."""
-        return [self.tick() for _ in range(count)]
-
-    def messages(self) -> list[str]:
-        """The messages so far, without I! and the warning that fast ticks may cause."""
-        lines = [line for line in self.plugin.log.lines if not line.startswith("I!")]
-        return [line for line in lines if "longer than the interval" not in line]
-
-    @property
-    def errors(self) -> list[str]:
-        """The messages E! so far."""
-        return [line for line in self.plugin.log.lines if line.startswith("E!")]
-
-    def children(self) -> list[int]:
-        """The pids of the near user's processes besides the plugin."""
-        return [pid for pid in self._rig.near.processes() if pid != self.plugin.pid]
-
-    def opened(self) -> tuple[int, int, int]:
-        """The numbers of descriptors, of threads and of other processes."""
-        files, threads = (len([*self.plugin.proc(name).iterdir()]) for name in ("fd", "task"))
-        return files, threads, len(self.children())
-
-    def no_more_than(self, before: tuple[int, int, int]) -> bool:
-        """True once nothing of it is more than before; what ends takes a moment."""
-        return eventually(lambda: all(map(int.__le__, self.opened(), before)), 5.0)
-
-
-def _health(lines: list[str]) -> list[str]:
-    return [line for line in lines if line.startswith("libvirt_health,")]

@@ -12,7 +12,8 @@ from contextlib import ExitStack
 import pytest
 
 from support.missing import Missing, leave_out
-from support.transports import Reader, Rig
+from support.readers import Reader, Readers
+from support.transports import Rig
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +49,15 @@ def read(rig: Rig, healthy: None) -> Iterator[Callable[..., Reader]]:
         yield begin
     for reader in started:
         reader.plugin.check_streams()
+
+
+@pytest.fixture
+def read_all(rig: Rig, read: Callable[..., Reader]) -> Callable[..., Readers]:
+    """Start a plugin for each of these transports, and wait until all have metrics."""
+
+    def begin(*transports: str, timeout: str = "5s") -> Readers:
+        readers = Readers({name: read(rig.uri(name), timeout) for name in transports})
+        readers.until_all_up()
+        return readers
+
+    return begin
