@@ -16,7 +16,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, Signals
 from typing import IO, Any
@@ -171,11 +171,13 @@ class Plugin(Closing):
         stdout: int | IO[bytes] = subprocess.PIPE,
         stderr: int | IO[bytes] = subprocess.PIPE,
         redirect: str = "",
+        prefix: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        """Start it; `redirect` is a shell redirection such as `<&-`."""
-        command = [*COMMAND, *map(str, arguments)]
+        """Start it; `redirect` is a shell redirection such as `<&-`. A `prefix` is a command that
+        becomes the plugin by exec."""
+        command = [*prefix, *COMMAND, *map(str, arguments)]
         if redirect:
             command = ["sh", "-c", f'exec "$@" {redirect}', "sh", *command]
         self.process = subprocess.Popen(

@@ -1,0 +1,132 @@
+"""The plugin as the near user's process, ticked by a test, one for each hypervisor.
+
+The rule: a tick of a test ends with the plugin's line of health, so nothing is guessed about time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from support.plugin import Plugin, eventually, states
+from support.process import Closing
+from support.remote import children
+from support.transports import Rig
+
+SLOW_NS = 700_000_000
+"""The plugin repeats an attempt at once only if it took less than a second."""
+
+
+class Reader(Closing):
+    """The plugin, run by the near user, with one hypervisor, and ticked by the test.
+
+    `slow` is true if a connection attempt took so long that the next one need not follow at once.
+    """
+
+    def __init__(self, rig: Rig, uri: str, timeout: str = "5s", **variables: str) -> None:
+        self._rig = rig
+        lines = [
+            "[[inputs.libvirt]]",
+            f"libvirt_uri = '''{uri}'''",
+            f'timeout = "{timeout}"',
+            'statistics_groups = ["state"]',
+            'additional_statistics = ["health"]',
+        ]
+        self.slow = False
+        path = rig.near.write(f"plugin-{os.urandom(4).hex()}.conf", "\n".join(lines))
+        self.plugin = Plugin(
+            *("--config", path), prefix=rig.near.prefix, env=rig.near.environment(**variables)
+        )
+
+    def close(self) -> None:
+        """Kill the plugin if it still runs."""
+        self.plugin.close()
+
+    def tick(self) -> bool:
+        """Tick, wait for the end of the tick, and return whether there were metrics."""
+        self.begin_tick()
+        return self.end_tick()
+
+    def begin_tick(self) -> None:
+        """Tick, and do not wait."""
+        self.plugin.metrics.forget()
+        self.plugin.tick()
+
+    def end_tick(self) -> bool:
+        """Wait for the end of the tick, and return whether there were metrics."""
+        lines = self.plugin.metrics.wait_for(_health, "a tick")
+        (last,) = _health(lines)
+        up = " up=1i" in last and bool(states(lines))
+        (duration,) = re.findall(r"\bcollect_time_ns=(\d+)i", last)
+        self.slow = self.slow or (not up and int(duration) > SLOW_NS)
+        return up
+
+    def ticks(self, count: int) -> list[bool]:
+        """The outcomes of several ticks."""
+        return [self.tick() for _ in range(count)]
+
+    def finish(self) -> list[str]:
+        """End the plugin, which must succeed; return its messages without I! and the warning that
+        fast ticks may cause."""
+        assert self.plugin.finish() == 0, self.plugin.log.lines
+        lines = [line for line in self.plugin.log.lines if not line.startswith("I!")]
+        return [line for line in lines if "longer than the interval" not in line]
+
+    def finish_with_errors(self) -> list[str]:
+        """End the plugin; return its messages E!."""
+        return [line for line in self.finish() if line.startswith("E!")]
+
+    def children(self) -> list[int]:
+        """The pids of its children."""
+        return children(self.plugin.pid)
+
+    def opened(self) -> tuple[int, int, int]:
+        """The numbers of descriptors, of threads and of other processes."""
+        files, threads = (len([*self.plugin.proc(name).iterdir()]) for name in ("fd", "task"))
+        return files, threads, len(self.children())
+
+    def no_more_than(self, before: tuple[int, int, int]) -> bool:
+        """True once nothing of it is more than before; what ends takes a moment."""
+        return eventually(lambda: all(map(int.__le__, self.opened(), before)), 5.0)
+
+
+class Readers(dict[str, Reader]):
+    """Plugins by their transports, ticked at the same time."""
+
+    def tick(self) -> set[str]:
+        """Tick all of them; return the transports that had metrics."""
+        for reader in self.values():
+            reader.begin_tick()
+        return {transport for transport, reader in self.items() if reader.end_tick()}
+
+    def until_all_up(self) -> None:
+        """Tick until all have had metrics; on a slow machine it takes some ticks to connect. The
+        messages so far are dropped."""
+        assert eventually(lambda: self.tick() == {*self}), self.logs()
+        for reader in self.values():
+            reader.plugin.log.forget()
+
+    def check_up(self) -> None:
+        """All have metrics with the next tick, on a slow machine some of them later."""
+        missing = {*self} - self.tick()
+        assert all(self[transport].slow for transport in missing), (missing, self.logs())
+        if missing:
+            assert eventually(lambda: self.tick() == {*self}), self.logs()
+
+    def opened(self) -> dict[str, tuple[int, int, int]]:
+        """What each of them has opened; see Reader."""
+        return {transport: reader.opened() for transport, reader in self.items()}
+
+    def check_opened(self, before: Mapping[str, tuple[int, int, int]]) -> None:
+        """None has opened more than before."""
+        for transport, reader in self.items():
+            assert reader.no_more_than(before[transport]), (transport, before, self.opened())
+
+    def logs(self) -> dict[str, list[str]]:
+        """All messages so far."""
+        return {transport: reader.plugin.log.lines for transport, reader in self.items()}
+
+
+def _health(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.startswith("libvirt_health,")]

@@ -1,0 +1,63 @@
+"""Fixtures of the tests with remote hypervisors.
+
+The rule: the daemons of a file are healthy at the start of each test, and no process of the plugin
+is left at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from support.missing import Missing, leave_out
+from support.readers import Reader, Readers
+from support.transports import Rig
+
+
+@pytest.fixture(scope="session")
+def rig() -> Iterator[Rig]:
+    """The far hosts, and the user that reads them."""
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(Rig())
+        except Missing as missing:
+            leave_out(f"needs {missing}")
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def healthy(rig: Rig) -> Iterator[None]:
+    """Undo what a test did to the daemons, and find what it left behind."""
+    yield
+    rig.heal()
+    rig.check_nothing_left()
+
+
+@pytest.fixture
+def read(rig: Rig, healthy: None) -> Iterator[Callable[..., Reader]]:
+    """Start the plugin for a URI; see Reader for the arguments. Check its streams at the end."""
+    started: list[Reader] = []
+    with ExitStack() as stack:
+
+        def begin(uri: str, timeout: str = "5s", **variables: str) -> Reader:
+            reader = stack.enter_context(Reader(rig, uri, timeout, **variables))
+            started.append(reader)
+            return reader
+
+        yield begin
+    for reader in started:
+        reader.plugin.check_streams()
+
+
+@pytest.fixture
+def read_all(rig: Rig, read: Callable[..., Reader]) -> Callable[..., Readers]:
+    """Start a plugin for each of these transports, and wait until all have metrics."""
+
+    def begin(*transports: str, timeout: str = "5s") -> Readers:
+        readers = Readers({name: read(rig.uri(name), timeout) for name in transports})
+        readers.until_all_up()
+        return readers
+
+    return begin
