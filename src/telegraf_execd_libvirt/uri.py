@@ -46,7 +46,8 @@ def parameters(uri: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in re.split("[&;]", query):
         name, _, value = part.partition("=")
-        found.setdefault(unquote(name).lower(), unquote(value, errors="surrogateescape"))
+        if name:
+            found.setdefault(unquote(name).lower(), unquote(value, errors="surrogateescape"))
     return found
 
 
@@ -55,3 +56,15 @@ def with_parameter(uri: str, name: str, value: str) -> str:
     address, mark, fragment = uri.partition("#")
     separator = "&" if "?" in address else "?"
     return f"{address}{separator}{name}={value}{mark}{fragment}"
+
+
+def without_parameter(uri: str, name: str) -> str:
+    """The URI without the parameters of this name."""
+    address, mark, fragment = uri.partition("#")
+    address, _, query = address.partition("?")
+    parts = [
+        part
+        for part in re.split("[&;]", query)
+        if part and unquote(part.partition("=")[0]).lower() != name
+    ]
+    return f"{address}{'?' if parts else ''}{'&'.join(parts)}{mark}{fragment}"

@@ -16,9 +16,9 @@ from telegraf_execd_libvirt.uri import parameters
 
 HOST = "qemu+ssh://monitor@kvm1.example.org/system"
 
-#: Prints its arguments and the path of known_hosts, each with a NUL behind it.
+#: Prints the paths of known_hosts and the key, and its arguments, each with a NUL behind it.
 SSH = """#!/bin/sh
-printf '%s\\0' "$TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS" "$@"
+printf '%s\\0' "$TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS" "$TELEGRAF_EXECD_LIBVIRT_KEYFILE" "$@"
 """
 
 
@@ -37,14 +37,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return temporary
 
 
-def run(uri: str) -> tuple[str, list[str]]:
-    """The path of known_hosts and the arguments that ssh gets when libvirt runs the program."""
+def run(uri: str) -> tuple[str, str, list[str]]:
+    """The paths of known_hosts and of the key, and the arguments that ssh gets when libvirt runs
+    the program."""
     with ssh_command.prepared(uri) as prepared:
+        assert "keyfile" not in parameters(prepared)
         program = parameters(prepared)["command"]
         done = subprocess.run([program, "-l", "me", "--", "host"], capture_output=True, check=True)
-    known_hosts, *arguments = os.fsdecode(done.stdout).split("\0")[:-1]
+    known_hosts, key, *arguments = os.fsdecode(done.stdout).split("\0")[:-1]
     assert arguments[-4:] == ["-l", "me", "--", "host"]
-    return known_hosts, arguments[:-4]
+    return known_hosts, key, arguments[:-4]
 
 
 @pytest.mark.parametrize(
@@ -82,11 +84,12 @@ def test_any_path_reaches_ssh_as_it_is(
     """No path is a word of the shell or of ssh's configuration."""
     monkeypatch.chdir(folder)
     quoted = quote(path, safe="/", errors="surrogateescape")
-    known_hosts, arguments = run(f"{HOST}?known_hosts={quoted}&keyfile=/k")
-    assert known_hosts == path
+    known_hosts, key, arguments = run(f"{HOST}?known_hosts={quoted}&keyfile={quoted}&no_tty=1")
+    assert known_hosts == key == path
     assert arguments == [
         *("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5"),
         *("-o", "UserKnownHostsFile=${TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS}"),
+        *("-o", "IdentityFile=${TELEGRAF_EXECD_LIBVIRT_KEYFILE}"),
     ]
     assert not list(folder.iterdir())
 
@@ -95,7 +98,15 @@ def test_any_path_reaches_ssh_as_it_is(
     ("given", "options"),
     [
         ("sshauth=privkey", ["PreferredAuthentications=publickey", "IdentityAgent=none"]),
-        ("sshauth=agent", ["PreferredAuthentications=publickey", "IdentityFile=none"]),
+        ("sshauth=agent&keyfile=/k", ["IdentityFile=none", "PreferredAuthentications=publickey"]),
+        (
+            "sshauth=privkey&keyfile=/k",
+            [
+                "IdentityFile=${TELEGRAF_EXECD_LIBVIRT_KEYFILE}",
+                "PreferredAuthentications=publickey",
+                "IdentityAgent=none",
+            ],
+        ),
         ("sshauth=agent,privkey", ["PreferredAuthentications=publickey"]),
         (
             "sshauth=PrivKey,password,keyboard-interactive",
@@ -111,8 +122,15 @@ def test_any_path_reaches_ssh_as_it_is(
 )
 def test_options(folder: Path, given: str, options: list[str]) -> None:
     """sshauth= and known_hosts_verify= become ssh's own options."""
-    _, arguments = run(f"{HOST}?{given}")
+    _, _, arguments = run(f"{HOST}?{given}")
     assert arguments[6:] == [word for option in options for word in ("-o", option)]
+
+
+def test_a_key_that_cannot_be_read_is_named(folder: Path) -> None:
+    """The reason stands before ssh's own words."""
+    with ssh_command.prepared(f"{HOST}?known_hosts=/k&keyfile=/nonexistent/key") as prepared:
+        done = subprocess.run([parameters(prepared)["command"]], capture_output=True, check=True)
+    assert done.stderr == b"Identity file keyfile not accessible\n"
 
 
 def test_the_program_exists_only_during_the_attempt(folder: Path) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from telegraf_execd_libvirt.uri import driver_and_transport, has_password, redact
+from telegraf_execd_libvirt.uri import (
+    driver_and_transport,
+    has_password,
+    parameters,
+    redact,
+    user_and_host,
+    with_parameter,
+    without_parameter,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +51,38 @@ def test_driver_and_transport() -> None:
     """The scheme is split into driver and transport."""
     assert driver_and_transport("qemu+ssh://h/system") == ("qemu", "ssh")
     assert driver_and_transport("qemu:///system") == ("qemu", "")
+
+
+@pytest.mark.parametrize(
+    ("uri", "found"),
+    [
+        ("qemu:///system", {}),
+        ("a://h/p?x=1&Y=%20z;x=2#f?q=1", {"x": "1", "y": " z"}),
+        ("a://h/p?k=/a%26b+c&empty", {"k": "/a&b+c", "empty": ""}),
+    ],
+)
+def test_parameters(uri: str, found: dict[str, str]) -> None:
+    """Parameters are decoded; the first of a name counts, as libvirt has it."""
+    assert parameters(uri) == found
+
+
+def test_a_parameter_is_added_and_removed() -> None:
+    """The rest of the URI stays as it is."""
+    assert with_parameter("a://h/p", "x", "1") == "a://h/p?x=1"
+    assert with_parameter("a://h/p?y=%20#f", "x", "1") == "a://h/p?y=%20&x=1#f"
+    assert without_parameter("a://h/p?X=1&y=%20;x=2#f", "x") == "a://h/p?y=%20#f"
+    assert without_parameter("a://h/p?x=1", "x") == "a://h/p"
+
+
+@pytest.mark.parametrize(
+    ("uri", "found"),
+    [
+        ("qemu:///system", ("", "")),
+        ("qemu+ssh://me%40org:secret@host:22/system", ("me@org", "host")),
+        ("esx://host?a=b@c", ("", "host")),
+        ("qemu+tls://[::1]:16514/system", ("", "[::1]")),
+    ],
+)
+def test_user_and_host(uri: str, found: tuple[str, str]) -> None:
+    """The password and the port are left out."""
+    assert user_and_host(uri) == found

@@ -4,8 +4,8 @@ Telegraf's inputs.libvirt and libvirt's own ``+libssh`` understand them; the cli
 the program of ``command=``, ssh by default, without them. So a short script, for the time of the
 connection attempt, runs ssh with them.
 
-Invariant: no part of the URI becomes a word of the script or of ssh's configuration. The path of
-known_hosts reaches ssh in a variable, which ssh puts in place without looking for anything in it.
+Invariant: no part of the URI becomes a word of the script or of ssh's configuration. Paths reach
+ssh in variables, which ssh puts in place without looking for anything in them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from ..uri import driver_and_transport, parameters, with_parameter
+from ..uri import driver_and_transport, parameters, with_parameter, without_parameter
 from .errors import LibvirtError
 
 #: Authentication methods of ``sshauth``, and their names in ssh's configuration.
@@ -34,7 +34,14 @@ _VERIFY = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
 #: ssh never asks, and it notices a host that is silent, while connecting and later.
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5")
 
-_VARIABLE = "TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS"
+#: The parameters that are paths: the variable and ssh's option of each.
+_PATHS = {
+    "known_hosts": ("TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS", "UserKnownHostsFile"),
+    "keyfile": ("TELEGRAF_EXECD_LIBVIRT_KEYFILE", "IdentityFile"),
+}
+
+#: ssh itself says so only of a key that is an argument.
+_UNREADABLE = 'test -r "${}" || echo "Identity file keyfile not accessible" >&2'
 
 #: ps shows this name.
 _PROGRAM = "ssh"
@@ -54,7 +61,8 @@ def prepared(uri: str) -> Iterator[str]:
     try:
         program = Path(folder, _PROGRAM)
         program.write_bytes(os.fsencode(script))
-        yield with_parameter(uri, "command", quote(str(program)))
+        rest = without_parameter(uri, "keyfile")
+        yield with_parameter(rest, "command", quote(str(program)))
     finally:
         _remove(folder)
 
@@ -84,27 +92,28 @@ def _methods(given: dict[str, str]) -> list[str]:
 def _script(uri: str) -> str:
     """The script that runs ssh, or nothing if ssh needs no more than libvirt gives it."""
     given = parameters(uri)
-    known_hosts = given.get("known_hosts", "")
+    ours = {"known_hosts", "sshauth", "known_hosts_verify"}
+    if driver_and_transport(uri)[1] != "ssh" or "command" in given or not ours & given.keys():
+        return ""
     methods = _methods(given)
-    verify = given.get("known_hosts_verify", "")
-    if driver_and_transport(uri)[1] != "ssh" or "command" in given:
-        return ""
-    if not (known_hosts or methods or verify):
-        return ""
     options = list(_OPTIONS)
     lines = ["#!/bin/sh"]
-    if known_hosts:
-        lines.append(f"export {_VARIABLE}={shlex.quote(known_hosts)}")
-        options.append(f"UserKnownHostsFile=${{{_VARIABLE}}}")
+    if methods == ["agent"]:
+        options.append("IdentityFile=none")
+        del given["keyfile"]
+    for name, (variable, option) in _PATHS.items():
+        if given.get(name):
+            lines.append(f"export {variable}={shlex.quote(given[name])}")
+            options.append(f"{option}=${{{variable}}}")
+    if "keyfile" in given:
+        lines.append(_UNREADABLE.format(_PATHS["keyfile"][0]))
     if methods:
         names = dict.fromkeys(_METHODS[method] for method in methods if method in _METHODS)
         options.append(f"PreferredAuthentications={','.join(names)}")
         if "agent" not in methods:
             options.append("IdentityAgent=none")
-        elif "privkey" not in methods:
-            options.append("IdentityFile=none")
-    if verify in _VERIFY:
-        options.append(f"StrictHostKeyChecking={_VERIFY[verify]}")
+    if "known_hosts_verify" in given:
+        options.append(f"StrictHostKeyChecking={_VERIFY.get(given['known_hosts_verify'], 'yes')}")
     words = " ".join(f"-o {shlex.quote(option)}" for option in options)
     return "\n".join([*lines, f'exec ssh {words} "$@"', ""])
 
@@ -130,9 +139,7 @@ def _folder_for_programs() -> str:
 
 
 def _remove(folder: str) -> None:
-    try:
-        _folders.remove(folder)
-    except KeyError:
-        return  # another thread removes it
-    Path(folder, _PROGRAM).unlink(missing_ok=True)
-    Path(folder).rmdir()
+    with suppress(FileNotFoundError):  # another thread removes it, too
+        Path(folder, _PROGRAM).unlink()
+        Path(folder).rmdir()
+    _folders.discard(folder)
