@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -68,7 +69,11 @@ def test_snapshots_are_counted(
 
 
 def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
-    """A directory pool, its volumes and a defined network have the values of virsh."""
+    """A directory pool and its volumes have the values of virsh; a network those of its leases.
+
+    A session daemon may start a network that uses a bridge of the host. It starts no dnsmasq, so
+    the test writes the file in which libvirt looks for the leases.
+    """
     try:
         hypervisor.virsh("pool-list")
         hypervisor.virsh("net-list")
@@ -77,7 +82,10 @@ def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watch
     folder = hypervisor.own_folder("pool")
     for command, xml in (
         ("pool", f"<pool type='dir'><name>p</name><target><path>{folder}</path></target></pool>"),
-        ("net", "<network><name>n</name><bridge name='hvbr7'/></network>"),
+        (
+            "net",
+            "<network><name>n</name><forward mode='bridge'/><bridge name='hvbr7'/></network>",
+        ),
     ):
         hypervisor.virsh(f"{command}-define", "/dev/stdin", stdin=xml)
     try:
@@ -92,6 +100,16 @@ def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watch
         assert "capacity=1048576i" in volume
         network = watcher.wait_for("libvirt_network,bridge=hvbr7,network=n ")
         assert " active=0i,persistent=1i,autostart=0i " in network
+        lease = {"ip-address": "192.0.2.9", "mac-address": "52:54:00:00:00:01"}
+        hypervisor.own_folder("run/libvirt/dnsmasq")
+        leases = hypervisor.own_folder("run/libvirt/dnsmasq/lib") / "hvbr7.status"
+        leases.write_text(json.dumps([{**lease, "expiry-time": int(time.time()) + 3600}]))
+        leases.chmod(0o644)
+        hypervisor.virsh("net-start", "n")
+        hypervisor.virsh("net-autostart", "n")
+        line = "libvirt_network,bridge=hvbr7,network=n active=1i,persistent=1i,autostart=1i,"
+        assert "dhcp_leases=1i " in watcher.wait_for(line)
+        hypervisor.virsh("net-destroy", "n")
     finally:
         hypervisor.virsh("pool-destroy", "p")
         hypervisor.virsh("pool-undefine", "p")
