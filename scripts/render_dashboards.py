@@ -15,10 +15,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from panels import page
+from panels import drawing, page
 from support.databases import VictoriaMetrics, start_victoria_metrics
 from support.demo_fleet import END, FLEET, START, STEP
-from support.grafana import Period, Series, Source, Values, legend, load
+from support.fleet_lines import lines
+from support.grafana import Json, Period, Series, Source, Values, legend, load
 from support.missing import Missing
 from support.process import Workspace
 
@@ -35,20 +36,20 @@ PICTURES = {
 }
 
 
-def _draw(source: Source, chosen: Values, panel: page.Json, width: int, height: int) -> str:
+def _draw(source: Source, chosen: Values, panel: Json, width: int, height: int) -> str:
     answers = [(target, source.ask(panel, target, chosen, PERIOD)) for target in panel["targets"]]
     if panel["type"] == "table":
         return _table(panel, answers, height)
     lines = [(legend(t, series), series.points) for t, found in answers for series in found]
     if panel["type"] == "stat":
-        return page.stat(panel, lines)
+        return drawing.stat(panel, lines)
     lines.sort(key=lambda line: line[0])
     if panel["type"] == "state-timeline":
-        return page.timeline(panel, lines, width, height, PERIOD)
-    return page.graph(panel, lines, width, height, PERIOD)
+        return drawing.timeline(panel, lines, width, height, PERIOD)
+    return drawing.graph(panel, lines, width, height, PERIOD)
 
 
-def _table(panel: page.Json, answers: list[tuple[Any, list[Series]]], height: int) -> str:
+def _table(panel: Json, answers: list[tuple[Any, list[Series]]], height: int) -> str:
     (organize,) = (t["options"] for t in panel["transformations"] if t["id"] == "organize")
     names = organize["renameByName"]
     rows: dict[tuple[str, str], dict[str, Any]] = {}
@@ -64,7 +65,7 @@ def _table(panel: page.Json, answers: list[tuple[Any, list[Series]]], height: in
             row[column] = series.last
     last = columns[-1]
     ordered = sorted(rows.values(), key=lambda row: -row.get(last, 0))
-    return page.table(panel, ordered, columns, (height - 50) // 21)
+    return drawing.table(panel, ordered, columns, (height - 50) // 21)
 
 
 def document(source: Source, name: str) -> tuple[str, int]:
@@ -110,7 +111,7 @@ def main() -> int:
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1
-        database.fill(FLEET.lines(START, END, STEP))
+        database.fill(lines(FLEET, START, END, STEP))
         for name in PICTURES:
             print(picture(workspace, chromium, Source(database), name).relative_to(ROOT))
     return 0

@@ -21,12 +21,13 @@ from .queries import (
     GUESTS,
     HOSTS,
     NODE,
+    PROJECTS,
     count,
     quoted,
-    rate,
     total,
     total_of_running,
 )
+from .rates import rate
 
 _SECOND = " / 1000000000"
 
@@ -41,17 +42,16 @@ HOST = Variable(
 PROJECT = Variable(
     "project",
     "Project",
-    'SHOW TAG VALUES FROM "libvirt_state" WITH KEY = "project_name" WHERE "host" =~ /^$host$/',
-    'label_values(libvirt_state_state{host=~"$host"}, project_name)',
+    f'SHOW TAG VALUES FROM "libvirt_state" WITH KEY = "project_name" WHERE {HOSTS.influxql}',
+    f"label_values(libvirt_state_state{HOSTS.promql}, project_name)",
     "the tag project_name, if additional_domain_tags has it",
 )
 
 _DOMAIN = Variable(
     "domain",
     "Guest",
-    'SHOW TAG VALUES FROM "libvirt_state" WITH KEY = "domain_name" '
-    'WHERE "host" =~ /^$host$/ AND "project_name" =~ /^$project$/',
-    'label_values(libvirt_state_state{host=~"$host",project_name=~"$project"}, domain_name)',
+    f'SHOW TAG VALUES FROM "libvirt_state" WITH KEY = "domain_name" WHERE {PROJECTS.influxql}',
+    f"label_values(libvirt_state_state{PROJECTS.promql}, domain_name)",
     "names of the guests",
 )
 

@@ -1,12 +1,17 @@
-"""The state of the collection itself, and the storage pools of the hosts."""
+"""The state of the collection itself, the storage pools of the hosts, and failures of guests."""
 
 from __future__ import annotations
 
 from .model import GREEN, RED, YELLOW, Panel, Row, Target
-from .queries import GUEST, GUESTS, HOSTS, NODE, gauge, now, quoted
+from .queries import GUEST, GUESTS, HOSTS, NODE, gauge, now, over_time, quoted
 
 _LEGEND = "{host} {libvirt_uri}"
 _POOL = ("host", "pool")
+_EVENT = (*GUEST, "event", "detail")
+
+#: Events that mean a failure whatever their detail is, and details of "stopped" that do.
+_FAILURES = "crashed|watchdog|io_error|control_error|memory_failure"
+_FAILED_STOPS = "crashed|failed"
 
 
 def _per_minute(field: str, name: str) -> Target:
@@ -17,6 +22,35 @@ def _per_minute(field: str, name: str) -> Target:
         f"WHERE $timeFilter GROUP BY time($__interval), {quoted(NODE)} fill(none)",
         f"60 * sum by ({', '.join(NODE)}) (rate({selected}[$__rate_interval]))",
         f"{_LEGEND} {name}",
+    )
+
+
+def _failing_sources() -> Target:
+    selected = f"libvirt_source_health_up{HOSTS.promql}"
+    return Target(
+        f'SELECT sum("v") FROM (SELECT 1 - last("up") AS "v" FROM "libvirt_source_health" '
+        f"WHERE {HOSTS.influxql} GROUP BY time($__interval), {quoted((*NODE, 'source'))} fill(none)"
+        f") WHERE {over_time(NODE)}",
+        f"sum by ({', '.join(NODE)}) (1 - {selected})",
+        _LEGEND,
+    )
+
+
+def _failures() -> Target:
+    """Counters of the events of a failure. PromQL: each selector has the labels of the scope."""
+    any_detail, stops = (
+        f"libvirt_event_count{GUESTS.promql[:-1]},{labels}}}"
+        for labels in (
+            f'event=~"{_FAILURES}"',
+            f'event="stopped",detail=~"{_FAILED_STOPS}"',
+        )
+    )
+    return Target(
+        f'SELECT last("count") FROM "libvirt_event" WHERE {GUESTS.influxql} AND '
+        f'("event" =~ /^({_FAILURES})$/ OR '
+        f'("event" = \'stopped\' AND "detail" =~ /^({_FAILED_STOPS})$/)) AND {over_time(_EVENT)}',
+        f"max by ({', '.join(_EVENT)}) ({any_detail} or {stops})",
+        "{host} {domain_name} {event} {detail}",
     )
 
 
@@ -78,11 +112,22 @@ ROW = Row(
             width=8,
             decimals=0,
         ),
+        Panel(
+            "Failing sources",
+            "Sources of additional statistics, such as job or storage_pool, whose last fetch failed"
+            " or hangs; their panels and alerts have old values or none. Telegraf's log names them "
+            "and the reason. Remove those that the driver does not have.",
+            (_failing_sources(),),
+            width=24,
+            height=6,
+            thresholds=((1, YELLOW),),
+            decimals=0,
+        ),
     ),
 )
 
 STORAGE = Row(
-    "Storage pools, where they are collected",
+    "Storage pools and failures, where they are collected",
     (
         Panel(
             "Use of the storage pools",
@@ -90,9 +135,17 @@ STORAGE = Row(
             "guests with thin disks: move volumes or extend the pool above 90 %.",
             (gauge(HOSTS, "libvirt_storage_pool", "used_percent", _POOL, "{host} {pool}"),),
             unit="percent",
-            width=24,
             maximum=100,
             thresholds=((80, YELLOW), (90, RED)),
+        ),
+        Panel(
+            "Failures of guests",
+            "Events of crashes, I/O errors, watchdogs and memory failures since the plugin started."
+            " A guest that crashes usually ends, so that no state shows it. At a step, see the "
+            "guest's console and QEMU's log of that time. Needs the source event.",
+            (_failures(),),
+            unit="short",
+            decimals=0,
         ),
     ),
 )

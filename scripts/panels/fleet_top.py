@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .model import ORANGE, RED, YELLOW, Panel, Row, Target, Thresholds
-from .queries import DISK, GUEST, GUESTS, NIC, VCPU, quoted, rate, top_latency, top_rate
+from .queries import DISK, GUEST, GUESTS, NIC, VCPU, quoted
+from .rates import rate, top_latency, top_rate
 
 _SECOND = " / 1000000000"
 _PERCENT_OF_A_SECOND = " * 100 / 1000000000"

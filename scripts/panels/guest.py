@@ -5,7 +5,8 @@ from __future__ import annotations
 from . import guest_devices, guest_sources
 from .fleet import HOST
 from .model import ORANGE, RED, STATES, YELLOW, Dashboard, Panel, Row, Target, Variable
-from .queries import FRESH, GUEST, ONE_GUEST, VCPU, gauge, now, rate
+from .queries import FRESH, GUEST, HOSTS, ONE_GUEST, VCPU, gauge, now
+from .rates import rate
 
 _SECOND = " / 1000000000"
 _PERCENT_OF_A_SECOND = " * 100 / 1000000000"
@@ -14,8 +15,8 @@ _NAME = "{host} {domain_name}"
 _DOMAIN = Variable(
     "domain",
     "Guest",
-    'SHOW TAG VALUES FROM "libvirt_state" WITH KEY = "domain_name" WHERE "host" =~ /^$host$/',
-    'label_values(libvirt_state_state{host=~"$host"}, domain_name)',
+    f'SHOW TAG VALUES FROM "libvirt_state" WITH KEY = "domain_name" WHERE {HOSTS.influxql}',
+    f"label_values(libvirt_state_state{HOSTS.promql}, domain_name)",
     "one guest, or some to compare",
     everything=False,
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .model import RED, YELLOW, Panel, Row, Target
-from .queries import DISK, NIC, ONE_GUEST, gauge, latency, rate
+from .queries import DISK, NIC, ONE_GUEST, gauge
+from .rates import latency, rate
 
 _DISK = "{host} {domain_name} {block_id} {device}"
 _NIC = "{host} {domain_name} {interface_id}"

@@ -15,17 +15,18 @@ _JOBS = Row(
     (
         Panel(
             "Data of jobs",
-            "Migration, save or dump: data that is left and that was processed. If what is left "
-            "does not shrink, the guest writes faster than the network: allow auto-converge or "
-            "post-copy.",
+            "What a running migration, save, dump or backup has left and has processed, of the "
+            "memory and of the disks. If the memory that is left does not shrink, the guest writes "
+            "faster than the network: allow auto-converge or post-copy.",
             tuple(
                 gauge(
                     ONE_GUEST,
                     "libvirt_job",
-                    f"data_{name}",
+                    f"{what}_{name}",
                     _JOB,
-                    f"{{host}} {{domain_name}} {{operation}} {name}",
+                    f"{{host}} {{domain_name}} {{operation}} {what} {name}",
                 )
+                for what in ("memory", "disk")
                 for name in ("remaining", "processed")
             ),
             unit="bytes",
@@ -33,7 +34,8 @@ _JOBS = Row(
         ),
         Panel(
             "Progress of block jobs",
-            "Copy, commit or pull of a disk. At 100 % a copy waits for pivot or abort.",
+            "Copy, commit, pull or backup of a disk. At 100 % a copy or an active commit waits for "
+            "pivot or abort.",
             (
                 ratio(
                     ONE_GUEST,
@@ -51,8 +53,8 @@ _JOBS = Row(
         ),
         Panel(
             "Events",
-            "Events of each kind since the plugin started. Steps at crashed, watchdog or io_error: "
-            "see the guest's console and QEMU's log of that time.",
+            "Events of each kind since the plugin started. Steps at crashed, stopped failed, "
+            "watchdog or io_error: see the guest's console and QEMU's log of that time.",
             (
                 gauge(
                     ONE_GUEST,
@@ -74,7 +76,8 @@ _GUEST_AGENT = Row(
     (
         Panel(
             "Use of guest filesystems",
-            "Used share of each filesystem, by the guest agent. Above 90 % clean up or extend it.",
+            "Used share of each filesystem, as the guest agent reports it. Above 90 % clean up or "
+            "extend it.",
             (
                 gauge(
                     ONE_GUEST,
@@ -82,6 +85,7 @@ _GUEST_AGENT = Row(
                     "used_percent",
                     _FILESYSTEM,
                     "{host} {domain_name} {mountpoint}",
+                    "5m",
                 ),
             ),
             unit="percent",

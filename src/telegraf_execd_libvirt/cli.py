@@ -12,10 +12,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 from . import __version__, log
+from .children import Children
 from .config import Config, ConfigError, load
+from .connection.client_log import client_log
+from .connection.ssh_command import remove_all
 from .duration import parse_duration
 from .known_options import uri as read_uri
 from .log import log as logger
@@ -24,6 +27,9 @@ from .output import Closed, Output, divert
 from .signals import Signals
 
 _NAME = "telegraf-execd-libvirt"
+
+#: Ends and removes what connection attempts leave behind.
+CleanUp = Callable[[], None]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,6 +101,7 @@ def main(
     """
     options = _parser().parse_args(arguments)
     log.start(options.log_level)
+    clean_up = _clean_up(Children())
     try:
         if options.sample_config:
             return _print(sample_config())
@@ -106,10 +113,9 @@ def main(
             return 0  # nothing can receive metrics
         if options.check:
             if signals is not None:
-                # No work in progress: restore default signal handling.
-                signals.leave()
-            return _check(options)
-        return _collect(options, signals or Signals())
+                signals.leave(clean_up)  # there is no work to finish
+            return _check(options, clean_up)
+        return _collect(options, signals or Signals(), clean_up)
     except ImportError as error:
         logger.error("libvirt-python cannot be loaded: %s", error)
         return 2
@@ -139,31 +145,31 @@ def _print(text: str) -> int:
     return 0
 
 
-def _collect(options: argparse.Namespace, signals: Signals) -> int:
+def _collect(options: argparse.Namespace, signals: Signals, clean_up: CleanUp) -> int:
     config = _load(options)
     if config is None:
         return 2
     from .loop import Loop
 
     output = Output(os.dup(1))
-    divert(1, 2)
+    divert(1, 2, claim=client_log.start())
     loop = Loop(config.hypervisors, output, signals, options.poll_interval)
     if options.once:
-        return _leave(loop.once())
+        return _leave(loop.once(), clean_up)
     if os.isatty(0):
         logger.info("Enter collects, Ctrl-D ends")
-    return _leave(loop.run(0))
+    return _leave(loop.run(0), clean_up)
 
 
-def _check(options: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace, clean_up: CleanUp) -> int:
     config = _load(options)
     if config is None:
         return 2
     from .check import check
 
-    divert(2)
+    divert(2, claim=client_log.start())
     lines, status = check(config.hypervisors)
-    return _leave(_print("".join(f"{line}\n" for line in lines)) or status)
+    return _leave(_print("".join(f"{line}\n" for line in lines)) or status, clean_up)
 
 
 def _load(options: argparse.Namespace) -> Optional[Config]:
@@ -193,7 +199,18 @@ def _read(options: argparse.Namespace) -> Config:
     return replace(config, hypervisors=(replace(config.hypervisors[0], libvirt_uri=uri),))
 
 
-def _leave(status: int) -> NoReturn:
+def _clean_up(children: Children) -> CleanUp:
+    """What to do about hung connection attempts when the process ends."""
+
+    def clean_up() -> None:
+        children.end()
+        remove_all()
+
+    return clean_up
+
+
+def _leave(status: int, clean_up: CleanUp) -> NoReturn:
     """End the process without waiting for hung calls."""
+    clean_up()
     log.drain()
     os._exit(status)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from typing import Callable
 
 from .log import log
 
@@ -41,8 +42,9 @@ class Output:
                 raise Closed from error
 
 
-def divert(*fds: int) -> None:
-    """Turns everything printed to these file descriptors from now on into lines of the log."""
+def divert(*fds: int, claim: Callable[[str], bool]) -> None:
+    """Turns everything printed to these file descriptors from now on into lines of the log, except
+    the lines that ``claim`` takes."""
     read, write = os.pipe()
     for fd in fds:
         os.dup2(write, fd)
@@ -51,6 +53,8 @@ def divert(*fds: int) -> None:
     def pass_on() -> None:
         with os.fdopen(read, "rb") as lines:
             for line in iter(lambda: lines.readline(_LONGEST_STRAY), b""):
-                log.warning("%s", line.decode("utf-8", "replace").strip())
+                text = line.decode("utf-8", "replace").strip()
+                if not claim(text):
+                    log.warning("%s", text)
 
     threading.Thread(target=pass_on, name="stray output", daemon=True).start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from types import FrameType
-from typing import Optional
+from typing import Callable, Optional
 
 _TICK_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -30,12 +30,18 @@ class Signals:
         for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
             signal.signal(number, self._note)
 
-    def leave(self) -> None:
-        """Restore the default handling: each signal ends the process."""
-        for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
+    def leave(self, clean_up: Callable[[], None]) -> None:
+        """From now on each signal ends the process, after ``clean_up``."""
+
+        def end(number: int, _: Optional[FrameType]) -> None:
+            clean_up()
             signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+        for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
+            signal.signal(number, end)
         if self.stop is not None:
-            os.kill(os.getpid(), self.stop)
+            end(self.stop, None)
 
     def _note(self, number: int, _: Optional[FrameType]) -> None:
         self._noted.add(number)

@@ -1,4 +1,4 @@
-"""Libvirt URIs: remove credentials, find passwords, split the scheme.
+"""Libvirt URIs: remove credentials, find passwords, take them apart.
 
 Invariant: user names, passwords and queries (keys, tokens, key file paths) of a URI reach no log
 and no metric, also if the URI is part of a libvirt message.
@@ -7,6 +7,7 @@ and no metric, also if the URI is part of a libvirt message.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _USERINFO = re.compile(r"(?<=://)[^\s/?#'\"]*@")
 _QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]*")
@@ -30,3 +31,27 @@ def driver_and_transport(uri: str) -> tuple[str, str]:
     scheme = uri.partition("://")[0]
     driver, _, transport = scheme.partition("+")
     return driver, transport
+
+
+def user_and_host(uri: str) -> tuple[str, str]:
+    """The user name, without a password, and the host, without a port; empty if not there."""
+    authority = re.split("[/?#]", uri.partition("://")[2])[0]
+    user, _, host = authority.rpartition("@")
+    return unquote(user.partition(":")[0]), re.sub(r":\d*$", "", host)
+
+
+def parameters(uri: str) -> dict[str, str]:
+    """The parameters behind the ``?``, by their names in lower case; the first of a name counts."""
+    query = uri.partition("#")[0].partition("?")[2]
+    found: dict[str, str] = {}
+    for part in re.split("[&;]", query):
+        name, _, value = part.partition("=")
+        found.setdefault(unquote(name).lower(), unquote(value, errors="surrogateescape"))
+    return found
+
+
+def with_parameter(uri: str, name: str, value: str) -> str:
+    """The URI with one more parameter; its value must be quoted."""
+    address, mark, fragment = uri.partition("#")
+    separator = "&" if "?" in address else "?"
+    return f"{address}{separator}{name}={value}{mark}{fragment}"

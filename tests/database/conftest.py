@@ -7,6 +7,7 @@ import pytest
 
 from support.databases import InfluxDB, VictoriaMetrics, start_influxdb, start_victoria_metrics
 from support.example_fleet import END, FLEET, PLAIN_END, PLAIN_FLEET, START, STEP
+from support.fleet_lines import lines
 from support.grafana import Source
 from support.missing import Missing, leave_out
 from support.process import Workspace
@@ -43,8 +44,8 @@ def victoria_metrics() -> Iterator[VictoriaMetrics]:
 @pytest.fixture(scope="session")
 def fleet_lines() -> "list[str]":
     """What the plugins of the example fleet write, and before that those of the plain one."""
-    plain = PLAIN_FLEET.lines(PLAIN_END - 900, PLAIN_END, STEP)
-    return [*plain, *FLEET.lines(START, END, STEP)]
+    plain = lines(PLAIN_FLEET, PLAIN_END - 900, PLAIN_END, STEP)
+    return [*plain, *lines(FLEET, START, END, STEP)]
 
 
 @pytest.fixture(scope="session")

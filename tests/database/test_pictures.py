@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from support.fleet_lines import lines
 from support.grafana import ROOT, Period, load, load_script
 
 render = load_script("render_dashboards")
@@ -12,7 +13,7 @@ render = load_script("render_dashboards")
 @pytest.mark.parametrize("name", render.PICTURES)
 def test_drawing(promql, monkeypatch, name):
     """Each panel above the end of the picture is drawn, with its numbers."""
-    promql.database.fill(render.FLEET.lines(render.END - 300, render.END, render.STEP))
+    promql.database.fill(lines(render.FLEET, render.END - 300, render.END, render.STEP))
     monkeypatch.setattr(render, "PERIOD", Period(render.END - 120, render.END))
     text, height = render.document(promql, name)
     everything = load(name, "promql")["panels"]

@@ -297,3 +297,17 @@ def test_source_alone_is_something_to_gather() -> None:
     """A source without any group is valid."""
     text = '[[inputs.libvirt]]\nstatistics_groups = []\nadditional_statistics = ["job"]'
     assert [source.name for source in table(text).sources] == ["job"]
+
+
+def test_parameters_of_ssh_uris_are_checked() -> None:
+    """A wrong method or a wrong way to verify host keys is an error, for the transport ssh."""
+    text = '[[inputs.libvirt]]\nlibvirt_uri = "qemu+{}://h/system?sshauth={}&known_hosts_verify={}"'
+    _, problems = read(text.format("ssh", "agent,PrivKey,magic", "perhaps"))
+    methods = "agent, privkey, password, keyboard-interactive"
+    assert problems.errors == [
+        f'inputs.libvirt[0].libvirt_uri: expected sshauth with {methods}, got "magic"',
+        "inputs.libvirt[0].libvirt_uri: expected known_hosts_verify with normal, auto, ignore, "
+        'got "perhaps"',
+    ]
+    assert read(text.format("ssh", "agent", "auto"))[1].errors == []
+    assert read(text.format("libssh2", "magic", "perhaps"))[1].errors == []

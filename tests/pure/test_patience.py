@@ -98,6 +98,21 @@ def test_attempts_become_rarer() -> None:
     assert pauses[1:] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
+def test_attempts_become_rarer_by_ticks() -> None:
+    """If ticks are rare, the pause begins with two intervals and grows to sixteen."""
+    pauses = [0.0]
+    while len(pauses) < 7:
+        pauses.append(pause_after(pauses[-1], 10.0))
+    assert pauses[1:] == [20, 40, 80, 160, 160, 160]
+
+
+def test_many_attempts_that_hang_get_more_time() -> None:
+    """Beside four attempts that were given up, the age doubles with each further one."""
+    patience = Patience(5.0)
+    ages = [patience.attempt_age(given_up) for given_up in range(8)]
+    assert ages == [15, 15, 15, 15, 30, 60, 120, 240]
+
+
 def test_a_busy_guest_is_asked_again_for_half_a_second() -> None:
     """The pauses before another request for a busy guest grow, and last about half a second."""
     assert list(RETRY_PAUSES) == sorted(RETRY_PAUSES)

@@ -90,6 +90,32 @@ def start_victoria_metrics(workspace: Workspace) -> str:
     raise ProcessError("no free port for VictoriaMetrics")
 
 
+def start_prometheus(workspace: Workspace, name: str, scraped: str = "") -> str:
+    """Start Prometheus; return its host and port. It scrapes this host and port each second, and
+    takes remote writes."""
+    program = shutil.which("prometheus")
+    if program is None:
+        raise Missing("prometheus is not installed (Debian's package prometheus)")
+    targets = json.dumps([{"targets": [scraped]}] if scraped else [])
+    config = workspace.folder / f"{name}.yml"
+    config.write_text(
+        "global: {scrape_interval: 1s}\n"
+        f"scrape_configs: [{{job_name: telegraf, static_configs: {targets}}}]\n"
+    )
+    address = f"127.0.0.1:{_free_port()}"
+    command = [
+        program,
+        f"--config.file={config}",
+        f"--web.listen-address={address}",
+        f"--storage.tsdb.path={workspace.folder}/{name}",
+        "--web.enable-remote-write-receiver",
+    ]
+    server = workspace.run(name, command, dict(os.environ))
+    ready = lambda: _answers(address, "-/ready")  # noqa: E731
+    wait_for(ready, 60, "Prometheus to listen", workspace.log(name), server)
+    return address
+
+
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -97,17 +123,21 @@ def _free_port() -> int:
         return port
 
 
-def _answers(address: str) -> bool:
+def _answers(address: str, path: str = "health") -> bool:
     try:
-        return post(address, "health")[0] == 200
+        return post(address, path, body=None)[0] == 200
     except (URLError, OSError):
         return False
 
 
 def post(
-    address: str, path: str, parameters: Optional[Mapping[str, str]] = None, body: bytes = b""
+    address: str,
+    path: str,
+    parameters: Optional[Mapping[str, str]] = None,
+    body: Optional[bytes] = b"",
 ) -> tuple[int, bytes]:
-    """The status and the body of an answer; no proxy of the environment is used for loopback."""
+    """The status and the body of an answer; without a body the request is a GET. No proxy of the
+    environment is used for loopback."""
     request = Request(f"http://{address}/{path}?{urlencode(parameters or {})}", body)
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
@@ -170,18 +200,11 @@ class InfluxDB:
         return result
 
 
-class VictoriaMetrics:
-    """A server of VictoriaMetrics, asked as Grafana asks Prometheus."""
+class Prometheus:
+    """A server that answers PromQL, asked as Grafana asks it."""
 
     def __init__(self, address: str) -> None:
         self.address = address
-
-    def fill(self, batches: Iterable[str]) -> None:
-        """Write all lines as Telegraf's output influxdb does, and make them visible."""
-        for text in joined(batches):
-            status, answer = post(self.address, "write", {"precision": "ns"}, text.encode())
-            assert status == 204, answer
-        post(self.address, "internal/force_flush")
 
     def instant(self, query: str, time: int) -> list[dict[str, Any]]:
         """The vector of a query at a time in seconds."""
@@ -195,18 +218,29 @@ class VictoriaMetrics:
     def label_values(self, label: str, selector: str, start: int, end: int) -> list[str]:
         """The values of a label in the series of a selector."""
         parameters = {"match[]": selector, "start": str(start), "end": str(end)}
-        return list(self._data(f"label/{label}/values", parameters))
+        return list(self._data(f"label/{label}/values", parameters, None))
 
     def _vector(self, path: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
         data = self._data(path, {**parameters, "nocache": "1"})
         return list(data["result"])
 
-    def _data(self, path: str, parameters: dict[str, str]) -> Any:
-        status, answer = post(self.address, f"api/v1/{path}", parameters)
+    def _data(self, path: str, parameters: dict[str, str], body: Optional[bytes] = b"") -> Any:
+        status, answer = post(self.address, f"api/v1/{path}", parameters, body)
         assert status == 200, answer
         document = json.loads(answer)
         assert document["status"] == "success", answer
         return document["data"]
+
+
+class VictoriaMetrics(Prometheus):
+    """A server of VictoriaMetrics."""
+
+    def fill(self, batches: Iterable[str]) -> None:
+        """Write all lines as Telegraf's output influxdb does, and make them visible."""
+        for text in joined(batches):
+            status, answer = post(self.address, "write", {"precision": "ns"}, text.encode())
+            assert status == 204, answer
+        post(self.address, "internal/force_flush")
 
 
 def joined(batches: Iterable[str], size: int = 1_000_000) -> Iterable[str]:

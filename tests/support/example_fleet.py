@@ -12,12 +12,15 @@ from support.fleet import (
     PAUSED_BY_IO_ERROR,
     SHUT_OFF,
     Disk,
-    Extra,
+    Event,
+    Filesystem,
     Fleet,
     Guest,
     Host,
     Nic,
+    Pool,
 )
+from support.fleet_lines import SHOWN_SOURCES
 
 STEP = 10
 END = 1_767_225_600
@@ -30,6 +33,35 @@ SILENT = END - 600
 
 ODD_NAME = "we.b/2 (x)+[y] $1|a"
 OTHER_ODD_NAME = "Žlutý ,=2"
+
+#: virDomainEventID, and of a life cycle virDomainEventType and its details.
+LIFECYCLE, REBOOT, IO_ERROR = 0, 1, 6
+STARTED, STOPPED = 2, 5
+BOOTED_DETAIL, SHUTDOWN_DETAIL, CRASHED_DETAIL, FAILED_DETAIL = 0, 0, 2, 5
+
+#: As virDomainGetJobStats of QEMU reports a migration with its disks, and a backup.
+MIGRATION = {
+    "type": 2,
+    "operation": 5,
+    "time_elapsed": 40_000,
+    "data_total": 12 << 30,
+    "data_processed": 7 << 30,
+    "data_remaining": 5 << 30,
+    "memory_total": 8 << 30,
+    "memory_processed": 6 << 30,
+    "memory_remaining": 2 << 30,
+    "disk_total": 4 << 30,
+    "disk_processed": 1 << 30,
+    "disk_remaining": 3 << 30,
+}
+BACKUP = {
+    "type": 1,
+    "operation": 9,
+    "time_elapsed": 5_000,
+    "disk_total": 20 << 30,
+    "disk_processed": 15 << 30,
+    "disk_remaining": 5 << 30,
+}
 
 WORKERS = tuple(
     Guest(
@@ -68,6 +100,20 @@ SPECIAL = (
         nics=(Nic(rx=3000, tx=4000, rx_drop=12, tx_drop=3, errors=1), Nic(rx=10, tx=20)),
         project="shop",
         title="Shop front end",
+        job=MIGRATION,
+        block_jobs={"vda": {"type": 2, "bandwidth": 0, "cur": 3 << 30, "end": 12 << 30}},
+        filesystems=(
+            Filesystem("/", "vda1", used=19 << 30),
+            Filesystem("/srv/data", "vdb1", "xfs", total=40 << 30, used=10 << 30),
+            Filesystem("/proc", "proc", "proc", total=0, used=0),
+        ),
+        events=(
+            Event(LIFECYCLE, (STARTED, BOOTED_DETAIL), 7),
+            Event(LIFECYCLE, (STOPPED, SHUTDOWN_DETAIL), 4),
+            Event(LIFECYCLE, (STOPPED, FAILED_DETAIL), 2),
+            Event(REBOOT, (), 3),
+            Event(IO_ERROR, ("/disk", "virtio-disk0", 1, "enospc"), 5),
+        ),
     ),
     Guest(ODD_NAME, "kvm1", user=0.9, disks=(Disk(reads=5, writes=5),), nics=(Nic(rx=1, tx=1),)),
     Guest(OTHER_ODD_NAME, "kvm2", user=1.1, used=3 << 20, disks=(Disk(reads=50, writes=1),)),
@@ -83,19 +129,35 @@ SPECIAL = (
     ),
     # Migrated between two hosts; an inactive copy remains on the first.
     Guest("mover", "kvm1", user=1.25, disks=(Disk(reads=80, writes=20),), last=MOVED - STEP),
-    Guest("mover", "kvm1", state=SHUT_OFF, reason=3, first=MOVED),
+    Guest("mover", "kvm1", state=SHUT_OFF, reason=4, first=MOVED),
     Guest(
         "mover", "kvm2", user=1.25, disks=(Disk(reads=80, writes=20),), boots=(MOVED,), first=MOVED
     ),
     Guest("gone", "kvm2", user=1.75, disks=(Disk(reads=70, writes=30),), last=GONE),
     Guest("no-balloon", "kvm2", used=None, disks=(Disk(reads=40, writes=40),)),
-    Guest("idle", "kvm2", user=0.01, system=0.01),
+    Guest("idle", "kvm2", user=0.01, system=0.01, job=BACKUP),
     Guest("crashed", "kvm2", state=CRASHED, reason=1, user=0, system=0, used=None),
-    Guest("full", "kvm2", state=PAUSED, reason=PAUSED_BY_IO_ERROR, user=0, system=0),
+    Guest(
+        "full",
+        "kvm2",
+        state=PAUSED,
+        reason=PAUSED_BY_IO_ERROR,
+        user=0,
+        system=0,
+        disk_errors={"vda": 2},
+    ),
     Guest("waiting", "kvm1", state=PAUSED, reason=1, user=0, system=0),
     Guest("hung", "kvm2", complete=False, user=0.3, disks=(Disk(reads=0, writes=0),)),
     Guest("asleep", "kvm1", state=7, reason=1, user=0, system=0),
-    Guest("off", "kvm1", state=SHUT_OFF, reason=1, memory=16 << 20, vcpus=8),
+    Guest(
+        "off",
+        "kvm1",
+        state=SHUT_OFF,
+        reason=1,
+        memory=16 << 20,
+        vcpus=8,
+        events=(Event(LIFECYCLE, (STOPPED, CRASHED_DETAIL)),),
+    ),
     Guest("web-1", "kvm2", state=SHUT_OFF, reason=1, memory=8 << 20, vcpus=4),
     Guest("lost", "kvm3", user=0.6),
     # What the alerts are about, and what looks similar.
@@ -112,54 +174,30 @@ SPECIAL = (
 )
 
 
-def _of(name: str, host: str = "kvm1", **tags: str) -> dict[str, str]:
-    return {"domain_name": name, "host": host, **tags}
-
-
-#: What sources report that have their own rhythm.
-EXTRAS = (
-    Extra(
-        "libvirt_job",
-        _of("web-1", operation="migration_out"),
-        {"type": 2, "data_total": 8 << 30, "data_remaining": 2 << 30, "data_processed": 6 << 30},
-    ),
-    Extra(
-        "libvirt_block_job",
-        _of("web-1", device="vda"),
-        {"type": 2, "current": 3 << 30, "end": 12 << 30, "bandwidth": 0},
-    ),
-    Extra("libvirt_disk_error", _of("full", "kvm2", device="vda"), {"error": 2}),
-    Extra("libvirt_event", _of("web-1", event="reboot", detail=""), {"count": 3, "last": START}),
-    Extra("libvirt_event", _of("web-1", event="lifecycle", detail="started"), {"count": 7}),
-    Extra(
-        "libvirt_guest_filesystem",
-        _of("web-1", mountpoint="/", fstype="ext4", device="vda1"),
-        {"total_bytes": 20 << 30, "used_bytes": 19 << 30, "used_percent": 95.0},
-    ),
-    Extra(
-        "libvirt_guest_filesystem",
-        _of("web-1", mountpoint="/srv/data", fstype="xfs", device="vdb1"),
-        {"total_bytes": 40 << 30, "used_bytes": 10 << 30, "used_percent": 25.0},
-    ),
-    *(
-        Extra(
-            "libvirt_storage_pool",
-            {"host": host, "pool": "default", "type": "dir"},
-            {"state": 2, "active": 1, "capacity": 1 << 40, "used_percent": percent},
-        )
-        for host, percent in (("kvm1", 93.0), ("kvm2", 40.0))
-    ),
-)
-
 FLEET = Fleet(
     hosts=(
-        Host("kvm1", cpus=16, memory=128 << 20, collect_ns=30_000_000, reconnects=2),
-        Host("kvm2", cpus=8, memory=64 << 20, collect_ns=7_000_000_000, hanging=1),
+        Host(
+            "kvm1",
+            cpus=16,
+            memory=128 << 20,
+            collect_ns=30_000_000,
+            reconnects=2,
+            pools=(Pool("default", 100 << 30, 93 << 30),),
+        ),
+        Host(
+            "kvm2",
+            cpus=8,
+            memory=64 << 20,
+            collect_ns=7_000_000_000,
+            hanging=1,
+            pools=(Pool("default", 100 << 30, 40 << 30), Pool("unknown", 0, kind="iscsi")),
+            failing=("block_job",),
+        ),
         Host("kvm3", uri="qemu+tls://kvm3/system", unreadable=LOST, collect_ns=20_000_000),
         Host("kvm4", last=SILENT),
     ),
     guests=(*WORKERS, *SPECIAL),
-    extras=EXTRAS,
+    sources=SHOWN_SOURCES,
 )
 
 #: A fleet of another site: default tags only, and none of the sources above.
@@ -180,5 +218,5 @@ PLAIN_FLEET = Fleet(
         )
         for number in range(1, 14)
     ),
-    devices=False,
+    device_tags=(),
 )

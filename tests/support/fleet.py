@@ -1,24 +1,17 @@
-"""Hypervisors whose guests' counters move by known steps, and what the plugin writes about them.
+"""Hypervisors whose guests' counters move by known steps, as libvirt describes them.
 
-The rule: the lines are the plugin's own. Only measurements of sources that the plugin does not
-have are written from their names.
+The rule: names and values are libvirt's; what the plugin makes of them is in `fleet_lines`.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
+from xml.sax.saxutils import escape, quoteattr
 
-from telegraf_execd_libvirt.config import HypervisorConfig
-from telegraf_execd_libvirt.domain import Domain, Stats
-from telegraf_execd_libvirt.domain_summary import summarize
-from telegraf_execd_libvirt.encode import Encoder
-from telegraf_execd_libvirt.health import INCOMPLETE, Health
-from telegraf_execd_libvirt.lineprotocol import FieldValue, format_line
-from telegraf_execd_libvirt.node_summary import Node
+from telegraf_execd_libvirt.domain import Stats
 
 SECOND = 10**9
 
@@ -27,8 +20,7 @@ BOOTED = 1_767_000_000
 RUNNING, PAUSED, SHUT_OFF, CRASHED = 1, 3, 5, 6
 PAUSED_BY_IO_ERROR = 5
 
-#: Keys of a guest without the balloon's driver, or whose monitor does not answer.
-_OF_THE_DRIVER = ("usable", "unused", "available", "last-update", "swap_in", "swap_out")
+_NOVA = "http://openstack.org/xmlns/libvirt/nova/1.1"
 
 
 @dataclass(frozen=True)
@@ -60,11 +52,34 @@ class Nic:
 
 
 @dataclass(frozen=True)
+class Filesystem:
+    """A mounted file system, as the guest agent reports it; sizes in bytes."""
+
+    mountpoint: str
+    device: str
+    kind: str = "ext4"
+    total: int = 20 << 30
+    used: int = 5 << 30
+
+
+@dataclass(frozen=True)
+class Event:
+    """Events of one kind before the first tick: virDomainEventID, and the arguments of
+    libvirt-python's callback after the domain."""
+
+    kind: int
+    arguments: Sequence[Any] = ()
+    count: int = 1
+
+
+@dataclass(frozen=True)
 class Guest:
     """One guest on one host; times in seconds, sizes in KiB, CPU use in cores.
 
     ``boots`` are the times at which the counters start at 0. The guest is in the answers of its
     hypervisor from ``first`` to ``last``. ``wave`` is the share by which all rates go up and down.
+    ``job`` is the answer of virDomainGetJobStats, ``block_jobs`` those of virDomainGetBlockJobInfo
+    and ``disk_errors`` that of virDomainGetDiskErrors, by the names of the disks.
     """
 
     name: str
@@ -88,6 +103,11 @@ class Guest:
     first: float = -math.inf
     last: float = math.inf
     wave: float = 0.0
+    job: Mapping[str, int] = field(default_factory=dict)
+    block_jobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    disk_errors: Mapping[str, int] = field(default_factory=dict)
+    filesystems: Sequence[Filesystem] = ()
+    events: Sequence[Event] = ()
 
     @property
     def active(self) -> bool:
@@ -167,10 +187,52 @@ class Guest:
                 if way != "fl":
                     yield f"block.{number}.{way}.bytes", count(rate * disk.size)
 
+    @property
+    def uuid(self) -> str:
+        """The UUID, the same on each host."""
+        return f"{sum(self.name.encode()):08x}-0000-4000-8000-{len(self.name):012x}"
+
+    @property
+    def xml(self) -> str:
+        """The domain's XML."""
+        disks = "".join(f"<disk><target dev={quoteattr(d.name)}/></disk>" for d in self.disks)
+        project = f"<nova:project uuid='1'>{escape(self.project)}</nova:project>"
+        agent = "<channel><target name='org.qemu.guest_agent.0' state='connected'/></channel>"
+        return (
+            f"<domain><name>{escape(self.name)}</name><uuid>{self.uuid}</uuid>"
+            f"<title>{escape(self.title)}</title><os><type machine='pc-q35-7.2'>hvm</type></os>"
+            f"<metadata><nova:instance xmlns:nova='{_NOVA}'><nova:owner>{project}</nova:owner>"
+            f"</nova:instance></metadata><devices>{disks}{agent if self.filesystems else ''}"
+            "</devices></domain>"
+        )
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The answer of virDomainGetGuestInfo."""
+        info: dict[str, Any] = {"fs.count": len(self.filesystems)}
+        for number, each in enumerate(self.filesystems):
+            info[f"fs.{number}.name"] = each.device
+            info[f"fs.{number}.mountpoint"] = each.mountpoint
+            info[f"fs.{number}.fstype"] = each.kind
+            info[f"fs.{number}.total-bytes"] = each.total
+            info[f"fs.{number}.used-bytes"] = each.used
+        return info
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A storage pool; sizes in bytes."""
+
+    name: str
+    capacity: int = 1 << 40
+    allocation: int = 0
+    kind: str = "dir"
+
 
 @dataclass(frozen=True)
 class Host:
-    """One hypervisor; it cannot be read from ``unreadable`` on, and says nothing after ``last``."""
+    """One hypervisor; it cannot be read from ``unreadable`` on, and says nothing after ``last``.
+    Its driver does not have the sources in ``failing``."""
 
     name: str
     uri: str = "qemu:///system"
@@ -182,111 +244,24 @@ class Host:
     unreadable: float = math.inf
     last: float = math.inf
     tags: Mapping[str, str] = field(default_factory=dict)
+    pools: Sequence[Pool] = ()
+    failing: Sequence[str] = ()
 
-
-@dataclass(frozen=True)
-class Extra:
-    """A line of another source, from ``first`` to ``last``; a field may be a rate per second."""
-
-    measurement: str
-    tags: Mapping[str, str]
-    fields: Mapping[str, FieldValue]
-    rates: Mapping[str, float] = field(default_factory=dict)
-    first: float = -math.inf
-    last: float = math.inf
+    def up(self, now: float) -> bool:
+        """Whether it can be read at this time."""
+        return now < self.unreadable and now <= self.last
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """All hypervisors and guests."""
+    """All hypervisors and guests, and what their plugins are configured to read beside the bulk
+    statistics and the summaries."""
 
     hosts: Sequence[Host]
     guests: Sequence[Guest]
-    extras: Sequence[Extra] = ()
-    devices: bool = True
+    sources: Sequence[str] = ()
+    device_tags: Sequence[str] = ("device",)
 
-    def lines(self, start: int, end: int, step: int) -> Iterator[str]:
-        """What the plugins of all hosts write from start to end, both in seconds, in batches."""
-        encoders: dict[tuple[str, str], Encoder] = {}
-        failures = dict.fromkeys((host.name for host in self.hosts), 0)
-        for now in range(start, end + 1, step):
-            texts = []
-            for host in self.hosts:
-                if now <= host.last:
-                    up = now < host.unreadable
-                    failures[host.name] += not up
-                    texts.append(self._tick(host, up, failures[host.name], now, encoders))
-            for extra in self.extras:
-                if extra.first <= now <= extra.last:
-                    texts.append(_extra_line(extra, now, start))
-            yield "".join(texts)
-
-    def _tick(
-        self,
-        host: Host,
-        up: bool,
-        errors: int,
-        now: int,
-        encoders: dict[tuple[str, str], Encoder],
-    ) -> str:
-        guests = [g for g in self.guests if up and g.host == host.name and g.there(now)]
-        node, texts = Node(), []
-        for guest in guests:
-            stats = guest.stats(now)
-            node.add(guest.active, stats)
-            info = {"title": guest.title, "uuid": uuid_of(guest.name), "os_type": "hvm"}
-            stats.update(summarize(stats, info, now))
-            if not guest.complete:
-                stats.update(INCOMPLETE)
-            encoder = encoders.setdefault((host.name, guest.project), _encoder(host, guest.project))
-            lines = encoder.encode([Domain(guest.name, guest.active, stats)], now * SECOND)
-            texts.append(lines.decode())
-        records = []
-        if up:
-            machine = ["x86_64", host.memory // 1024, host.cpus, 2400, 1, 1, host.cpus, 1]
-            cpu = {"user": now * SECOND, "kernel": now * SECOND // 4, "idle": now * SECOND * 2}
-            memory = {"total": host.memory, "free": host.memory // 4}
-            records.append(Domain(host.uri, True, node.keys(machine, memory, cpu)))
-        health = Health(
-            up=up,
-            domains=len(guests),
-            domains_incomplete=sum(not guest.complete for guest in guests),
-            collect_time_ns=host.collect_ns,
-            calls_hanging=host.hanging,
-            reconnects=host.reconnects,
-            errors=errors,
-            library_version="9.0.0",
-            daemon_version="9.0.0",
-        )
-        records.append(health.record(host.uri))
-        encoder = encoders.setdefault((host.name, ""), _encoder(host, ""))
-        texts.append(encoder.encode(records, now * SECOND).decode())
-        return "".join(map(_with_device, texts)) if self.devices else "".join(texts)
-
-
-def _encoder(host: Host, project: str) -> Encoder:
-    tags = {"host": host.name, **host.tags}
-    if project:
-        tags["project_name"] = project
-    additions = ("health", "domain", "node")
-    return Encoder(HypervisorConfig(tags=tags, additional_statistics=additions))
-
-
-def _with_device(text: str) -> str:
-    """The lines of disks with the tag ``device``, which is the name of the disk."""
-    lines = text.splitlines(keepends=True)
-    for number, line in enumerate(lines):
-        if line.startswith("libvirt_block,"):
-            lines[number] = re.sub(' name="([^"]*)"', r',device=\1 name="\1"', line, count=1)
-    return "".join(lines)
-
-
-def _extra_line(extra: Extra, now: int, start: int) -> str:
-    moved = {name: round(rate * (now - start)) for name, rate in extra.rates.items()}
-    fields: dict[str, FieldValue] = {**extra.fields, **moved}
-    return format_line(extra.measurement, extra.tags, fields.items(), now * SECOND)
-
-
-def uuid_of(name: str) -> str:
-    """A UUID for a guest, the same on each host."""
-    return f"{sum(name.encode()):08x}-0000-4000-8000-{len(name):012x}"
+    def of(self, host: Host, now: float) -> list[Guest]:
+        """The guests that a hypervisor reports at this time."""
+        return [g for g in self.guests if g.host == host.name and host.up(now) and g.there(now)]

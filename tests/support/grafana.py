@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
-from support.databases import InfluxDB, VictoriaMetrics
+from support.databases import InfluxDB, Prometheus
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "dashboards"
@@ -77,55 +77,48 @@ def variables(dashboard: Json) -> list[Json]:
     return [v for v in dashboard["templating"]["list"] if v["type"] == "query"]
 
 
-def influx_escape(text: str) -> str:
-    """A value in a regular expression of InfluxQL, as Grafana writes it."""
-    return re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", text)
+def regex(value: Union[str, Sequence[str]]) -> str:
+    """The chosen values of a variable in the format ``regex``."""
+    if value == ".*":  # the dashboard's own text for All, which Grafana does not escape
+        return ".*"
+    if not isinstance(value, str) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        return re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", value)
+    return f"({'|'.join(map(regex, value))})"
 
 
-def prometheus_escape(text: str) -> str:
-    """A value in a quoted regular expression of PromQL, as Grafana writes it."""
-    text = text.replace("\\", r"\\\\")
-    return re.sub(r"[$^*{}\[\]'+?.()|]", r"\\\\\g<0>", text)
-
-
-def substitute(query: str, language: str, values: Values, period: Period) -> str:
-    """The query with all variables replaced; fails if one is left."""
-    escape = influx_escape if language == "influxql" else prometheus_escape
-    known: dict[str, str] = {
+def substitute(query: str, values: Values, period: Period) -> str:
+    """The query with all variables replaced; fails if one is left, or leaves its format to the data
+    source."""
+    known = {
         "timeFilter": f"time >= {period.start}000ms and time <= {period.end}000ms",
         "__interval": f"{STEP}s",
         "__rate_interval": RATE_INTERVAL,
         "__range": f"{period.end - period.start}s",
+        **{f"{{{name}:regex}}": regex(value) for name, value in values.items()},
     }
-    for name, value in values.items():
-        if value == ".*":  # the dashboard's own text for All
-            known[name] = ".*"
-        elif isinstance(value, str):
-            known[name] = escape(value)
-        else:
-            known[name] = f"({'|'.join(map(escape, value))})"
 
     def replace(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        assert name in known, f"${name} in {query}"
-        return known[name]
+        assert match[1] in known, f"{match[0]} in {query}"
+        return known[match[1]]
 
-    replaced = re.sub(r"\$(?:(\w+)|\{(\w+)\})", replace, query)
-    plain = re.sub(r"\$(?:\w+|\{\w+\})", "", query)
+    variable = r"\$(\w+|\{[^}]*\})"
+    plain = re.sub(variable, "", query)
     assert not re.search(r"\$(?!/)", plain), f"$ in {query}"
-    return replaced
+    return re.sub(variable, replace, query)
 
 
 class Source:
     """A data source in one language."""
 
-    def __init__(self, database: InfluxDB | VictoriaMetrics) -> None:
+    def __init__(self, database: InfluxDB | Prometheus) -> None:
         self.database = database
         self.language = "influxql" if isinstance(database, InfluxDB) else "promql"
 
     def values(self, variable: Json, chosen: Values, period: Period) -> list[str]:
         """The values of a variable."""
-        query = substitute(variable["query"], self.language, chosen, period)
+        query = substitute(variable["query"], chosen, period)
         if isinstance(self.database, InfluxDB):
             found = self.database.query(query).get("series", [])
             return sorted({row[1] for series in found for row in series["values"]})
@@ -142,7 +135,7 @@ class Source:
         if isinstance(self.database, InfluxDB):
             assert target["rawQuery"] is True
             return self.select(text, period, chosen)
-        query = substitute(text, self.language, chosen, period)
+        query = substitute(text, chosen, period)
         if target["instant"]:
             return list(_of_vector(self.database.instant(query, period.end), period.end))
         return list(_of_matrix(self.database.range(query, *period, STEP)))
@@ -150,7 +143,7 @@ class Source:
     def select(self, query: str, period: Period, chosen: Values = NOTHING) -> list[Series]:
         """The answer to a query in InfluxQL."""
         assert isinstance(self.database, InfluxDB)
-        text = substitute(query, self.language, chosen, period)
+        text = substitute(query, chosen, period)
         return list(_of_influxdb(self.database.query(text)))
 
 

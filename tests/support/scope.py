@@ -23,6 +23,7 @@ class Thing:
     number: int = 1
     xml: str = "<domain/>"
     hangs: bool = False
+    tags: Mapping[str, str] = field(default_factory=lambda: {"project": "shop"})
 
     @property
     def uuid(self) -> str:
@@ -100,7 +101,7 @@ class FakeScope:
         self.kinds, self.changed = kinds, changed
 
     def tags(self, handle: Thing) -> Mapping[str, str]:
-        return {"project": "shop"}
+        return handle.tags
 
     def domain(self, handle: Thing, prefix: str, keys: Mapping[str, Any], **tags: str) -> Domain:
         return record(handle.name, prefix, keys, {**self.tags(handle), **tags})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from enum import Enum
+from typing import Optional
 
 from ..uri import driver_and_transport
 
@@ -52,17 +53,32 @@ _INTERNAL_ERROR, _SYSTEM_ERROR = 1, 38
 
 
 class LibvirtError(Exception):
-    """An error of libvirt: code, domain, message, and the system's errno, or 0."""
+    """An error of libvirt: code, domain, message, and the system's errno, or 0.
 
-    def __init__(self, code: int, domain: int, message: str, number: int = 0) -> None:
+    ``known`` and ``help`` are the consequence and the advice, if more is known than the code tells.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        domain: int,
+        message: str,
+        number: int = 0,
+        known: Optional[ErrorKind] = None,
+        help: str = "",
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.domain = domain
         self.message = message
         self.errno = number
+        self.known = known
+        self.help = help
 
     @property
     def kind(self) -> ErrorKind:
+        if self.known is not None:
+            return self.known
         # These two are ambiguous; from the RPC layer they concern the connection.
         if self.code in (_INTERNAL_ERROR, _SYSTEM_ERROR):
             return ErrorKind.LOST if self.domain == _FROM_RPC else ErrorKind.FAILED
@@ -88,16 +104,18 @@ class Unreachable(Exception):
 
 
 def advice(error: LibvirtError, uri: str) -> str:
-    """What a user can do if a connection fails; empty if unknown."""
+    """What a user can do about an error; empty if unknown."""
+    if error.help:
+        return error.help
     driver, transport = driver_and_transport(uri)
     local = transport in ("", "unix")
     if error.kind is ErrorKind.DENIED:
-        return _ADVICE_DENIED
+        return _ADVICE_DENIED if local else _ADVICE_FAR_DENIED
     missing = local and error.errno in (errno.ENOENT, errno.ECONNREFUSED)
+    if error.kind is ErrorKind.WRONG_URI and not local:
+        return f"the libvirt of that host knows no driver {driver!r}; check libvirt_uri"
     if error.kind is ErrorKind.WRONG_URI or (missing and driver not in _DRIVERS):
         return f"this libvirt knows no driver {driver!r}; check libvirt_uri"
-    if "resolve address" in error.message:
-        return "check the host name in libvirt_uri"
     if local and error.errno in (errno.EACCES, errno.EPERM):
         return _ADVICE_SOCKET_CLOSED
     if missing:
@@ -112,8 +130,6 @@ def advice(error: LibvirtError, uri: str) -> str:
         return f"is the daemon of that host listening? systemctl start libvirtd-{transport}.socket"
     if "system bus" in error.message:
         return _ADVICE_NO_BUS
-    if "certificate" in error.message:
-        return "TLS needs the CA's and this client's certificates; see libvirt.org/kbase/tlscerts"
     return ""
 
 
@@ -128,8 +144,11 @@ _ADVICE_NO_BUS = (
 )
 
 _ADVICE_DENIED = (
-    "allow this user the polkit action org.libvirt.unix.monitor (a rule in "
-    "/etc/polkit-1/rules.d), or put the credentials of a remote hypervisor into libvirt's auth.conf"
+    "allow this user the polkit action org.libvirt.unix.monitor (a rule in /etc/polkit-1/rules.d)"
+)
+_ADVICE_FAR_DENIED = (
+    "on that host, allow its user the polkit action org.libvirt.unix.monitor (a rule in "
+    "/etc/polkit-1/rules.d there)"
 )
 _ADVICE_SOCKET_CLOSED = (
     "the read-only socket is usually open to everybody: set SocketMode=0666 in "

@@ -18,7 +18,10 @@ import libvirt
 
 from ..domain import Stats
 from ..log import log
+from . import ssh_command
+from .client_log import client_log
 from .errors import LibvirtError
+from .refusals import refused
 
 #: A domain of a connection, for further calls about it.
 Handle = Any
@@ -61,10 +64,14 @@ class Connection:
         _start_events()
         self._callbacks: list[int] = []
         flags = libvirt.VIR_CONNECT_RO if read_only else 0
-        with _errors():
-            self._connection = libvirt.openAuth(uri, _AUTHENTICATION, flags)
-            self.driver: str = self._connection.getType()
-            self.version = format_version(self._connection.getLibVersion())
+        client_log.reasons()  # those of earlier calls
+        try:
+            with _errors(), ssh_command.prepared(uri) as client_uri:
+                self._connection = libvirt.openAuth(client_uri, _AUTHENTICATION, flags)
+                self.driver: str = self._connection.getType()
+                self.version = format_version(self._connection.getLibVersion())
+        except LibvirtError as error:
+            raise refused(error, uri, client_log.reasons()) from None
         try:
             self._connection.setKeepAlive(*_KEEPALIVE)
         except libvirt.libvirtError:

@@ -42,6 +42,7 @@ class Gatherer:
 
     def begin(self) -> Tick:
         """A new tick; what earlier ticks left behind and has ended is cleared away."""
+        self._pool.tick()
         tick = Tick(time.monotonic() + self._patience.timeout)
         while (answer := self._next_answer(0.0)) is not None:
             self._handle(answer, tick)

@@ -13,7 +13,7 @@ from ..config import HypervisorConfig
 from ..connection.completeness import Completeness
 from ..connection.devices import NO_DEVICES
 from ..connection.devices import parse as parse_devices
-from ..connection.errors import Unreachable
+from ..connection.errors import LibvirtError, Unreachable
 from ..connection.facts import Facts
 from ..connection.libvirt_api import library_version
 from ..connection.reader import Reader
@@ -98,7 +98,8 @@ class Hypervisor:
         self._facts_of = 0
         self._library_version = library_version()
         self._errors = 0
-        self._state = ""
+        #: The states that were logged since the hypervisor was read last; "up" if it is read.
+        self._states: set[str] = set()
         self._told_late = False
         self._told: tuple[bool, frozenset[str]] = (False, frozenset())
         self._told_unread = False
@@ -136,6 +137,11 @@ class Hypervisor:
             found = Outcome(trouble=self._trouble(tick))
         self.outcome = found
         return found
+
+    def may_connect(self) -> None:
+        """Raises LibvirtError while no connection attempt is made because of the last one."""
+        if (refusal := self._pool.refused) is not None:
+            raise LibvirtError(refusal.code, refusal.domain, refusal.message, refusal.errno)
 
     def _connect(self) -> Reader:
         """A new connection. What was learnt is forgotten after a loss: the daemon, and its
@@ -193,9 +199,12 @@ class Hypervisor:
         self._log_state("up", f"connected: driver {self.driver}, libvirt {self.version}")
 
     def _log_state(self, state: str, text: str) -> None:
-        if state != self._state:
-            self._state = state
-            (log.info if state == "up" else log.error)("%s: %s", self.name, text)
+        if state in self._states:
+            return
+        if state == "up" or "up" in self._states:
+            self._states.clear()
+        self._states.add(state)
+        (log.info if state == "up" else log.error)("%s: %s", self.name, text)
 
     def _log_unread(self, tick: Tick) -> None:
         if self.outcome.unread and not self._told_unread:

@@ -19,7 +19,7 @@ _SLOW_SECONDS = 0.1
 
 #: Above this many hung requests, only statistics that need no monitor are requested. Each one
 #: occupies a worker of the daemon; libvirtd has 20 for all clients. Above this many hung connection
-#: attempts, no other one is made.
+#: attempts, each further one comes after twice the time.
 MOST_HANGING = 4
 
 #: Above this many hung fetches of sources, no source is fetched.
@@ -43,6 +43,10 @@ _LEAST_ATTEMPT_SECONDS = 15.0
 #: An attempt that took longer than this was not refused at once, so attempts become rarer.
 CHEAP_ATTEMPT_SECONDS = 1.0
 _LONGEST_PAUSE = 60.0
+
+#: A pause is this many intervals if that is longer: a refused key must not be tried at each tick,
+#: or the host locks this one out.
+_LONGEST_TICKS = 16
 
 #: Ticks in a row whose requests came back complete after the end of the tick, before the log says
 #: that the timeout is too short: one such tick is a daemon that was stopped for a while.
@@ -80,10 +84,18 @@ class Patience:
 
     @property
     def attempt_seconds(self) -> float:
-        """The age at which a connection attempt is given up."""
+        """The age at which a connection attempt or a fetch is given up."""
         return max(2 * self.timeout, _LEAST_ATTEMPT_SECONDS)
 
+    def attempt_age(self, given_up: int) -> float:
+        """The age at which one more connection attempt is given up beside those that still hang.
 
-def pause_after(pause: float) -> float:
-    """The pause after one more refused connection attempt."""
-    return min(_LONGEST_PAUSE, max(1.0, 2 * pause))
+        A peer that lost its power may keep an attempt open for ever, so there is always another
+        one; but it costs a thread, so many of them take ever longer.
+        """
+        return self.attempt_seconds * float(2 ** max(0, given_up - MOST_HANGING + 1))
+
+
+def pause_after(pause: float, interval: float = 0.0) -> float:
+    """The pause after one more refused connection attempt, with ticks at this interval."""
+    return min(max(_LONGEST_PAUSE, _LONGEST_TICKS * interval), max(1.0, 2 * interval, 2 * pause))

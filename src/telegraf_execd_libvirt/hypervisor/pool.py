@@ -1,8 +1,8 @@
 """The connections to one hypervisor: opened one at a time, lent out, found dead, opened again.
 
 Invariant: one connection attempt is current, however long it hangs. It is given up after a while
-and another one is made; the number of such attempts is bounded. Attempts are made at each tick
-while they fail at once, and ever more rarely if they hang or are refused.
+and another one is made, ever later if many of them hang. Attempts are made at each tick while they
+fail at once, and ever more rarely if they take long or are refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Callable, Optional
 from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.reader import Reader
 from ..log import log
-from .patience import CHEAP_ATTEMPT_SECONDS, MOST_HANGING, Patience, pause_after
+from .patience import CHEAP_ATTEMPT_SECONDS, Patience, pause_after
 from .worker import Answer, Opened, Worker
 
 
@@ -37,6 +37,18 @@ class Pool:
         self._lost = False
         self._pause = 0.0
         self._not_before = 0.0
+        self._ticked = self._interval = 0.0
+
+    def tick(self) -> None:
+        """Notes the time of a tick."""
+        now = time.monotonic()
+        self._interval = now - self._ticked if self._ticked else 0.0
+        self._ticked = now
+
+    @property
+    def refused(self) -> Optional[LibvirtError]:
+        """Why no connection attempt is made now; None if one may be made."""
+        return self.refusal if time.monotonic() < self._not_before else None
 
     @property
     def hanging(self) -> int:
@@ -71,13 +83,13 @@ class Pool:
     def connect(self) -> bool:
         """Starts a connection attempt, unless one is current; whether one is current now."""
         now = time.monotonic()
-        given_up = self._attempt and now - self._attempt.started > self._patience.attempt_seconds
-        if self._attempt and given_up and len(self._given_up) < MOST_HANGING:
+        longest = self._patience.attempt_age(len(self._given_up))
+        if self._attempt and now - self._attempt.started > longest:
             log.debug("a connection attempt is given up")
             self._given_up.add(self._attempt)
             self._attempt = None
         if self._attempt is None:
-            if self.refusal is not None and now < self._not_before:
+            if self.refused is not None:
                 return False
             self._attempt = Worker(self._connect, self.answers)
         return True
@@ -96,7 +108,7 @@ class Pool:
             if current:
                 self._refused(answer.error, answer.seconds)
             return current
-        self._pause = 0.0
+        self._pause = self._not_before = 0.0
         self.refusal = None
         self.reconnects += self._lost
         self._lost = False
@@ -107,7 +119,7 @@ class Pool:
         self.refusal = error
         denied = error.kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
         if denied or seconds > CHEAP_ATTEMPT_SECONDS:
-            self._pause = pause_after(self._pause)
+            self._pause = pause_after(self._pause, self._interval if denied else 0.0)
             self._not_before = time.monotonic() + self._pause * random.uniform(0.75, 1.0)
             log.debug("the next connection attempt follows after %.1f s", self._pause)
         else:

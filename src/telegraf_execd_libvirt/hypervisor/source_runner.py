@@ -143,6 +143,7 @@ class SourceRunner:
         return lane
 
     def _connect(self) -> Connection:
+        self._hypervisor.may_connect()
         return Connection(self._config.libvirt_uri, self.source.read_only)
 
     def _scope(self, connection: Connection, number: int) -> Scope:

@@ -1,0 +1,112 @@
+"""Queries for rates of counters in both languages.
+
+Invariant: InfluxQL computes rates between neighbouring points, so that an interval that has begun
+is not too low; the filter of the time is in the outermost SELECT only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .model import Target
+from .queries import DISK, GUEST, Scope, by_tags, over_time, quoted
+
+
+def _each(fields: Sequence[str], unit: str = "1s") -> str:
+    return " + ".join(f'non_negative_derivative("{name}", {unit})' for name in fields)
+
+
+def _rates(which: Scope, measurement: str, fields: Sequence[str], window: str) -> str:
+    return " + ".join(f"rate({measurement}_{name}{which.promql}[{window}])" for name in fields)
+
+
+def rate(
+    which: Scope,
+    measurement: str,
+    fields: Sequence[str],
+    by: Sequence[str],
+    legend: str,
+    of: Sequence[str] = (),
+    how: str = "sum",
+    times: str = "",
+) -> Target:
+    """The rate of counters over time, added up; ``of`` has the tags of one series if ``by`` has
+    fewer, and ``how`` is sum or mean over them. ``times`` is arithmetic on the result."""
+    inner = f'SELECT {_each(fields)} AS "r" FROM "{measurement}" WHERE {which.influxql}'
+    inner += f" GROUP BY {quoted(of or by)}"
+    if of and how == "sum":
+        inner = f'SELECT mean("r") AS "r" FROM ({inner})'
+        inner += f" GROUP BY time($__interval), {quoted(of)} fill(none)"
+    outer = "sum" if of and how == "sum" else "mean"
+    rates = _rates(which, measurement, fields, "$__rate_interval")
+    return Target(
+        f'SELECT {outer}("r"){times} FROM ({inner}) WHERE {over_time(by)}',
+        f"{by_tags('avg' if how == 'mean' else 'sum', by)} ({rates}){times}",
+        legend,
+    )
+
+
+def top_rate(
+    which: Scope,
+    measurement: str,
+    fields: Sequence[str],
+    column: str,
+    of: Sequence[str] = GUEST,
+    how: str = "sum",
+    times: str = "",
+) -> Target:
+    """The ten guests with the highest rate in the range of the dashboard."""
+    inner = f'SELECT {_each(fields)} AS "r" FROM "{measurement}" WHERE {which.influxql}'
+    inner += f" GROUP BY {quoted(of)}"
+    if of != GUEST and how == "sum":
+        inner = f'SELECT mean("r") AS "r" FROM ({inner}) GROUP BY {quoted(of)}'
+    outer = "sum" if of != GUEST and how == "sum" else "mean"
+    each = f'SELECT {outer}("r"){times} AS "v" FROM ({inner}) GROUP BY {quoted(GUEST)}'
+    rates = _rates(which, measurement, fields, "$__range")
+    function = by_tags("avg" if how == "mean" else "sum", GUEST)
+    return Target(
+        f'SELECT top("v", {quoted(GUEST)}, 10) AS "{column}" FROM ({each}) WHERE $timeFilter',
+        f"topk(10, {function} ({rates}){times})",
+        column=column,
+    )
+
+
+_TIMES, _REQUESTS = ("rd_times", "wr_times"), ("rd_reqs", "wr_reqs")
+
+
+def _latency(which: Scope, times: Sequence[str], requests: Sequence[str]) -> str:
+    return (
+        f'SELECT {_each(times)} AS "t", {_each(requests)} AS "n" FROM "libvirt_block" '
+        f"WHERE {which.influxql} GROUP BY {quoted(DISK)}"
+    )
+
+
+def latency(
+    which: Scope, by: Sequence[str], legend: str, times: str = "", requests: str = ""
+) -> Target:
+    """Milliseconds for each request over time, where there are any; default: reads and writes."""
+    both = ((times,) if times else _TIMES, (requests,) if requests else _REQUESTS)
+    spent, count = (_rates(which, "libvirt_block", names, "$__rate_interval") for names in both)
+    return Target(
+        f'SELECT sum("t") / sum("n") / 1000000 FROM ({_latency(which, *both)}) '
+        f'WHERE "n" > 0 AND {over_time(by)}',
+        f"{by_tags('sum', by)} ({spent}) / ({by_tags('sum', by)} ({count}) > 0) / 1e6",
+        legend,
+    )
+
+
+def top_latency(which: Scope, column: str) -> Target:
+    """The ten guests with the longest time for a request."""
+    each = (
+        f'SELECT sum("t") / sum("n") / 1000000 AS "v" FROM '
+        f'({_latency(which, _TIMES, _REQUESTS)}) WHERE "n" > 0 GROUP BY {quoted(GUEST)}'
+    )
+    spent, count = (
+        f"{by_tags('sum', GUEST)} ({_rates(which, 'libvirt_block', names, '$__range')})"
+        for names in (_TIMES, _REQUESTS)
+    )
+    return Target(
+        f'SELECT top("v", {quoted(GUEST)}, 10) AS "{column}" FROM ({each}) WHERE $timeFilter',
+        f"topk(10, {spent} / ({count} > 0) / 1e6)",
+        column=column,
+    )

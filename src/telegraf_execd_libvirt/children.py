@@ -1,0 +1,70 @@
+"""Child processes that libvirt's client has started, such as ssh: they end with this program.
+
+Invariant: a process that was a child before the program began, such as one of the shell that became
+this program, is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Union
+
+#: The time that a child has to end after SIGTERM; SIGKILL follows.
+_GRACE_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 0.01
+
+
+class Children:
+    """Remembers the children of the moment in which it is made."""
+
+    def __init__(self) -> None:
+        self._others = _children("self")
+
+    def end(self) -> None:
+        """Ends all later children and theirs; returns when they are gone."""
+        processes = self._descendants()
+        _signal(processes, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while processes and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN_SECONDS)
+            processes = {process for process in processes if _runs(process)}
+        _signal(processes, signal.SIGKILL)
+
+    def _descendants(self) -> set[int]:
+        found: set[int] = set()
+        more = _children("self") - self._others
+        while more:
+            found |= more
+            more = {child for process in more for child in _children(process)} - found
+        return found
+
+
+def _children(process: Union[int, str]) -> set[int]:
+    """The children of all threads of a process; none where /proc does not list them."""
+    found: set[int] = set()
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            found.update(map(int, path.read_text().split()))
+        except OSError:
+            pass  # the thread has ended
+    return found
+
+
+def _runs(process: int) -> bool:
+    try:
+        # The name, in parentheses, may contain anything.
+        stat = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return stat[0] not in (b"Z", b"X")
+
+
+def _signal(processes: set[int], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            os.kill(process, number)
+        except OSError:
+            pass  # it has ended, or runs as another user

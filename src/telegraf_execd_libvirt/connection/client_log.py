@@ -1,0 +1,78 @@
+"""What libvirt's client writes to stderr: the reason of some errors stands nowhere else.
+
+Invariant: a line of libvirt's is no warning of this program. It is kept, by thread, for the error
+that the call of this thread raises; ``--log-level debug`` shows it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import deque
+from typing import Callable
+
+from ..log import log
+
+#: Time, thread, priority, place and text.
+_LINE = re.compile(
+    r"[\d-]{10} [\d:.]{12}[+-]\d{4}: (\d+): (debug|info|warning|error) : (?:\w+:\d+ : )?(.*)"
+)
+
+#: More lines than a connection attempt writes.
+_KEPT = 100
+
+#: A line of our own: when it arrives, all earlier lines have arrived.
+_MARK = "telegraf-execd-libvirt: everything before this line was read "
+_WAIT_SECONDS = 1.0
+
+
+class ClientLog:
+    """Takes the lines of stderr, which is this file descriptor, that are libvirt's."""
+
+    def __init__(self, stderr: int = 2) -> None:
+        self._stderr = stderr
+        self._lines: deque[tuple[int, str]] = deque(maxlen=_KEPT)
+        self._lock = threading.Lock()
+        self._marks: dict[str, threading.Event] = {}
+        self._listens = False
+
+    def start(self) -> Callable[[str], bool]:
+        """From now on the returned function gets each line of stderr; it takes libvirt's."""
+        self._listens = True
+        return self._claim
+
+    def _claim(self, line: str) -> bool:
+        if line.startswith(_MARK):
+            self._marks.pop(line, threading.Event()).set()
+            return True
+        found = _LINE.fullmatch(line)
+        if found is None:
+            return False
+        thread, priority, text = found.groups()
+        log.debug("libvirt: %s: %s", priority, text)
+        if priority == "warning":  # errors are raised
+            self._lines.append((int(thread), text))
+        return True
+
+    def reasons(self) -> list[str]:
+        """The texts of this thread's warnings since the last call, oldest first."""
+        self._wait()
+        own = threading.get_native_id()
+        with self._lock:
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            self._lines.extend(line for line in lines if line[0] != own)
+        return [text for thread, text in lines if thread == own]
+
+    def _wait(self) -> None:
+        """Waits until the lines before have been read: another thread reads stderr."""
+        if not self._listens:
+            return
+        mark = f"{_MARK}{threading.get_native_id()}"
+        arrived = self._marks[mark] = threading.Event()
+        os.write(self._stderr, f"{mark}\n".encode())
+        arrived.wait(_WAIT_SECONDS)
+
+
+#: The lines of this process.
+client_log = ClientLog()

@@ -1,0 +1,73 @@
+"""Failed connection attempts: what each of them means, and what helps.
+
+libvirt has one code for many troubles, and of an error of ssh there are only ssh's own words. So
+the words of a message decide, by the table of cases; without a case the code does.
+
+Invariant: the messages that leave this module are one short line, without the user name and the
+parameters of the URI.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..uri import driver_and_transport, parameters, user_and_host
+from .errors import LibvirtError
+from .refusal_cases import CASES
+
+#: Of a banner of several lines, ssh's lines that say what is wrong.
+_TELLING = re.compile(
+    r"IDENTIFICATION HAS CHANGED|Load key|Identity file|Host key verification failed"
+    r"|Permission denied \(|: not found|[Cc]onnection (refused|reset|timed out|closed)"
+)
+_LONGEST = 300
+
+
+def refused(error: LibvirtError, uri: str, reasons: Iterable[str] = ()) -> LibvirtError:
+    """The error of a connection attempt, with its kind, its advice, and a short message.
+
+    ``reasons`` are what libvirt wrote about it to stderr.
+    """
+    message = _short(error.message)
+    for reason in dict.fromkeys(reasons):
+        if reason not in message:
+            message += f": {reason}"
+    transport = driver_and_transport(uri)[1]
+    found = next(
+        (
+            case
+            for case in CASES
+            if case.words.search(message) and transport in (case.transports or (transport,))
+        ),
+        None,
+    )
+    message = _discreet(message, uri)
+    if found is None:
+        return LibvirtError(error.code, error.domain, message, error.errno)
+    return LibvirtError(error.code, error.domain, message, error.errno, found.kind, found.advice)
+
+
+def _short(message: str) -> str:
+    """The message as one line: of several lines those that say what is wrong, or the last."""
+    lines = [line.strip("@* \t\r") for line in message.split("\n")]
+    lines = [line for line in lines if line]
+    if len(lines) < 2:
+        return message.strip()
+    beginning = lines[0].partition(": ")[0].rstrip(":")
+    lines[0] = lines[0].partition(": ")[2]
+    telling = [line for line in lines if _TELLING.search(line)] or lines[-1:]
+    return f"{beginning}: {', '.join(telling)}"[:_LONGEST]
+
+
+def _discreet(message: str, uri: str) -> str:
+    """The message without user names, and with the names of parameters for their paths."""
+    user, host = user_and_host(uri)
+    if host:
+        message = re.sub(rf"[\w.+-]+@(?={re.escape(host)})", "", message)
+    if user:
+        message = message.replace(f"{user}@", "")
+    for name, value in parameters(uri).items():
+        if "/" in value and name != "socket":
+            message = message.replace(value, name)
+    return message

@@ -1,0 +1,138 @@
+"""Parameters of an ssh URI that libvirt's client ignores: ``known_hosts``, ``sshauth``.
+
+Telegraf's inputs.libvirt and libvirt's own ``+libssh`` understand them; the client's ``+ssh`` runs
+the program of ``command=``, ssh by default, without them. So a short script, for the time of the
+connection attempt, runs ssh with them.
+
+Invariant: no part of the URI becomes a word of the script or of ssh's configuration. The path of
+known_hosts reaches ssh in a variable, which ssh puts in place without looking for anything in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from ..uri import driver_and_transport, parameters, with_parameter
+from .errors import LibvirtError
+
+#: Authentication methods of ``sshauth``, and their names in ssh's configuration.
+_METHODS = {
+    "agent": "publickey",
+    "privkey": "publickey",
+    "password": "password",
+    "keyboard-interactive": "keyboard-interactive",
+}
+
+#: Values of ``known_hosts_verify``, and what ssh calls them.
+_VERIFY = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
+
+#: ssh never asks, and it notices a host that is silent, while connecting and later.
+_OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5")
+
+_VARIABLE = "TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS"
+
+#: ps shows this name.
+_PROGRAM = "ssh"
+
+#: The folders of the scripts that exist now.
+_folders: set[str] = set()
+
+
+@contextmanager
+def prepared(uri: str) -> Iterator[str]:
+    """The URI for libvirt's client. The program that it names exists until the end of the block."""
+    script = _script(uri)
+    if not script:
+        yield uri
+        return
+    folder = _folder_for_programs()
+    try:
+        program = Path(folder, _PROGRAM)
+        program.write_bytes(os.fsencode(script))
+        yield with_parameter(uri, "command", quote(str(program)))
+    finally:
+        _remove(folder)
+
+
+def remove_all() -> None:
+    """Removes the scripts of attempts that hang, when the program ends."""
+    for folder in tuple(_folders):
+        _remove(folder)
+
+
+def unknown_values(uri: str) -> Iterator[tuple[str, str, str]]:
+    """The wrong values of parameters: the name of each, what is known, and the value."""
+    given = parameters(uri)
+    if driver_and_transport(uri)[1] == "ssh":
+        for method in _methods(given):
+            if method not in _METHODS:
+                yield "sshauth", ", ".join(_METHODS), method
+        verify = given.get("known_hosts_verify", "normal")
+        if verify not in _VERIFY:
+            yield "known_hosts_verify", ", ".join(_VERIFY), verify
+
+
+def _methods(given: dict[str, str]) -> list[str]:
+    return [method for method in given.get("sshauth", "").lower().split(",") if method]
+
+
+def _script(uri: str) -> str:
+    """The script that runs ssh, or nothing if ssh needs no more than libvirt gives it."""
+    given = parameters(uri)
+    known_hosts = given.get("known_hosts", "")
+    methods = _methods(given)
+    verify = given.get("known_hosts_verify", "")
+    if driver_and_transport(uri)[1] != "ssh" or "command" in given:
+        return ""
+    if not (known_hosts or methods or verify):
+        return ""
+    options = list(_OPTIONS)
+    lines = ["#!/bin/sh"]
+    if known_hosts:
+        lines.append(f"export {_VARIABLE}={shlex.quote(known_hosts)}")
+        options.append(f"UserKnownHostsFile=${{{_VARIABLE}}}")
+    if methods:
+        names = dict.fromkeys(_METHODS[method] for method in methods if method in _METHODS)
+        options.append(f"PreferredAuthentications={','.join(names)}")
+        if "agent" not in methods:
+            options.append("IdentityAgent=none")
+        elif "privkey" not in methods:
+            options.append("IdentityFile=none")
+    if verify in _VERIFY:
+        options.append(f"StrictHostKeyChecking={_VERIFY[verify]}")
+    words = " ".join(f"-o {shlex.quote(option)}" for option in options)
+    return "\n".join([*lines, f'exec ssh {words} "$@"', ""])
+
+
+def _folder_for_programs() -> str:
+    """A new folder, closed to others, with an empty program; not every place lets programs run."""
+    import tempfile  # imported here: only such URIs need it, and it costs 5 ms and 1 MiB
+
+    for parent in (tempfile.gettempdir(), "/var/tmp", "/dev/shm", os.environ.get("HOME", "/")):
+        try:
+            folder = tempfile.mkdtemp(prefix="telegraf-execd-libvirt-", dir=parent)
+        except OSError:
+            continue
+        _folders.add(folder)
+        program = Path(folder, _PROGRAM)
+        program.touch(0o700)
+        if os.access(program, os.X_OK):
+            return folder
+        _remove(folder)
+    raise LibvirtError(
+        0, 0, "known_hosts and sshauth need a folder where programs may run, and /tmp is none"
+    )
+
+
+def _remove(folder: str) -> None:
+    try:
+        _folders.remove(folder)
+    except KeyError:
+        return  # another thread removes it
+    Path(folder, _PROGRAM).unlink(missing_ok=True)
+    Path(folder).rmdir()

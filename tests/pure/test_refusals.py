@@ -1,0 +1,113 @@
+"""Failed connection attempts, as libvirt and ssh report them: what they mean, and what helps."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+
+from telegraf_execd_libvirt.connection.errors import LibvirtError, advice
+from telegraf_execd_libvirt.connection.refusals import refused
+
+CASES: list[dict[str, Any]] = tomli.loads(
+    (Path(__file__).parents[1] / "data/refusals.toml").read_text("utf-8")
+)["case"]
+
+
+PAGE = (Path(__file__).parents[2] / "docs/faults.md").read_text("utf-8")
+
+
+def rows() -> list[list[str]]:
+    """For each row of the troubleshooting table of remote hypervisors, patterns for its messages:
+    an ellipsis stands for any text."""
+    table = PAGE.partition("### Remote hypervisors")[2]
+    first = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
+    messages = [re.findall("`([^`]+)`", cell) for cell in first]
+    return [[re.escape(text).replace("…", ".*") for text in row] for row in messages]
+
+
+def refusal(case: dict[str, Any]) -> LibvirtError:
+    """What the plugin makes of a recorded error."""
+    error = LibvirtError(case["code"], case["domain"], case["message"], case["errno"])
+    return refused(error, case["uri"], case["reasons"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_what_it_means_and_what_helps(case: dict[str, Any]) -> None:
+    """Each recorded error has the right consequence, and the advice that fits."""
+    found = refusal(case)
+    assert found.kind.name == case["kind"]
+    assert case["advice"] in advice(found, case["uri"])
+    assert (found.code, found.domain, found.errno) == (case["code"], case["domain"], case["errno"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_the_message_is_short_and_discreet(case: dict[str, Any]) -> None:
+    """A message is one short line, without user names, and without paths of keys and files."""
+    message = refusal(case).message
+    assert message.isprintable() and 0 < len(message) < 400
+    assert "monitor@" not in message and "telegraf@" not in message
+    assert "/home/monitor/" not in message or "socket=" in case["uri"] or "auth" in message
+    for reason in case["reasons"]:
+        assert reason in message
+
+
+def test_polkit_is_no_advice_for_a_peer_that_is_not_authenticated_by_it() -> None:
+    """Errors of TLS, TCP and ssh are never called an access problem of polkit."""
+    for case in CASES:
+        text = advice(refusal(case), case["uri"])
+        assert ("polkit" in text) <= case["name"].startswith("polkit"), case["name"]
+    error = refused(LibvirtError(88, 0, "access denied"), "qemu+ssh://host/system")
+    assert "on that host" in advice(error, "qemu+ssh://host/system")
+
+
+@pytest.mark.parametrize(
+    ("message", "short"),
+    [
+        (
+            "Cannot recv data: @@@@\r\n@  WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!  @\r\n"
+            "@@@@\r\nIT IS POSSIBLE\r\nHost key verification failed.: Connection reset by peer",
+            "Cannot recv data: WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!, "
+            "Host key verification failed.: Connection reset by peer",
+        ),
+        (
+            "Cannot recv data: ****\n* Authorized access only. *\n****\n"
+            "me@host: Permission denied (publickey).: Connection reset by peer",
+            "Cannot recv data: host: Permission denied (publickey).: Connection reset by peer",
+        ),
+        ("End of file: one\ntwo\nthe last word", "End of file: the last word"),
+        ("one line", "one line"),
+    ],
+)
+def test_a_banner_becomes_one_line(message: str, short: str) -> None:
+    """Of several lines those that say what is wrong are kept, or the last."""
+    assert refused(LibvirtError(38, 7, message), "qemu+ssh://me@host/system").message == short
+
+
+def test_paths_of_parameters_become_their_names() -> None:
+    """The value of keyfile= is replaced; the path of a socket stays, as users need it."""
+    uri = "qemu+ssh://h/system?keyfile=/k/id%20rsa&socket=/run/sock"
+    found = refused(LibvirtError(38, 7, 'Load key "/k/id rsa": bad; /run/sock: no'), uri)
+    assert found.message == 'Load key "keyfile": bad; /run/sock: no'
+
+
+def test_each_row_of_the_troubleshooting_page_is_a_recorded_message() -> None:
+    """Each message of the page stands in a message that the plugin makes of a recorded error."""
+    messages = [refusal(case).message for case in CASES]
+    assert len(rows()) > 30
+    for row in rows():
+        for text in row:
+            assert any(re.search(text, message) for message in messages), text
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_each_recorded_message_is_on_the_troubleshooting_page(case: dict[str, Any]) -> None:
+    """A user who searches the page for a message finds it."""
+    local = re.findall("`([^`]+)`", PAGE.partition("### Remote hypervisors")[0])
+    texts = [text for row in rows() for text in row]
+    texts += [re.escape(text).replace("…", ".*") for text in local if len(text) > 15]
+    message = refusal(case).message
+    assert any(re.search(text, message) for text in texts), message

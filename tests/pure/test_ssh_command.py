@@ -1,0 +1,145 @@
+"""The program that runs ssh with the parameters that libvirt's client ignores."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from telegraf_execd_libvirt.connection import ssh_command
+from telegraf_execd_libvirt.connection.errors import LibvirtError
+from telegraf_execd_libvirt.uri import parameters
+
+HOST = "qemu+ssh://monitor@kvm1.example.org/system"
+
+#: Prints its arguments and the path of known_hosts, each with a NUL behind it.
+SSH = """#!/bin/sh
+printf '%s\\0' "$TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS" "$@"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of temporary files; PATH has a stand-in for ssh."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    ssh = programs / "ssh"
+    ssh.write_text(SSH)
+    ssh.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    return temporary
+
+
+def run(uri: str) -> tuple[str, list[str]]:
+    """The path of known_hosts and the arguments that ssh gets when libvirt runs the program."""
+    with ssh_command.prepared(uri) as prepared:
+        program = parameters(prepared)["command"]
+        done = subprocess.run([program, "-l", "me", "--", "host"], capture_output=True, check=True)
+    known_hosts, *arguments = os.fsdecode(done.stdout).split("\0")[:-1]
+    assert arguments[-4:] == ["-l", "me", "--", "host"]
+    return known_hosts, arguments[:-4]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu:///system",
+        HOST,
+        f"{HOST}?keyfile=/k&no_tty=1&no_verify=1",
+        f"{HOST}?known_hosts=/k&command=/my/ssh",
+        "qemu+libssh2://h/system?known_hosts=/k&sshauth=privkey",
+        "qemu+tls://h/system?known_hosts=/k",
+    ],
+)
+def test_other_uris_stay(uri: str) -> None:
+    """A URI that libvirt's client understands reaches it as it is."""
+    with ssh_command.prepared(uri) as prepared:
+        assert prepared == uri
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/telegraf/known_hosts",
+        "/with space/and\ttab",
+        "/quotes'\"`",
+        "/$(touch pwned)${HOME}%h%%~",
+        "/a;touch pwned&b|c>d#e\\",
+        "/line\nbreak\n-oProxyCommand=touch pwned",
+        "/not-utf-8-\udcff",
+    ],
+)
+def test_any_path_reaches_ssh_as_it_is(
+    folder: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No path is a word of the shell or of ssh's configuration."""
+    monkeypatch.chdir(folder)
+    quoted = quote(path, safe="/", errors="surrogateescape")
+    known_hosts, arguments = run(f"{HOST}?known_hosts={quoted}&keyfile=/k")
+    assert known_hosts == path
+    assert arguments == [
+        *("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5"),
+        *("-o", "UserKnownHostsFile=${TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS}"),
+    ]
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ("sshauth=privkey", ["PreferredAuthentications=publickey", "IdentityAgent=none"]),
+        ("sshauth=agent", ["PreferredAuthentications=publickey", "IdentityFile=none"]),
+        ("sshauth=agent,privkey", ["PreferredAuthentications=publickey"]),
+        (
+            "sshauth=PrivKey,password,keyboard-interactive",
+            [
+                "PreferredAuthentications=publickey,password,keyboard-interactive",
+                "IdentityAgent=none",
+            ],
+        ),
+        ("known_hosts_verify=auto", ["StrictHostKeyChecking=accept-new"]),
+        ("known_hosts_verify=ignore", ["StrictHostKeyChecking=no"]),
+        ("known_hosts_verify=normal", ["StrictHostKeyChecking=yes"]),
+    ],
+)
+def test_options(folder: Path, given: str, options: list[str]) -> None:
+    """sshauth= and known_hosts_verify= become ssh's own options."""
+    _, arguments = run(f"{HOST}?{given}")
+    assert arguments[6:] == [word for option in options for word in ("-o", option)]
+
+
+def test_the_program_exists_only_during_the_attempt(folder: Path) -> None:
+    """Nobody else may read it, and it is gone afterwards, also after a failure."""
+
+    def fail() -> None:
+        with ssh_command.prepared(f"{HOST}?known_hosts=/k"):
+            (place,) = folder.iterdir()
+            assert place.stat().st_mode & 0o777 == 0o700
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert not list(folder.iterdir())
+
+
+def test_the_program_of_an_attempt_that_hangs_is_removed_at_the_end(folder: Path) -> None:
+    """remove_all() is for the end of the process; the attempt may end later."""
+    with ssh_command.prepared(f"{HOST}?known_hosts=/k"):
+        assert list(folder.iterdir())
+        ssh_command.remove_all()
+        assert not list(folder.iterdir())
+
+
+def test_a_folder_where_programs_may_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no folder lets programs run, the error says so, and nothing is left behind."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(LibvirtError, match="folder where programs may run"):
+        run(f"{HOST}?known_hosts=/k")
+    assert not list(folder.iterdir())

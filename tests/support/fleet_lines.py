@@ -1,0 +1,174 @@
+"""What the plugins of a fleet write.
+
+The rule: the lines are the plugin's own. Its readers of XML, its summaries, sources and encoders
+get what libvirt would answer; no line is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from support.fleet import SECOND, Fleet, Guest, Host
+from support.scope import FakeScope, Thing, defaults, fetched
+from telegraf_execd_libvirt.config import HypervisorConfig
+from telegraf_execd_libvirt.domain import Domain, Identity
+from telegraf_execd_libvirt.domain_summary import summarize
+from telegraf_execd_libvirt.encode import Encoder
+from telegraf_execd_libvirt.health import INCOMPLETE, Health, SourceHealth
+from telegraf_execd_libvirt.identity import IdentityReader
+from telegraf_execd_libvirt.node_summary import Node
+from telegraf_execd_libvirt.sources import SOURCES
+from telegraf_execd_libvirt.sources.source import Source
+
+
+def lines(fleet: Fleet, start: int, end: int, step: int) -> Iterator[str]:
+    """What the plugins of all hosts write from start to end, both in seconds, in batches."""
+    plugins = [_Plugin(host, fleet) for host in fleet.hosts]
+    for now in range(start, end + 1, step):
+        yield "".join(plugin.tick(now) for plugin in plugins)
+
+
+class _Plugin:
+    """The plugin of one host."""
+
+    def __init__(self, host: Host, fleet: Fleet) -> None:
+        projects = any(guest.project for guest in fleet.guests)
+        config = HypervisorConfig(
+            tags={"host": host.name, **host.tags},
+            additional_statistics=("health", "domain", "node", *fleet.sources),
+            additional_domain_tags=("project_name",) if projects else (),
+            additional_device_tags=tuple(fleet.device_tags),
+        )
+        self._host = host
+        self._fleet = fleet
+        self._encoder = Encoder(config)
+        self._reader = IdentityReader(config)
+        self._identities: dict[int, Identity] = {}
+        self._errors = 0
+        self._sources = [_Fetcher(source, config, host) for source in config.sources]
+
+    def tick(self, now: int) -> str:
+        """All lines of one tick."""
+        host = self._host
+        if now > host.last:
+            return ""
+        up, guests = host.up(now), self._fleet.of(host, now)
+        self._errors += not up
+        node, records = Node(), []
+        for guest in guests:
+            stats = guest.stats(now)
+            node.add(guest.active, stats)
+            identity = self._identity(guest)
+            stats.update(summarize(stats, identity.info, now))
+            if not guest.complete:
+                stats.update(INCOMPLETE)
+            records.append(Domain(guest.name, guest.active, stats, identity))
+        if up:
+            machine = ["x86_64", host.memory // 1024, host.cpus, 2400, 1, 1, host.cpus, 1]
+            cpu = {"user": now * SECOND, "kernel": now * SECOND // 4, "idle": now * SECOND * 2}
+            memory = {"total": host.memory, "free": host.memory // 4}
+            records.append(Domain(host.uri, True, node.keys(machine, memory, cpu)))
+        health = Health(
+            up=up,
+            domains=len(guests),
+            domains_incomplete=sum(not guest.complete for guest in guests),
+            collect_time_ns=host.collect_ns,
+            calls_hanging=host.hanging,
+            reconnects=host.reconnects,
+            errors=self._errors,
+            library_version="9.0.0",
+            daemon_version="9.0.0",
+        )
+        records.append(health.record(host.uri))
+        things = [self._thing(guest) for guest in guests]
+        written = [source.tick(now, up, guests, things) for source in self._sources]
+        records += [source.health.record(host.uri) for source in self._sources]
+        return self._encoder.encode(records, now * SECOND).decode() + "".join(written)
+
+    def _identity(self, guest: Guest) -> Identity:
+        """What the guest's XML says; read once, as by the plugin."""
+        known = self._identities.get(id(guest))
+        if known is None:
+            known = self._identities[id(guest)] = self._reader.read(guest.xml)
+        return known
+
+    def _thing(self, guest: Guest) -> Thing:
+        """The guest as the sources ask it."""
+        return Thing(
+            guest.name,
+            {
+                "jobStats": {"type": 0, **guest.job},
+                "blockJobInfo": lambda disk, _: guest.block_jobs.get(disk, {}),
+                "diskErrors": guest.disk_errors,
+                "guestInfo": guest.info,
+            },
+            number=1 if guest.active else -1,
+            xml=guest.xml,
+            hangs=not guest.complete,
+            tags=self._identity(guest).tags,
+        )
+
+
+class _Fetcher:
+    """One source of one host."""
+
+    def __init__(self, source: Source, config: HypervisorConfig, host: Host) -> None:
+        self._source = source
+        self._works = source.name not in host.failing
+        self._fetch = source.new()
+        self._encoder = Encoder(config, source.group)
+        pools = [
+            Thing(
+                pool.name,
+                {
+                    "info": [2, pool.capacity, pool.allocation, pool.capacity - pool.allocation],
+                    "isActive": 1,
+                    "autostart": 1,
+                },
+                xml=f"<pool type='{pool.kind}'/>",
+            )
+            for pool in host.pools
+        ]
+        networks = [Thing("default", {"isActive": 1, "isPersistent": 1, "DHCPLeases": []})]
+        self._scope = FakeScope(
+            options=defaults(source),
+            host={"listAllStoragePools": pools, "listAllNetworks": networks},
+        )
+        self._due = 0.0
+        self._known: set[str] = set()
+        self.health = SourceHealth(source.name, True, 0, 0, 0, 0)
+
+    def tick(self, now: int, up: bool, guests: list[Guest], things: list[Thing]) -> str:
+        """The lines of the source, if it is due."""
+        if now < self._due:
+            return ""
+        self._due = now + self._source.interval / SECOND
+        if not (up and self._works):
+            errors = self.health.errors + 1
+            self.health = SourceHealth(self._source.name, False, 0, 10**6, errors, 0)
+            return ""
+        self._scope.things = things
+        if not self._scope.kinds:
+            fetched(self._fetch, self._scope)
+        self._happen(guests)
+        records = fetched(self._fetch, self._scope)
+        self.health = SourceHealth(
+            self._source.name, True, len(records), 10**6, self.health.errors, 0
+        )
+        return self._encoder.encode(records, now * SECOND).decode()
+
+    def _happen(self, guests: list[Guest]) -> None:
+        """The events of guests that are new."""
+        for guest in guests:
+            if guest.name not in self._known:
+                self._known.add(guest.name)
+                for event in guest.events:
+                    if event.kind in self._scope.kinds:
+                        uuid = Thing(guest.name).uuid
+                        for _ in range(event.count):
+                            self._scope.changed(event.kind, uuid, guest.name, event.arguments)
+
+
+#: The names of all sources that the dashboards read.
+SHOWN_SOURCES = ("job", "block_job", "storage_pool", "event", "disk_error", "guest_agent")
+assert set(SHOWN_SOURCES) <= set(SOURCES)
