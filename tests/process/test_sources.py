@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.crowd import Crowd
 from support.plugin import AT_ONCE, SECONDS, TEST_DRIVER, Plugin, eventually, run
 from support.server import (
     EVENTS_REGISTER,
@@ -24,6 +25,7 @@ from support.server import (
     LIST_ALL_POOLS,
     Daemon,
 )
+from telegraf_execd_libvirt.hypervisor.patience import MOST_FETCHES, MOST_FETCHES_PER_SOURCE
 from telegraf_execd_libvirt.sources import SOURCES
 
 #: The procedures with which sources begin, by their names; others list the domains.
@@ -191,6 +193,70 @@ def test_with_all_sources_on_one_that_hangs_costs_only_itself(
     assert eventually(lambda: not found())
     assert plugin.finish() == 0
     assert "Traceback" not in plugin.log.text
+
+
+def all_sources(timeout: str) -> str:
+    """The options that read all sources at each tick, with this timeout."""
+    tables = "".join(
+        f'[inputs.libvirt.{name}]\ninterval = "1ms"\ntimeout = "{timeout}"\n' for name in SOURCES
+    )
+    return f'additional_statistics = ["health", {ALL}]\n{tables}'
+
+
+def test_fetches_that_hang_are_limited(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """If all sources hang, the daemon has a limited number of their requests, also in the first
+    tick. The bulk lines come as before, and afterwards all sources are read."""
+    hypervisor = daemon()
+    lists = (LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, LIST_ALL_POOLS)
+    hypervisor.unanswered.update(lists)
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "10s"\n{all_sources("200ms")}')
+    plugin = start("--config", path)
+
+    def asked() -> int:
+        return sum(hypervisor.asked.count(procedure) for procedure in lists)
+
+    def tick(number: int) -> None:
+        started = time.monotonic()
+        plugin.tick()
+        plugin.wait_for_states(number)
+        assert time.monotonic() - started < AT_ONCE
+
+    for number in range(1, 16):
+        tick(number)
+        time.sleep(0.1)
+    assert asked() == MOST_FETCHES
+    hypervisor.answer()
+    assert eventually(
+        lambda: plugin.tick() or all(health(plugin.metrics.lines, name) for name in SOURCES)
+    )
+    assert plugin.finish() == 0
+
+
+def test_one_source_leaves_room_for_the_others(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """However many domains hang, a source has a limited number of fetches; the others go on."""
+    hypervisor = daemon(crowd=Crowd(20))
+    hypervisor.unanswered.add(GET_JOB_STATS)
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "10s"\n{all_sources("200ms")}')
+    plugin = start("--config", path)
+
+    def fetched(count: int) -> bool:
+        plugin.tick()
+        time.sleep(0.1)
+        return hypervisor.asked.count(GET_JOB_STATS) >= count
+
+    assert eventually(lambda: fetched(MOST_FETCHES_PER_SOURCE))
+    networks = hypervisor.asked.count(LIST_ALL_NETWORKS)
+    for _ in range(10):
+        fetched(0)
+    assert hypervisor.asked.count(GET_JOB_STATS) == MOST_FETCHES_PER_SOURCE
+    assert hypervisor.asked.count(LIST_ALL_NETWORKS) >= networks + 5
+    hypervisor.answer()
+    plugin.wait_for_message(" job: works again")
+    assert plugin.finish() == 0
 
 
 def test_a_hung_source_is_not_waited_for(
