@@ -93,16 +93,12 @@ def whole_ticks(folder: Path, guests: int, metric_set: str, step: int = 0) -> di
     return result
 
 
-def tags(folder: Path, guests: int = TYPICAL, ticks: int = 60) -> dict[str, float]:
-    """Ticks with all additional tags beside ticks without, of the same guests."""
-    options = {
-        "without": "",
-        "with": f"additional_domain_tags = {[*DOMAIN_TAGS]}\n"
-        f"additional_device_tags = {[*DEVICE_TAGS]}\n",
-    }
+def beside(folder: Path, options: str, guests: int = TYPICAL, ticks: int = 60) -> dict[str, float]:
+    """Ticks with these options beside ticks without, of the same guests."""
+    texts = {"without": "", "with": options}
     plugins = {}
     with daemon(folder, guests, step=12_345) as (uri, _):
-        for name, text in options.items():
+        for name, text in texts.items():
             config = folder / f"{name}.conf"
             config.write_text(f'[[inputs.libvirt]]\nlibvirt_uri = "{uri}"\ntimeout = "60s"\n{text}')
             plugins[name] = Ticked(*PLUGIN, str(config))
@@ -111,17 +107,31 @@ def tags(folder: Path, guests: int = TYPICAL, ticks: int = 60) -> dict[str, floa
                 if number == 3:
                     plugin.settle()
                 plugin.tick()
-        plain, tagged = plugins["without"], plugins["with"]
+        plain, changed = plugins["without"], plugins["with"]
         result = {
             "guests": guests,
             "without_cpu_ms": plain.cpu * 1e3,
-            "with_cpu_ms": tagged.cpu * 1e3,
-            "with_tags_ratio": tagged.cpu / plain.cpu,
-            "peak_ratio": tagged.status("VmHWM") / plain.status("VmHWM"),
+            "with_cpu_ms": changed.cpu * 1e3,
+            "with_ratio": changed.cpu / plain.cpu,
+            "more_us_per_guest": (changed.cpu - plain.cpu) / guests * 1e6,
+            "peak_ratio": changed.status("VmHWM") / plain.status("VmHWM"),
         }
         for plugin in plugins.values():
             plugin.close()
     return result
+
+
+def tags(folder: Path) -> dict[str, float]:
+    """The cost of all additional tags."""
+    return beside(
+        folder,
+        f"additional_domain_tags = {[*DOMAIN_TAGS]}\nadditional_device_tags = {[*DEVICE_TAGS]}\n",
+    )
+
+
+def mapping(folder: Path) -> dict[str, float]:
+    """The cost of vcpu_mapping."""
+    return beside(folder, 'additional_statistics = ["vcpu_mapping"]\n', ticks=20)
 
 
 def start(rounds: int = 9) -> dict[str, float]:
@@ -281,6 +291,7 @@ def main() -> None:
             "ticks": ticks,
             "translation": translation(folder),
             "tags": tags(folder),
+            "vcpu_mapping": mapping(folder),
             "start": start(),
             "idle": idle(folder),
             "sources": sources(folder),
@@ -302,7 +313,9 @@ def main() -> None:
     forms = {"guests": "d", "plain_ms": ".0f", "fast_ms": ".1f", "times_faster": ".1f"}
     print(table([results["translation"]], forms))
     forms = {"guests": "d", "without_cpu_ms": ".1f", "with_cpu_ms": ".1f"}
-    print(table([results["tags"]], {**forms, "with_tags_ratio": ".2f", "peak_ratio": ".2f"}))
+    forms |= {"with_ratio": ".2f", "more_us_per_guest": ".0f", "peak_ratio": ".2f"}
+    for name in ("tags", "vcpu_mapping"):
+        print(f"{name}:\n\n{table([results[name]], forms)}")
     print(table([results["start"]], {"import_s": ".3f", "first_line_s": ".3f", "more_s": ".3f"}))
     print(table([results["idle"]], {"seconds": ".0f", "wakeups_per_second": ".2f"}))
     forms = {"guests": "d", "without_ms": ".1f", "with_sources_ms": ".1f", "ratio": ".2f"}

@@ -1,4 +1,5 @@
-"""The pure tests and the process tests marked `smoke`, on each Python and the oldest requirements.
+"""The pure tests and the process tests marked `smoke`, on the other Pythons and the oldest
+requirements; those of documents and dashboards say nothing about a Python.
 
 Each run has its virtual environment in .venvs, which is kept until pyproject.toml changes.
 """
@@ -7,6 +8,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -23,8 +25,13 @@ PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-# What the tests import; the tools for style, types and builds are needed only once.
-TOOLS = ("build", "coverage", "hatchling", "mypy", "ruff")
+# What the tests import; the tools for style, types, builds and dashboards are needed only once.
+TOOLS = ("build", "coverage", "grafana-foundation-sdk", "hatchling", "mypy", "pytest-xdist", "ruff")
+SKIPPED = [
+    f"--ignore={path.relative_to(ROOT)}"
+    for pattern in ("test_documents.py", "test_dashboard_*.py")
+    for path in (ROOT / "tests/pure").glob(pattern)
+]
 LIBRARIES = [
     requirement
     for requirement in PROJECT["optional-dependencies"]["test"]
@@ -95,12 +102,19 @@ def run_tests(
         stamp.write_text(made_from)
     pytest_command = (environment / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider")
     # Few examples: another Python treats the types of values differently, not the values.
-    run(*pytest_command, "--hypothesis-profile=quick", "tests/pure")
+    run(*pytest_command, "--hypothesis-profile=quick", *SKIPPED, "tests/pure")
     run(*pytest_command, "-m", "smoke", "tests/process")
     return environment
 
 
-PYTHONS = {version: path for version in VERSIONS for path in [find_python(version)] if path}
+#: All tests run on this Python, so it needs no run of its own.
+THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = {
+    version: path
+    for version in VERSIONS
+    for path in [find_python(version)]
+    if path and version != THIS
+}
 
 
 DISTRIBUTION = Path("/usr/bin/python3")

@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from support.vcpus import Vcpus, guest_of
+
 #: The limit of a message of libvirt's protocol: 32 MiB without its header.
 LARGEST = 32 * 1024 * 1024 - 24
 
@@ -164,7 +166,7 @@ class Crowd:
     skip a guest because another client uses it. `off` has guests that do not run, `states` guests
     in another state than running, `special` guests with parameters of their own, and `documents`
     guests with XML of their own. `requests` lists the groups and flags of the requests for
-    statistics.
+    statistics. `vcpus` answers requests about vCPUs.
     """
 
     count: int
@@ -179,6 +181,7 @@ class Crowd:
     special: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[int, int]] = field(default_factory=list)
+    vcpus: Vcpus = field(default_factory=Vcpus)
 
     def __post_init__(self) -> None:
         """Give each guest a name, a UUID and a number."""
@@ -212,6 +215,15 @@ class Crowd:
         )
         return _string(text)
 
+    def about_vcpus(self, procedure: int, request: bytes) -> bytes | None:
+        """The reply to a request about the vCPUs of a guest; None if it must run and does not."""
+        return self.vcpus.reply(procedure, request, guest_of(request) in self.off)
+
+    def domain(self, name: str) -> bytes:
+        """A guest as the protocol names it: name, UUID and id."""
+        known = {found: identity for identity, (found, _) in self._guests.items()}
+        return self._identity(known[name])
+
     def hangs(self, request: bytes) -> bool:
         """Whether a request hangs at a guest that is stopped, which it then locks."""
         wanted, rest = _domains(request)
@@ -231,6 +243,7 @@ class Crowd:
         """All guests answer their monitors again."""
         self.stopped.clear()
         self.locked.clear()
+        self.vcpus.held.clear()
 
     def statistics(self, request: bytes) -> bytes | None:
         """The reply to a request for statistics, or None if it is too large.

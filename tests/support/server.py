@@ -20,6 +20,7 @@ from pathlib import Path
 
 from support.crowd import Crowd
 from support.process import Closing
+from support.vcpus import GET_INFO, GET_VCPU_PIN_INFO, GET_VCPUS, NODE_GET_CPU_MAP, cpu_map
 
 PROGRAM, VERSION = 0x20008086, 1
 OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
@@ -34,12 +35,15 @@ _REPLY, _MESSAGE, _STATUS_OK, _STATUS_ERROR = 1, 2, 0, 1
 _HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
 _INT_PARAMETER = 1
 
-#: Lifecycle events with their details: undefined (removed), started (booted).
-_UNDEFINED, _STARTED = (1, 0), (2, 0)
+#: Lifecycle events with their details: defined (added), undefined (removed), started (booted).
+_DEFINED, _UNDEFINED, _STARTED = (0, 0), (1, 0), (2, 0)
 
 #: The flag of a read-only connection, and libvirtd's error for others.
 _READ_ONLY = 1
 _DENIED = (45, 7, "authentication failed: access denied by policy")
+
+#: libvirtd's error when a call needs a domain that runs.
+_INACTIVE = (55, 10, "Requested operation is not valid: domain is not running")
 
 #: libvirtd's error when its reply exceeds the size limit of a message.
 _TOO_LARGE = (39, 7, "Unable to encode message payload")
@@ -120,12 +124,18 @@ class Daemon(Closing):
     def become(self, domain: str) -> None:
         """Remove the domain and start another one; connections that asked for events get them."""
         with self._lock:
-            self._send_event(*_UNDEFINED)
+            self._send_event(self._domain(), *_UNDEFINED)
             self.domain, self.life = domain, self.life + 1
-            self._send_event(*_STARTED)
+            self._send_event(self._domain(), *_STARTED)
 
-    def _send_event(self, event: int, detail: int) -> None:
-        body = self._domain() + _ints(event, detail)
+    def tell_of(self, name: str) -> None:
+        """Send the event that a guest of the crowd was defined anew, to those that asked for it."""
+        assert self.crowd is not None
+        with self._lock:
+            self._send_event(self.crowd.domain(name), *_DEFINED)
+
+    def _send_event(self, domain: bytes, event: int, detail: int) -> None:
+        body = domain + _ints(event, detail)
         length = _HEADER.size + len(body)
         header = _HEADER.pack(length, PROGRAM, VERSION, LIFECYCLE_EVENT, _MESSAGE, 0, _STATUS_OK)
         for connection in self._listening:
@@ -196,9 +206,12 @@ class Daemon(Closing):
     def _hangs(self, procedure: int, message: bytes) -> bool:
         if self.silent or procedure in self.unanswered:
             return True
-        if procedure != GET_ALL_DOMAIN_STATS or self.crowd is None:
+        if self.crowd is None:
             return False
-        return self.crowd.hangs(message[_HEADER.size :])
+        body = message[_HEADER.size :]
+        if procedure == GET_ALL_DOMAIN_STATS:
+            return self.crowd.hangs(body)
+        return self.crowd.vcpus.holds(procedure, body)
 
     def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
@@ -211,6 +224,8 @@ class Daemon(Closing):
             status, body = _STATUS_ERROR, _error(*error)
         elif procedure == OPEN and self.read_only and not message[-1] & _READ_ONLY:
             status, body = _STATUS_ERROR, _error(*_DENIED)
+        elif body is None and procedure == GET_VCPUS:
+            status, body = _STATUS_ERROR, _error(*_INACTIVE)
         elif body is None:
             status, body = _STATUS_ERROR, _error(*_TOO_LARGE)
         length = _HEADER.size + len(body)
@@ -225,6 +240,10 @@ class Daemon(Closing):
             return self.crowd.statistics(request)
         if self.crowd and procedure == LIST_ALL_DOMAINS:
             return self.crowd.listed(request)
+        if self.crowd and procedure in (GET_INFO, GET_VCPUS, GET_VCPU_PIN_INFO):
+            return self.crowd.about_vcpus(procedure, request)
+        if procedure == NODE_GET_CPU_MAP:
+            return cpu_map(request)
         if procedure == LIST_ALL_DOMAINS:
             return _ints(1) + self._domain() + _ints(1)
         if self.crowd and procedure == GET_XML_DESC:

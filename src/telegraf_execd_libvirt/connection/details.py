@@ -6,6 +6,8 @@ its own result only, unless the connection is dead.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
@@ -19,8 +21,10 @@ from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
 from .libvirt_api import Connection, Handle, Records
 from .requests import BatchRequest, Host, Identities
-from .vcpu_mapping import drop_strays
 from .wanted import Wanted
+
+#: CPUs that are added to the host are known after at most this time.
+_CPUS_SECONDS = 600.0
 
 
 class Details:
@@ -33,6 +37,7 @@ class Details:
         self._wanted = wanted
         self._facts = facts
         self._watched = False
+        self._cpus, self._cpus_until = 0, 0.0
 
     def fill(self, records: Records, request: BatchRequest) -> frozenset[str]:
         """Adds the keys that calls for one domain give; the names of the domains that are not
@@ -42,7 +47,10 @@ class Details:
         if not groups and not self._wanted.mapping:
             return frozenset()
         partial = set()
-        calls = DomainCalls(groups, self._wanted.mapping, self._facts)
+        mapping = self._wanted.mapping
+        has_vcpus = mapping or any(group.name == "vcpu" for group in groups)
+        cpus = self._host_cpus() if has_vcpus else 0
+        calls = DomainCalls(groups, mapping, self._facts, cpus)
         for handle, stats in records:
             name = libvirt_api.name(handle)
             if name in request.stuck:
@@ -50,16 +58,19 @@ class Details:
             if name not in request.skip:
                 self.at = name
                 calls.fill(handle, stats, request.no_monitor or name in request.stuck)
-            if self._wanted.mapping:
-                drop_strays(stats)
         self.at = ""
         return frozenset(partial)
 
     def _watch(self) -> None:
-        """Registers for events, once, if anything depends on the domains' XML."""
-        if not self._watched and (self._wanted.identity or self._groups()):
+        """Registers for events, once, if anything depends on the domains' configuration."""
+        if not self._watched and self._has_memory:
             self._connection.watch(self._facts.forget)
         self._watched = True
+
+    @property
+    def _has_memory(self) -> bool:
+        """Whether anything is kept that changes with the domains' configuration."""
+        return self._wanted.identity or self._wanted.mapping or bool(self._groups())
 
     def _groups(self) -> list[Group]:
         """The wanted groups that this driver's bulk statistics do not have."""
@@ -114,6 +125,17 @@ class Details:
             self._host_call("getMemoryStats", -1, 0) or {},
             self._host_call("getCPUStats", -1, 0) or {},
         )
+
+    def _host_cpus(self) -> int:
+        """The number of the host's CPUs, asked every ten minutes; 0 if it is not known."""
+        now = time.monotonic()
+        if now >= self._cpus_until:
+            self._cpus_until = now + _CPUS_SECONDS
+            if found := self._host_call("getCPUMap"):
+                self._cpus = found[0]
+            elif info := self._host_call("getInfo"):
+                self._cpus = math.prod(info[4:8])
+        return self._cpus
 
     def _host_call(self, method: str, *arguments: Any) -> Any:
         """The result of a call about the host, or None if it fails."""

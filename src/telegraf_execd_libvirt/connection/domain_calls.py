@@ -7,12 +7,12 @@ tried once; a call or a device that fails costs its own keys only.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ..domain import Value
 from ..log import log
 from ..schema import Group
-from . import libvirt_api, vcpu_mapping
+from . import libvirt_api, vcpu_calls, vcpu_mapping
 from .devices import Devices
 from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
@@ -40,12 +40,14 @@ _INTERFACE_KEYS = (
 
 
 class DomainCalls:
-    """Fills the keys of these groups, and with ``mapping`` those of the mapping of vCPUs."""
+    """Fills the keys of these groups, and with ``mapping`` those of the mapping of vCPUs.
+    ``cpus`` is the number of the host's CPUs, or 0."""
 
-    def __init__(self, groups: Iterable[Group], mapping: bool, facts: Facts) -> None:
+    def __init__(self, groups: Iterable[Group], mapping: bool, facts: Facts, cpus: int) -> None:
         self._groups = {group.name for group in groups}
         self._mapping = mapping
         self._facts = facts
+        self._cpus = cpus
 
     def fill(self, handle: Handle, keys: Keys, no_monitor: bool) -> None:
         """Adds the keys of one domain, with ``no_monitor`` only those for which QEMU needs no
@@ -64,13 +66,13 @@ class DomainCalls:
             self._cpu(handle, info, keys)
         vcpus: Any = None
         if active and ("vcpu" in self._groups or self._mapping):
-            vcpus = self._call(handle, "vcpus")
+            vcpus = self._vcpu_call(handle, "vcpus", vcpu_calls.vcpus, keys, info)
         if "vcpu" in self._groups:
             self._vcpus(info, found, vcpus, keys)
         if found and "interface" in self._groups and active:
             self._interfaces(handle, found, keys)
         if self._mapping:
-            self._map(handle, vcpus, keys)
+            self._map(handle, vcpus, keys, info)
         if no_monitor:
             return
         if "iothread" in self._groups and active:
@@ -82,10 +84,32 @@ class DomainCalls:
 
     def _call(self, handle: Handle, name: str, *arguments: Any) -> Any:
         """The result of a call, or None if it fails."""
+
+        def call(handle: Handle, *arguments: Any) -> Any:
+            return libvirt_api.call(handle, name, *arguments)
+
+        return self._try(handle, name, call, *arguments)
+
+    def _vcpu_call(
+        self,
+        handle: Handle,
+        name: str,
+        call: Callable[[Handle, int, int], Any],
+        keys: Keys,
+        info: Any,
+    ) -> Any:
+        """The same for a call that needs the number of the domain's vCPUs."""
+        count = keys.get("vcpu.current")
+        if not isinstance(count, int):
+            info = info or self._call(handle, "info")
+            count = info[3] if info else 0
+        return self._try(handle, name, call, count, self._cpus)
+
+    def _try(self, handle: Handle, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
         if name in self._facts.unsupported_calls:
             return None
         try:
-            return libvirt_api.call(handle, name, *arguments)
+            return call(handle, *arguments)
         except LibvirtError as error:
             if error.kind is ErrorKind.LOST:
                 raise
@@ -181,10 +205,22 @@ class DomainCalls:
         if threads := self._call(handle, "ioThreadInfo"):
             keys["iothread.count"] = len(threads)
 
-    def _map(self, handle: Handle, vcpus: Any, keys: Keys) -> None:
-        # The domain may have stopped, or the driver may have the pinning only.
-        pins = self._call(handle, "vcpuPinInfo") if vcpus is None else None
-        keys.update(vcpu_mapping.keys(vcpus, pins))
+    def _map(self, handle: Handle, vcpus: Any, keys: Keys, info: Any) -> None:
+        def read() -> Any:
+            return self._vcpu_call(handle, "vcpuPinInfo", vcpu_calls.pins, keys, info)
+
+        uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
+        if libvirt_api.is_active(handle):
+            self._facts.pins.forget(uuid)  # all lives without an id look the same
+            if vcpus is not None:
+                vcpu_mapping.add(keys, vcpus)
+            else:  # the domain may have stopped, or the driver may have the pinning only
+                keys.update(vcpu_mapping.pinned(read() or ()))
+            return
+        known, is_due = self._facts.pins.find(uuid, life)
+        if is_due:
+            known = self._facts.pins.read(uuid, life, read)
+        keys.update(known or {})
 
 
 def _put(keys: Keys, key: str, value: Any) -> None:

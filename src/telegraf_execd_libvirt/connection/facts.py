@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ..domain import Identity
+from ..domain import Identity, Stats
 from ..log import log
 from .completeness import Completeness
 from .devices import Devices
+from .vcpu_mapping import pinned
 from .xml_cache import XmlCache
+
+#: The pinning of a domain that is off is read again after at most this time.
+_OLDEST_PINS_SECONDS = 600.0
 
 
 @dataclass
@@ -23,6 +27,10 @@ class Facts:
     completeness: Completeness
     devices: XmlCache[Devices]
     identities: XmlCache[Identity]
+    #: The mapping of domains that are off.
+    pins: XmlCache[Stats] = field(
+        default_factory=lambda: XmlCache(pinned, Stats(), _OLDEST_PINS_SECONDS)
+    )
     has_bulk: bool = True
     nowait: bool = True
     backing: bool = True
@@ -50,3 +58,4 @@ class Facts:
         """A domain has changed."""
         self.devices.forget(uuid)
         self.identities.forget(uuid)
+        self.pins.forget(uuid)

@@ -36,8 +36,15 @@ _EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
 )
+#: The file of libvirt-python's C module.
+EXTENSION: Optional[str] = getattr(getattr(libvirt, "libvirtmod", None), "__file__", None)
+
 NOWAIT: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 BACKING: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
+
+#: The event loop pauses for so long after each turn. If it waits in another thread, each request
+#: wakes it twice, which costs as much CPU time as the request; in a pause it is not woken.
+_PAUSE_SECONDS = 0.02
 
 # Seconds between keepalive messages, and the number of them that may stay unanswered.
 _KEEPALIVE = (5, 2)
@@ -192,6 +199,14 @@ def call(handle: Handle, method: str, *arguments: Any) -> Any:
         return getattr(handle, method)(*arguments)
 
 
+def check(result: int, text: str) -> int:
+    """The result of a function of libvirt's C library; raises LibvirtError if it is negative."""
+    with _errors():
+        if result < 0:
+            raise libvirt.libvirtError(text)
+    return result
+
+
 @contextmanager
 def _errors() -> Iterator[None]:
     try:
@@ -236,6 +251,7 @@ def _run_events() -> None:
     while True:
         try:
             libvirt.virEventRunDefaultImpl()
+            time.sleep(_PAUSE_SECONDS)
         except libvirt.libvirtError as error:
             log.debug("libvirt's event loop: %s", error)
             time.sleep(1)  # a lasting failure must not spin

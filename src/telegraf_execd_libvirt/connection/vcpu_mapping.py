@@ -6,41 +6,53 @@ Invariant: the current CPU of a vCPU is a field beside its other statistics, nev
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Optional
+from functools import lru_cache
 
-from ..domain import Value
+from ..domain import Stats
 
 #: (number, state, CPU time in ns, physical CPU) of each vCPU; and for each vCPU the physical CPUs
-#: that it may use.
-Vcpus = tuple[list[tuple[int, int, int, int]], list[tuple[bool, ...]]]
+#: that it may use, a bit for each.
+Vcpus = tuple[list[tuple[int, int, int, int]], list[int]]
 
 
-def keys(vcpus: Optional[Vcpus], pins: Optional[list[tuple[bool, ...]]]) -> dict[str, Value]:
-    """The affinity of each vCPU, and in an active domain its current physical CPU. ``vcpus`` is the
-    record of an active domain, ``pins`` that of another one."""
-    if vcpus is not None:
-        running, affinities = vcpus
-        return _keys((v[0], affinity, v[3]) for v, affinity in zip(running, affinities))
-    return _keys((number, affinity, -1) for number, affinity in enumerate(pins or ()))
+def add(stats: Stats, vcpus: Vcpus) -> None:
+    """Adds the affinity of each vCPU of an active domain, and the physical CPU that it is on."""
+    with_statistics = _Numbers(stats)
+    for (number, _, _, cpu), affinity in zip(*vcpus):
+        if cpus := _listed(affinity):
+            stats[f"vcpu_mapping.{number}.affinity"] = cpus
+        # Negative numbers mean offline or not known.
+        if cpu >= 0 and number in with_statistics:
+            stats[f"vcpu_mapping.{number}.cpu"] = cpu
 
 
-def _keys(vcpus: Iterable[tuple[int, tuple[bool, ...], int]]) -> dict[str, Value]:
-    result: dict[str, Value] = {}
-    for number, affinity, cpu in vcpus:
-        cpus = ",".join(str(index) for index, allowed in enumerate(affinity) if allowed)
-        if cpus:
-            result[f"vcpu_mapping.{number}.affinity"] = cpus
-        if cpu >= 0:  # negative numbers mean offline or not known
-            result[f"vcpu_mapping.{number}.cpu"] = cpu
-    return result
+def pinned(affinities: Iterable[int]) -> Stats:
+    """The keys of a domain of which only the pinning is known."""
+    return {
+        f"vcpu_mapping.{number}.affinity": cpus
+        for number, affinity in enumerate(affinities)
+        if (cpus := _listed(affinity))
+    }
 
 
-def drop_strays(stats: dict[str, Value]) -> None:
-    """Removes the current CPU of vCPUs that have no statistics."""
-    mapped = [key for key in stats if key.startswith("vcpu_mapping.") and key.endswith(".cpu")]
-    if not mapped:
-        return
-    known = {key.split(".")[1] for key in stats if key.startswith("vcpu.")}
-    for key in mapped:
-        if key.split(".")[1] not in known:
-            del stats[key]
+@lru_cache(maxsize=4096)
+def _listed(affinity: int) -> str:
+    """The CPUs of an affinity. Guests of a host share few of them, and a host has many CPUs."""
+    return ",".join(str(cpu) for cpu in range(affinity.bit_length()) if affinity >> cpu & 1)
+
+
+class _Numbers:
+    """The numbers of the vCPUs that have statistics."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._all: frozenset[str] = frozenset()
+
+    def __contains__(self, number: int) -> bool:
+        if f"vcpu.{number}.state" in self._stats:  # drivers that report a vCPU report its state
+            return True
+        if not self._all:
+            self._all = frozenset(
+                key.split(".")[1] for key in self._stats if key.startswith("vcpu.")
+            )
+        return str(number) in self._all

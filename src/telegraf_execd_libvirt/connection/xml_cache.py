@@ -1,7 +1,7 @@
-"""What was read from the domains' XML, kept until it may have changed.
+"""What was read from the domains' XML, and other configuration, kept until it may have changed.
 
 Invariant: an entry is as new as the last event about its domain, also an event that comes while
-the XML is being read. The reads because of age are spread over time.
+it is being read. The reads because of age are spread over time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import Callable, Generic, Optional, TypeVar
+from typing import Any, Callable, Generic, Optional, TypeVar
 
 from ..log import log
 
@@ -21,9 +21,10 @@ Life = int
 
 class XmlCache(Generic[T]):
     """The results of ``parse`` by UUID, for about ``seconds``; ``nothing`` where the XML cannot be
-    used (ValueError). Several threads may use it."""
+    used (ValueError). It may be anything else that libvirt has about a domain. Several threads may
+    use it."""
 
-    def __init__(self, parse: Callable[[str], T], nothing: T, seconds: float) -> None:
+    def __init__(self, parse: Callable[[Any], T], nothing: T, seconds: float) -> None:
         self._parse = parse
         self._nothing = nothing
         self._seconds = seconds
@@ -46,7 +47,7 @@ class XmlCache(Generic[T]):
             return None, True
         return entry[2], entry[1] < time.monotonic()
 
-    def read(self, uuid: str, life: Life, fetch: Callable[[], Optional[str]]) -> Optional[T]:
+    def read(self, uuid: str, life: Life, fetch: Callable[[], Optional[Any]]) -> Optional[T]:
         """Reads the XML by ``fetch``, which may raise ValueError too; None if that returns None. An
         equal result keeps the object that was known."""
         now = time.monotonic()

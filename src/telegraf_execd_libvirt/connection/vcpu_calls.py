@@ -1,0 +1,97 @@
+"""The two calls about the vCPUs of a domain, each by one request to the daemon.
+
+libvirt-python makes three requests of each: first it asks for the CPUs of the host and for the
+number of the domain's vCPUs. The caller knows both, so this module calls the C functions, in the
+library that libvirt-python is linked with. Where that cannot be done, it calls libvirt-python.
+
+Invariant: both ways give the same results and raise the same errors.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any, Optional
+
+from . import libvirt_api
+from .libvirt_api import Handle
+from .vcpu_mapping import Vcpus
+
+try:
+    import ctypes
+except ImportError:  # a Python without libffi
+    ctypes = None  # type: ignore[assignment]
+
+#: virVcpuInfo: number, state, CPU time and physical CPU; ``0Q`` pads it as a C compiler does.
+_INFO = struct.Struct("IiQi0Q")
+
+
+def vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
+    """The vCPUs of an active domain that has ``count`` of them, on a host with ``cpus`` CPUs; a
+    number that is not known is 0. Raises LibvirtError."""
+    if _library is None or count <= 0 or cpus <= 0:
+        found, affinities = libvirt_api.call(handle, "vcpus")
+        return found, [_bits(affinity) for affinity in affinities]
+    info, maps = _buffer(count * _INFO.size), _buffer(count * _width(cpus))
+    result = _library.virDomainGetVcpus(_pointer(handle), info, count, maps, _width(cpus))
+    number = libvirt_api.check(result, "virDomainGetVcpus() failed")
+    return [*_INFO.iter_unpack(info.raw[: number * _INFO.size])], _each(maps.raw, number, cpus)
+
+
+def pins(handle: Handle, count: int, cpus: int) -> list[int]:
+    """The physical CPUs that each vCPU of a domain may use, a bit for each; the arguments are those
+    of :func:`vcpus`. Raises LibvirtError."""
+    if _library is None or count <= 0 or cpus <= 0:
+        return [_bits(affinity) for affinity in libvirt_api.call(handle, "vcpuPinInfo")]
+    maps = _buffer(count * _width(cpus))
+    result = _library.virDomainGetVcpuPinInfo(_pointer(handle), count, maps, _width(cpus), 0)
+    number = libvirt_api.check(result, "virDomainGetVcpuPinInfo() failed")
+    return _each(maps.raw, min(number, count), cpus)
+
+
+def _load() -> Optional[Any]:
+    """The C library, found by way of libvirt-python's module, so that it is the same one."""
+    if ctypes is None or libvirt_api.EXTENSION is None:
+        return None
+    try:
+        library = ctypes.CDLL(libvirt_api.EXTENSION)
+        for function in (library.virDomainGetVcpus, library.virDomainGetVcpuPinInfo):
+            function.restype = ctypes.c_int
+        size, array = ctypes.c_int, ctypes.c_void_p
+        library.virDomainGetVcpus.argtypes = (array, array, size, array, size)
+        library.virDomainGetVcpuPinInfo.argtypes = (array, size, array, size, ctypes.c_uint)
+        ctypes.pythonapi.PyCapsule_GetPointer.restype = ctypes.c_void_p
+        ctypes.pythonapi.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
+    except (AttributeError, OSError):
+        return None
+    return library
+
+
+def _pointer(handle: Handle) -> Any:
+    """libvirt's virDomainPtr; valid as long as the handle is."""
+    return ctypes.pythonapi.PyCapsule_GetPointer(handle._o, b"virDomainPtr")
+
+
+def _buffer(size: int) -> Any:
+    return ctypes.create_string_buffer(size)
+
+
+def _width(cpus: int) -> int:
+    """The bytes of one map of the host's CPUs."""
+    return (cpus + 7) // 8
+
+
+def _each(maps: bytes, number: int, cpus: int) -> list[int]:
+    """So many maps, each as a number with a bit for each CPU."""
+    width, known = _width(cpus), (1 << cpus) - 1
+    return [
+        int.from_bytes(maps[start : start + width], "little") & known
+        for start in range(0, number * width, width)
+    ]
+
+
+def _bits(affinity: Iterable[bool]) -> int:
+    return sum(1 << cpu for cpu, allowed in enumerate(affinity) if allowed)
+
+
+_library = _load()
