@@ -65,10 +65,10 @@ def _sources(config: HypervisorConfig, hypervisor: Hypervisor) -> Iterator[str]:
         name = runner.source.name
         if runner.busy:
             yield f"  source {name}: takes longer than {format_duration(2 * longest)}"
-        elif runner.error:
-            yield f"  source {name}: does not work: {runner.error}"
-            if runner.help:
-                yield f"  what helps: {runner.help}"
+        elif runner.report.error:
+            yield f"  source {name}: does not work: {runner.report.error}"
+            if runner.report.help:
+                yield f"  what helps: {runner.report.help}"
         else:
             yield f"  source {name}: works, {runner.records} lines now"
 

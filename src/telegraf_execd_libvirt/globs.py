@@ -8,6 +8,7 @@ They become one automaton whose states advance together, so no character is read
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Callable, Union
 
 #: Results that are kept; libvirt has at most 16,384 domains per hypervisor.
@@ -27,7 +28,13 @@ _Item = Union[_Test, "list[list[_Item]]"]
 
 
 def compile_globs(patterns: Iterable[str]) -> Globs:
-    """Compile globs; raise ValueError with the position of the first mistake, counted from 1."""
+    """Compile globs; raise ValueError with the position of the first mistake, counted from 1. The
+    same globs are compiled once: their users share the results that are kept."""
+    return _compiled(tuple(patterns))
+
+
+@lru_cache(maxsize=64)
+def _compiled(patterns: tuple[str, ...]) -> Globs:
     return Globs(patterns)
 
 
@@ -42,6 +49,8 @@ class Globs:
         self._known: dict[str, bool] = {}
 
     def matches(self, name: str) -> bool:
+        if not self._start:
+            return False  # without globs nothing is kept either
         found = self._known.get(name)
         if found is None:
             if len(self._known) >= _REMEMBERED:

@@ -2,93 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
+import json
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from support.guest_kernel import RUN_AGENT, agent_program
 from support.hypervisor import LINUX, PAUSED, Hypervisor
 from support.metrics import Series, fields_of
-from support.missing import Missing, leave_out
-from support.plugin import SECONDS, Plugin, eventually, run
-
-BOOT_SECONDS = 90.0
-
-
-def write_config(path: Path, uri: str, sources: str, **options: str) -> Path:
-    """A configuration with these sources at each tick, and options of some of them."""
-    names = sources.split()
-    listed = ", ".join(f'"{name}"' for name in names)
-    tables = "".join(
-        f'[inputs.libvirt.{name}]\ninterval = "1ms"\n{options.get(name, "")}\n' for name in names
-    )
-    path.write_text(
-        f'[[inputs.libvirt]]\nlibvirt_uri = "{uri}"\nstatistics_groups = ["state"]\n'
-        f'additional_statistics = ["health", {listed}]\n{tables}'
-    )
-    return path
-
-
-class Watcher:
-    """A plugin that is ticked all the time."""
-
-    def __init__(self, plugin: Plugin) -> None:
-        self.plugin = plugin
-
-    def wait_for(self, start: str, seconds: float = SECONDS) -> str:
-        """Tick until a line begins with this text; return the last one."""
-
-        def found() -> bool:
-            self.plugin.tick()
-            time.sleep(0.1)
-            return any(line.startswith(start) for line in self.plugin.metrics.lines)
-
-        assert eventually(found, seconds), f"{start} in {self.plugin.metrics.lines[-20:]}"
-        return [line for line in self.plugin.metrics.lines if line.startswith(start)][-1]
-
-
-@pytest.fixture
-def watch(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Callable[..., Watcher]]:
-    """Start a plugin with these sources, and wait until each has been read once."""
-    with ExitStack() as stack:
-
-        def begin(sources: str, **options: str) -> Watcher:
-            config = write_config(tmp_path / "plugin.conf", hypervisor.uri, sources, **options)
-            watcher = Watcher(stack.enter_context(Plugin("--config", config)))
-            for name in sources.split():
-                uri = "qemu+unix:///session"
-                watcher.wait_for(f"libvirt_source_health,libvirt_uri={uri},source={name} up=1i")
-            return watcher
-
-        yield begin
-
-
-@contextmanager
-def beside(hypervisor: Hypervisor, *arguments: str) -> Iterator[None]:
-    """Run a virsh command during the block."""
-    failures: list[Exception] = []
-
-    def command() -> None:
-        try:
-            hypervisor.virsh(*arguments)
-        except Exception as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=command)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join(60)
-    assert not failures
+from support.missing import leave_out
+from support.plugin import Plugin, eventually, run
+from support.watcher import BOOT_SECONDS, Watcher, beside, write_config
 
 
 def test_a_job_is_seen_and_counted(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
@@ -145,7 +69,11 @@ def test_snapshots_are_counted(
 
 
 def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
-    """A directory pool, its volumes and a defined network have the values of virsh."""
+    """A directory pool and its volumes have the values of virsh; a network those of its leases.
+
+    A session daemon may start a network that uses a bridge of the host. It starts no dnsmasq, so
+    the test writes the file in which libvirt looks for the leases.
+    """
     try:
         hypervisor.virsh("pool-list")
         hypervisor.virsh("net-list")
@@ -154,7 +82,10 @@ def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watch
     folder = hypervisor.own_folder("pool")
     for command, xml in (
         ("pool", f"<pool type='dir'><name>p</name><target><path>{folder}</path></target></pool>"),
-        ("net", "<network><name>n</name><bridge name='hvbr7'/></network>"),
+        (
+            "net",
+            "<network><name>n</name><forward mode='bridge'/><bridge name='hvbr7'/></network>",
+        ),
     ):
         hypervisor.virsh(f"{command}-define", "/dev/stdin", stdin=xml)
     try:
@@ -169,6 +100,16 @@ def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watch
         assert "capacity=1048576i" in volume
         network = watcher.wait_for("libvirt_network,bridge=hvbr7,network=n ")
         assert " active=0i,persistent=1i,autostart=0i " in network
+        lease = {"ip-address": "192.0.2.9", "mac-address": "52:54:00:00:00:01"}
+        hypervisor.own_folder("run/libvirt/dnsmasq")
+        leases = hypervisor.own_folder("run/libvirt/dnsmasq/lib") / "hvbr7.status"
+        leases.write_text(json.dumps([{**lease, "expiry-time": int(time.time()) + 3600}]))
+        leases.chmod(0o644)
+        hypervisor.virsh("net-start", "n")
+        hypervisor.virsh("net-autostart", "n")
+        line = "libvirt_network,bridge=hvbr7,network=n active=1i,persistent=1i,autostart=1i,"
+        assert "dhcp_leases=1i " in watcher.wait_for(line)
+        hypervisor.virsh("net-destroy", "n")
     finally:
         hypervisor.virsh("pool-destroy", "p")
         hypervisor.virsh("pool-undefine", "p")
@@ -218,65 +159,6 @@ def test_a_disk_without_space(hypervisor: Hypervisor, watch: Callable[..., Watch
         watcher.wait_for(f"libvirt_state,domain_name=full state={PAUSED}i")
     finally:
         hypervisor.undefine("full")
-
-
-@pytest.fixture
-def agent(hypervisor: Hypervisor) -> Iterator[str]:
-    """The name of a guest that runs the guest agent."""
-    try:
-        agent_program()
-    except Missing as missing:
-        leave_out(f"needs {missing}")
-    if not shutil.which("mke2fs"):
-        leave_out("needs mke2fs (Debian package e2fsprogs)")
-    disk = hypervisor.own_folder("agent") / "disk.raw"
-    disk.touch()
-    os.truncate(disk, 8 << 20)
-    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", str(disk)], check=True)
-    disk.chmod(0o666)
-    hypervisor.define_linux(
-        "agent",
-        "<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
-        f"<source file='{disk}'/><target dev='vda' bus='virtio'/></disk>"
-        "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>",
-        RUN_AGENT,
-    )
-    hypervisor.start_guest("agent")
-    yield "agent"
-    hypervisor.undefine("agent")
-
-
-def test_the_guest_agent(hypervisor: Hypervisor, watch: Callable[..., Watcher], agent: str) -> None:
-    """The real guest agent reports file systems, users, system and addresses; if its QEMU is
-    stopped, the other sources and the bulk lines go on."""
-    watcher = watch("guest_agent event", guest_agent='users = true\ntimeout = "2s"')
-    start = "libvirt_event,detail=connected,domain_name=agent,event=agent count=1i"
-    watcher.wait_for(start, BOOT_SECONDS)
-    line = watcher.wait_for("libvirt_guest_filesystem,device=vda,domain_name=agent,")
-    assert "fstype=ext4,mountpoint=/mnt " in line and "used_percent=" in line
-    (total,) = re.findall(r"total_bytes=(\d+)i", line)
-    assert 4 << 20 < int(total) <= 8 << 20
-    user = watcher.wait_for("libvirt_guest_user,domain_name=agent ")
-    assert ' count=1i,names="alice" ' in user
-    system = watcher.wait_for("libvirt_guest_os,domain_name=agent ")
-    assert 'hostname="agent-1"' in system and 'name="Tiny Linux"' in system
-    loopback = watcher.wait_for("libvirt_guest_interface,domain_name=agent,interface=lo ")
-    assert '"127.0.0.1/8' in loopback
-    assert "domain_name=linux" not in "".join(
-        line for line in watcher.plugin.metrics.lines if line.startswith("libvirt_guest_")
-    )
-    hypervisor.pause_process("agent")
-    try:
-        seen = len(watcher.plugin.states)
-        assert eventually(
-            lambda: (
-                watcher.wait_for("libvirt_state,")
-                and any("guest_agent: " in line for line in watcher.plugin.log.lines)
-            )
-        )
-        assert len(watcher.plugin.states) > seen
-    finally:
-        hypervisor.resume_process("agent")
 
 
 def test_limits_are_those_of_virsh(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:

@@ -8,18 +8,52 @@ from pathlib import Path
 
 import pytest
 
+from support.crowd import Crowd
 from support.plugin import AT_ONCE, SECONDS, TEST_DRIVER, Plugin, eventually, run
 from support.server import (
+    EVENTS_REGISTER,
+    GET_BLOCK_IO_TUNE,
+    GET_BLOCK_JOB_INFO,
+    GET_CPU_STATS,
+    GET_DISK_ERRORS,
+    GET_GUEST_INFO,
+    GET_INTERFACE_PARAMETERS,
     GET_JOB_STATS,
+    LIST_ALL_CHECKPOINTS,
     LIST_ALL_DOMAINS,
     LIST_ALL_NETWORKS,
     LIST_ALL_POOLS,
     Daemon,
 )
+from telegraf_execd_libvirt.hypervisor.patience import MOST_FETCHES, MOST_FETCHES_PER_SOURCE
 from telegraf_execd_libvirt.sources import SOURCES
 
 #: The procedures with which sources begin, by their names; others list the domains.
 BEGINS = {"storage_pool": LIST_ALL_POOLS, "network": LIST_ALL_NETWORKS}
+
+#: The procedure that only this source calls.
+OWN = {
+    **BEGINS,
+    "job": GET_JOB_STATS,
+    "block_job": GET_BLOCK_JOB_INFO,
+    "event": EVENTS_REGISTER,
+    "disk_error": GET_DISK_ERRORS,
+    "snapshot": LIST_ALL_CHECKPOINTS,
+    "block_limit": GET_BLOCK_IO_TUNE,
+    "interface_limit": GET_INTERFACE_PARAMETERS,
+    "host_cpu": GET_CPU_STATS,
+    "guest_agent": GET_GUEST_INFO,
+}
+
+#: Sources that call this one's procedure as well: they ask for events of other kinds.
+ALSO = {"event": {"job", "guest_agent"}}
+
+#: A domain with all that sources ask about.
+XML = (
+    "<domain><devices><disk><target dev='vda'/></disk><interface><target dev='vnet0'/></interface>"
+    "<channel><target name='org.qemu.guest_agent.0' state='connected'/></channel></devices>"
+    "</domain>"
+)
 
 ALL = ", ".join(f'"{name}"' for name in SOURCES)
 
@@ -106,6 +140,123 @@ def test_a_source_that_hangs_costs_only_itself(
     plugin.tick()
     assert plugin.finish() == 0
     assert len(plugin.wait_for_message(f"{name}: no answer within")) == 1
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_with_all_sources_on_one_that_hangs_costs_only_itself(
+    start: Callable[..., Plugin],
+    daemon: Callable[..., Daemon],
+    config: Callable[..., Path],
+    name: str,
+) -> None:
+    """With all sources on, a call of one source that hangs delays neither the bulk lines nor the
+    other sources."""
+    hypervisor = daemon()
+    hypervisor.xml = XML
+    hypervisor.unanswered.add(OWN[name])
+    hanging = {name, *ALSO.get(name, ())}
+    tables = "".join(
+        f'[inputs.libvirt.{source}]\ninterval = "1ms"\n'
+        + ('timeout = "200ms"\n' if source in hanging else "")
+        for source in SOURCES
+    )
+    path = config(
+        f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "10s"\n'
+        f'additional_statistics = ["health", {ALL}]\n{tables}'
+    )
+    plugin = start("--config", path)
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        ticks += 1
+        started = time.monotonic()
+        plugin.tick()
+        plugin.wait_for_states(ticks)
+        assert time.monotonic() - started < AT_ONCE
+
+    def found() -> set[str]:
+        """The sources that hang, by their health in the last tick."""
+        tick()
+        time.sleep(0.05)
+        last = {source: health(plugin.metrics.lines, source)[-1:] for source in SOURCES}
+        return {source for source, lines in last.items() if lines and ",hanging=0i" not in lines[0]}
+
+    assert eventually(lambda: found() == hanging)
+    begun = {source: hypervisor.asked.count(BEGINS.get(source, LIST_ALL_DOMAINS)) for source in OWN}
+    for _ in range(5):
+        assert found() == hanging
+    for source in SOURCES.keys() - hanging:
+        assert hypervisor.asked.count(BEGINS.get(source, LIST_ALL_DOMAINS)) > begun[source]
+        assert f" {source}: no answer" not in plugin.log.text
+    hypervisor.answer()
+    assert eventually(lambda: not found())
+    assert plugin.finish() == 0
+    assert "Traceback" not in plugin.log.text
+
+
+def all_sources(timeout: str) -> str:
+    """The options that read all sources at each tick, with this timeout."""
+    tables = "".join(
+        f'[inputs.libvirt.{name}]\ninterval = "1ms"\ntimeout = "{timeout}"\n' for name in SOURCES
+    )
+    return f'additional_statistics = ["health", {ALL}]\n{tables}'
+
+
+def test_fetches_that_hang_are_limited(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """If all sources hang, the daemon has a limited number of their requests, also in the first
+    tick. The bulk lines come as before, and afterwards all sources are read."""
+    hypervisor = daemon()
+    lists = (LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, LIST_ALL_POOLS)
+    hypervisor.unanswered.update(lists)
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "10s"\n{all_sources("200ms")}')
+    plugin = start("--config", path)
+
+    def asked() -> int:
+        return sum(hypervisor.asked.count(procedure) for procedure in lists)
+
+    def tick(number: int) -> None:
+        started = time.monotonic()
+        plugin.tick()
+        plugin.wait_for_states(number)
+        assert time.monotonic() - started < AT_ONCE
+
+    for number in range(1, 16):
+        tick(number)
+        time.sleep(0.1)
+    assert asked() == MOST_FETCHES
+    hypervisor.answer()
+    assert eventually(
+        lambda: plugin.tick() or all(health(plugin.metrics.lines, name) for name in SOURCES)
+    )
+    assert plugin.finish() == 0
+
+
+def test_one_source_leaves_room_for_the_others(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """However many domains hang, a source has a limited number of fetches; the others go on."""
+    hypervisor = daemon(crowd=Crowd(20))
+    hypervisor.unanswered.add(GET_JOB_STATS)
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "10s"\n{all_sources("200ms")}')
+    plugin = start("--config", path)
+
+    def fetched(count: int) -> bool:
+        plugin.tick()
+        time.sleep(0.1)
+        return hypervisor.asked.count(GET_JOB_STATS) >= count
+
+    assert eventually(lambda: fetched(MOST_FETCHES_PER_SOURCE))
+    networks = hypervisor.asked.count(LIST_ALL_NETWORKS)
+    for _ in range(10):
+        fetched(0)
+    assert hypervisor.asked.count(GET_JOB_STATS) == MOST_FETCHES_PER_SOURCE
+    assert hypervisor.asked.count(LIST_ALL_NETWORKS) >= networks + 5
+    hypervisor.answer()
+    plugin.wait_for_message(" job: works again")
+    assert plugin.finish() == 0
 
 
 def test_a_hung_source_is_not_waited_for(

@@ -163,3 +163,13 @@ def test_many_names_are_not_kept_forever() -> None:
     globs = compile_globs(["1*"])
     assert sum(globs.matches(str(number)) for number in range(40_000)) == 11_111
     assert len(globs._known) <= 32_768
+
+
+def test_results_are_kept_once() -> None:
+    """Users of the same globs share their results; without globs there are none."""
+    first, second = compile_globs(["shared*"]), compile_globs(["shared*"])
+    assert first.matches("shared-1")
+    assert "shared-1" in second._known
+    none = compile_globs([])
+    assert not none.matches("web")
+    assert not none._known

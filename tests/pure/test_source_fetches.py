@@ -19,7 +19,7 @@ DISKS = (
     "<domain><devices><disk><target dev='vda'/></disk><disk/><disk><target dev='vdb'/></disk>"
     "<interface><target dev='vnet0'/></interface><interface/></devices></domain>"
 )
-LIFECYCLE, IO_ERROR, COMPLETED = 0, 6, 21
+LIFECYCLE, IO_ERROR, AGENT, COMPLETED = 0, 6, 18, 21
 
 
 def lines(group: Group, records: list[Domain]) -> list[str]:
@@ -391,6 +391,26 @@ def test_a_silent_agent_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> 
     before = len(scope.calls)
     fetched(fetch, scope)
     assert len(scope.calls) == before + 1
+
+
+def test_a_silent_agent_stays_an_error_until_it_connects() -> None:
+    """While a guest is not asked, its last error holds on; if its agent connects, it is asked."""
+    source = SOURCES["guest_agent"]
+    fetch, domain = source.new(), agent()
+    scope = FakeScope(domain, options=defaults(source))
+    scope.failures = {"guestInfo": "silent"}
+    fetched(fetch, scope)
+    assert (scope.kinds, scope.error) == ((AGENT,), "silent")
+    asked = len(scope.calls)
+    for arguments in ((), (2, 1)):  # no event, and one of an agent that has disconnected
+        scope.error = None
+        scope.changed(AGENT, domain.uuid, "a", arguments)
+        assert fetched(fetch, scope) == []
+        assert (scope.error, len(scope.calls)) == ("silent", asked)
+    scope.failures, scope.error = {}, None
+    scope.changed(AGENT, domain.uuid, "a", (1, 2))
+    assert len(fetched(fetch, scope)) == 5
+    assert scope.error is None
 
 
 def test_sources_are_declared_completely() -> None:

@@ -26,7 +26,8 @@ AGENT_CACHE = CACHE.with_name("guest-agent")
 METAPACKAGE, AGENT_PACKAGE = "linux-image-cloud-amd64", "qemu-guest-agent"
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon", "virtio_console", "ext4")
 
-#: The kernel's command line of a guest whose work is to run the guest agent.
+#: The kernel's command line of a guest whose work is to run the guest agent, again if it ends, and
+#: the lines that come by the channel `control`; $b is busybox in them.
 RUN_AGENT = "agent"
 
 # Use both disks and the network each second, so that the counters grow.
@@ -39,9 +40,15 @@ case "$($b cat /proc/cmdline)" in *agent*)
   $b ifconfig lo 127.0.0.1 up; $b hostname agent-1
   $b mount -t ext4 /dev/vda /mnt
   for port in /sys/class/virtio-ports/*; do
-    test "$($b cat $port/name)" = org.qemu.guest_agent.0 || continue
-    /bin/qemu-ga -m virtio-serial -p /dev/${{port##*/}} -t /run
+    device=/dev/${{port##*/}}
+    case "$($b cat $port/name)" in
+      org.qemu.guest_agent.0)
+        while true; do /bin/qemu-ga -m virtio-serial -p $device -t /run; done & ;;
+      control)
+        while true; do if read -r line; then eval "$line"; else $b sleep 0.1; fi; done <$device & ;;
+    esac
   done
+  wait
 esac
 while true; do
   $b dd if=/dev/vda of=/dev/null bs=64k count=16

@@ -18,6 +18,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from support.boot_program import boot_sector
 from support.guest_kernel import kernel_and_initrd
 from support.missing import Missing
 from support.process import (
@@ -213,6 +214,20 @@ class Hypervisor(Closing):
     def resume_process(self, name: str) -> None:
         """Continue the guest's QEMU."""
         os.kill(self.guest_pid(name), signal.SIGCONT)
+
+    def define_program(self, name: str, program: bytes, devices: str = "") -> None:
+        """Define a cheap guest that runs a program of boot_program.py; it stays after a panic."""
+        disk = self._empty_disk(8)
+        with disk.open("r+b") as file:
+            file.write(boot_sector(program))
+        self._define(
+            _definition(
+                name,
+                memory_mib=32,
+                about="<on_crash>preserve</on_crash>",
+                devices=_disk("vda", "raw", disk) + devices,
+            )
+        )
 
     def define_xml(self, definition: str) -> None:
         """Define a guest, a pool or anything else that `virsh define` takes."""

@@ -44,6 +44,9 @@ class FakeScope:
         self.things = list(things)
         self.options = options or {}
         self.timeout = timeout
+        self.error: Any = None
+        #: The errors of methods that fail.
+        self.failures: Mapping[str, Any] = {}
         #: The name and the arguments of each call.
         self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
         self.kinds: tuple[int, ...] = ()
@@ -86,6 +89,9 @@ class FakeScope:
 
     def call(self, handle: Thing, method: str, *arguments: Any) -> Any:
         self.calls.append((handle.name, method, arguments))
+        if method in self.failures:
+            self.error = self.failures[method]
+            return None
         result = handle.answers.get(method)
         return result(*arguments) if callable(result) else result
 

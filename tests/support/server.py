@@ -10,6 +10,7 @@ header of seven numbers. Procedure numbers and records are those of remote_proto
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import selectors
 import socket
@@ -26,13 +27,16 @@ OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
 NODE_GET_INFO, GET_XML_DESC, NODE_GET_CPU_STATS, NODE_GET_MEMORY_STATS = 6, 14, 227, 228
 NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
 GET_JOB_STATS, LIST_ALL_POOLS, LIST_ALL_NETWORKS = 298, 281, 283
+GET_BLOCK_JOB_INFO, GET_DISK_ERRORS, LIST_ALL_CHECKPOINTS, GET_BLOCK_IO_TUNE = 238, 263, 413, 253
+GET_INTERFACE_PARAMETERS, GET_CPU_STATS, GET_GUEST_INFO = 257, 262, 418
+EVENTS_REGISTER, LIFECYCLE_EVENT = 167, 107
 
-#: The event of a domain's lifecycle, one event of it, and the type of its message.
-_LIFECYCLE_EVENT, _DEFINED, _MESSAGE = 107, 0, 2
-
-_REPLY, _STATUS_OK, _STATUS_ERROR = 1, 0, 1
+_REPLY, _MESSAGE, _STATUS_OK, _STATUS_ERROR = 1, 2, 0, 1
 _HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
 _INT_PARAMETER = 1
+
+#: Lifecycle events with their details: defined (added), undefined (removed), started (booted).
+_DEFINED, _UNDEFINED, _STARTED = (0, 0), (1, 0), (2, 0)
 
 #: The flag of a read-only connection, and libvirtd's error for others.
 _READ_ONLY = 1
@@ -60,7 +64,7 @@ class Daemon(Closing):
     `hanging_up`, or beyond `most_connections`, each connection ends at once. If `read_only`, it
     refuses connections that are not. An `error` (libvirt's
     code, domain and message) refuses each request for statistics. `asked` lists the procedures
-    called so far.
+    called so far; `xml` is the XML of the one domain.
     """
 
     def __init__(
@@ -78,6 +82,9 @@ class Daemon(Closing):
         self.path = path
         self.uri = f"qemu+unix:///system?socket={path}"
         self.domain = domain
+        #: The id of the domain, a new one at each start.
+        self.life = 7
+        self.xml = "<domain/>"
         self.silent = silent
         self.hanging_up = hanging_up
         self.error = error
@@ -91,6 +98,7 @@ class Daemon(Closing):
         self.connections = 0
         self._selector = selectors.DefaultSelector()
         self._received: dict[socket.socket, bytes] = {}
+        self._listening: set[socket.socket] = set()
         self._kept_back: list[tuple[socket.socket, bytes]] = []
         self._lock = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -113,15 +121,26 @@ class Daemon(Closing):
                 self._reply(connection, message)
             self._kept_back.clear()
 
-    def tell_of(self, name: str) -> None:
-        """Send the event that a guest of the crowd was defined anew, to all connections."""
-        assert self.crowd is not None
-        body = self.crowd.domain(name) + _ints(_DEFINED, 0)
-        length = _HEADER.size + len(body)
-        header = (length, PROGRAM, VERSION, _LIFECYCLE_EVENT, _MESSAGE, 0, _STATUS_OK)
+    def become(self, domain: str) -> None:
+        """Remove the domain and start another one; connections that asked for events get them."""
         with self._lock:
-            for connection in self._received:
-                connection.sendall(_HEADER.pack(*header) + body)
+            self._send_event(self._domain(), *_UNDEFINED)
+            self.domain, self.life = domain, self.life + 1
+            self._send_event(self._domain(), *_STARTED)
+
+    def tell_of(self, name: str) -> None:
+        """Send the event that a guest of the crowd was defined anew, to those that asked for it."""
+        assert self.crowd is not None
+        with self._lock:
+            self._send_event(self.crowd.domain(name), *_DEFINED)
+
+    def _send_event(self, domain: bytes, event: int, detail: int) -> None:
+        body = domain + _ints(event, detail)
+        length = _HEADER.size + len(body)
+        header = _HEADER.pack(length, PROGRAM, VERSION, LIFECYCLE_EVENT, _MESSAGE, 0, _STATUS_OK)
+        for connection in self._listening:
+            with contextlib.suppress(OSError):  # the client may be gone
+                connection.sendall(header + body)
 
     def close(self) -> None:
         """Close all connections and remove the socket; may be called again."""
@@ -163,7 +182,9 @@ class Daemon(Closing):
         if not data:
             self._selector.unregister(connection)
             del self._received[connection]
-            connection.close()
+            with self._lock:
+                self._listening.discard(connection)
+                connection.close()
             return
         waiting = self._received[connection] + data
         while len(waiting) >= 4 and len(waiting) >= (length := _HEADER.unpack_from(waiting)[0]):
@@ -211,6 +232,8 @@ class Daemon(Closing):
         header = _HEADER.pack(length, program, version, procedure, _REPLY, serial, status)
         with contextlib.suppress(OSError):  # the client may be gone
             connection.sendall(header + body)
+        if procedure == EVENTS_REGISTER:
+            self._listening.add(connection)
 
     def _body(self, procedure: int, request: bytes) -> bytes | None:
         if self.crowd and procedure == GET_ALL_DOMAIN_STATS:
@@ -226,7 +249,7 @@ class Daemon(Closing):
         if self.crowd and procedure == GET_XML_DESC:
             return self.crowd.xml(request)
         if procedure == GET_XML_DESC:
-            return _string("<domain/>")
+            return _string(self.xml)
         if procedure == GET_JOB_STATS:
             return _ints(0, 0)  # no job, no parameters
         if procedure == NUM_OF_DOMAINS:
@@ -254,7 +277,8 @@ class Daemon(Closing):
 
     def _domain(self) -> bytes:
         """A remote_nonnull_domain: name, UUID and id."""
-        return _string(self.domain) + bytes(16) + _ints(7)
+        identity = hashlib.md5(self.domain.encode()).digest()
+        return _string(self.domain) + identity + _ints(self.life)
 
 
 def _host(values: dict[str, int], request: bytes) -> bytes:

@@ -1,14 +1,16 @@
 """The fetches of sources that hang, and the domains on which they hang.
 
 Invariant: all sources of one hypervisor share it, so that the others leave out a domain that hangs
-one of them, and the number of fetches that hang is bounded.
+one of them. Each fetch needs a turn and keeps it while it hangs, so their number is bounded.
 """
 
 from __future__ import annotations
 
+import threading
+
 from .hypervisor import Hypervisor
 from .lane import Lane
-from .patience import MOST_HANGING_SOURCES
+from .patience import MOST_FETCHES
 
 
 class Hanging:
@@ -17,11 +19,8 @@ class Hanging:
     def __init__(self, hypervisor: Hypervisor) -> None:
         self._hypervisor = hypervisor
         self._at: dict[Lane, str] = {}
-
-    @property
-    def most(self) -> bool:
-        """Whether so many hang that no source should ask more."""
-        return len(self._at) >= MOST_HANGING_SOURCES
+        #: What a fetch needs as long as it is in libvirt.
+        self.turns = threading.BoundedSemaphore(MOST_FETCHES)
 
     def add(self, lane: Lane) -> None:
         """Notes that a fetch hangs."""

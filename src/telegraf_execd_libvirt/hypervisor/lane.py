@@ -28,18 +28,22 @@ _Request = tuple[int, Optional[threading.Event]]
 
 @dataclass(frozen=True)
 class Fetched:
-    """The outcome of one fetch; ``opening`` if the connection could not be made."""
+    """The outcome of one fetch; ``opening`` if the connection could not be made, ``skipped`` if
+    there was no turn for it, ``worked`` if a call succeeded."""
 
     records: int = 0
     seconds: float = 0.0
     error: Optional[LibvirtError] = None
     opening: bool = False
     defect: bool = False
+    skipped: bool = False
+    worked: bool = False
 
 
 class Lane:
     """One fetch at a time. ``connect`` opens a connection, ``scope`` wraps it, ``write`` takes the
-    records of a fetch and their timestamp, ``done`` its outcome; all run in the thread."""
+    records of a fetch and their timestamp, ``done`` its outcome; all run in the thread. A fetch
+    takes one of the ``turns``, for which it waits this many ``seconds``."""
 
     def __init__(
         self,
@@ -48,6 +52,8 @@ class Lane:
         scope: Callable[[Connection], Scope],
         write: Callable[[Iterable[Domain], int], None],
         done: Callable[[Lane, Fetched], None],
+        turns: threading.Semaphore,
+        seconds: float,
     ) -> None:
         #: Whether a fetch is under way.
         self.busy = False
@@ -56,6 +62,8 @@ class Lane:
         self._new_scope = scope
         self._write = write
         self._done = done
+        self._turns = turns
+        self._seconds = seconds
         self._connection: Optional[Connection] = None
         self._scope: Optional[Scope] = None
         self._given_up = False
@@ -97,18 +105,25 @@ class Lane:
             timestamp, after = request
             if after is not None:
                 after.wait(SOURCE_DELAY_SECONDS)
-            self._begun = time.monotonic()
-            self._outside = False
-            try:
-                outcome = self._serve(timestamp)
-            except Abandoned:
-                outcome = Fetched()
-            except Exception:  # the edge of a fetch: a defect costs this fetch, not the program
-                log.exception("a source failed")
-                outcome = Fetched(defect=True)
-            self._outside = True
+            outcome = Fetched(skipped=True)
+            if self._turns.acquire(timeout=self._seconds):
+                outcome = self._fetched(timestamp)
+                self._turns.release()
             self._done(self, outcome)
         self._close()
+
+    def _fetched(self, timestamp: int) -> Fetched:
+        self._begun = time.monotonic()
+        self._outside = False
+        try:
+            return self._serve(timestamp)
+        except Abandoned:
+            return Fetched()
+        except Exception:  # the edge of a fetch: a defect costs this fetch, not the program
+            log.exception("a source failed")
+            return Fetched(defect=True)
+        finally:
+            self._outside = True
 
     def _serve(self, timestamp: int) -> Fetched:
         try:
@@ -129,7 +144,8 @@ class Lane:
         self._outside = True
         if records and not self._given_up:
             self._write(records, moment(timestamp, started - self._asked))
-        return Fetched(len(records), seconds, None if scope.succeeded else scope.error)
+        worked = scope.succeeded > 0
+        return Fetched(len(records), seconds, None if worked else scope.error, worked=worked)
 
     def _open(self) -> Scope:
         if self._connection is not None and not self._connection.alive():

@@ -22,8 +22,11 @@ _SLOW_SECONDS = 0.1
 #: attempts, each further one comes after twice the time.
 MOST_HANGING = 4
 
-#: Above this many hung fetches of sources, no source is fetched.
-MOST_HANGING_SOURCES = 8
+#: Fetches of all sources at the same time, also those that hang and were given up: others wait.
+MOST_FETCHES = 8
+
+#: Fetches of one source at the same time, likewise, so that there are always some for the others.
+MOST_FETCHES_PER_SOURCE = 5
 
 #: Sources wait this long for the bulk statistics of the same tick, so as not to slow them down.
 SOURCE_DELAY_SECONDS = 0.4

@@ -11,7 +11,7 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Callable, Optional
 
 from ..config import HypervisorConfig
@@ -29,15 +29,9 @@ from ..sources.source import Fetch, Source
 from .hanging_sources import Hanging
 from .hypervisor import Hypervisor
 from .lane import Fetched, Lane
-from .patience import (
-    CHEAP_ATTEMPT_SECONDS,
-    MOST_HANGING,
-    Patience,
-    pause_after,
-)
-
-#: A tick may come this part of the interval too early.
-_EARLY = 0.05
+from .patience import MOST_FETCHES_PER_SOURCE, Patience
+from .report import Report
+from .rhythm import Rhythm
 
 
 class SourceRunner:
@@ -58,12 +52,10 @@ class SourceRunner:
     ) -> None:
         self.source = source
         self.settings = config.settings(source)
-        #: Why the last fetch failed, and what helps; empty if it did not.
-        self.error = self.help = ""
+        self.report = Report(f"{hypervisor.name}: {source.name}", level)
         #: The number of records of the last fetch.
         self.records = 0
         self._config = config
-        self._name = f"{hypervisor.name}: {source.name}"
         self._hypervisor = hypervisor
         self._hanging = hanging
         self._write = write
@@ -77,13 +69,8 @@ class SourceRunner:
         self._last: list[Optional[Fetched]] = [None] * source.lanes
         self._overdue: set[Lane] = set()
         self._given_up: set[Lane] = set()
-        self._asked: Optional[float] = None
-        self._not_before = 0.0
-        self._pause = 0.0
+        self._rhythm = Rhythm(self.settings.interval)
         self._errors = 0
-        self._state = "up"
-        self._told = False
-        self._level = level
 
     def tick(self, timestamp: int, collected: Optional[threading.Event] = None) -> None:
         """Starts a fetch if it is due and none is under way; it begins when the bulk statistics of
@@ -91,11 +78,12 @@ class SourceRunner:
         now = time.monotonic()
         with self._lock:
             self._look(now)
-            if not self._is_due(now) or self._hanging.most:
+            if not self._rhythm.is_due(now):
                 return
             free = [n for n, lane in enumerate(self._lanes) if lane is None or not lane.busy]
+            if free:
+                self._rhythm.started(now)
             for number in free:
-                self._asked = now
                 self._lane(number).ask(timestamp, collected)
 
     @property
@@ -113,7 +101,7 @@ class SourceRunner:
                 return None
             return SourceHealth(
                 source=self.source.name,
-                up=self._state == "up",
+                up=self.report.up,
                 records=self.records,
                 collect_time_ns=int(max((f.seconds for f in last), default=0.0) * 1e9),
                 errors=self._errors,
@@ -121,12 +109,6 @@ class SourceRunner:
             )
 
     # The rest runs with the lock held, or in the thread of a lane.
-
-    def _is_due(self, now: float) -> bool:
-        if now < self._not_before:
-            return False
-        interval = self.settings.interval
-        return self._asked is None or now - self._asked >= interval / 1e9 * (1 - _EARLY)
 
     def _lane(self, number: int) -> Lane:
         lane = self._lanes[number]
@@ -138,6 +120,8 @@ class SourceRunner:
                 lambda connection: self._scope(connection, number),
                 lambda records, timestamp: self._send(encoder, records, timestamp),
                 self._done,
+                self._hanging.turns,
+                self._patience.timeout,
             )
             self._lanes[number] = lane
         return lane
@@ -176,8 +160,9 @@ class SourceRunner:
                 self._judge()
             # A domain that hangs is left out from now on, so the others need not wait for it.
             old = lane.at or now - lane.step > self._patience.attempt_seconds
-            if old and len(self._given_up) < MOST_HANGING:
-                log.debug("%s: a fetch that hangs is given up", self._name)
+            fetches = len(self._lanes) + len(self._given_up)
+            if old and fetches < MOST_FETCHES_PER_SOURCE:
+                log.debug("%s: a fetch that hangs is given up", self.report.name)
                 lane.give_up()
                 self._overdue.discard(lane)
                 self._given_up.add(lane)
@@ -186,15 +171,16 @@ class SourceRunner:
     def _done(self, lane: Lane, fetched: Fetched) -> None:
         with self._lock:
             self._hanging.drop(lane)
-            if lane in self._given_up:
+            self._overdue.discard(lane)
+            lane.busy = False
+            if fetched.skipped:
+                self._rhythm.repeat()
+            elif lane in self._given_up:
                 self._given_up.discard(lane)
                 self._judge()
             else:
-                lane.busy = False
-                self._overdue.discard(lane)
                 self._last[self._lanes.index(lane)] = fetched
-                if fetched.error is not None or fetched.defect:
-                    self._errors += 1
+                self._errors += fetched.error is not None or fetched.defect
                 self._judge()
         self._idle()
 
@@ -207,22 +193,22 @@ class SourceRunner:
             of = f" for domain {names}" if names else ""
             # The hypervisor itself reports that it does not answer.
             silent = not names and not self._hypervisor.outcome.up
-            self._set("hanging", f"no answer within {timeout}{of}", "", quiet=silent)
+            self.report.set("hanging", f"no answer within {timeout}{of}", quiet=silent)
         if any(lane is not None and lane.busy for lane in self._lanes):
             return
         last = [fetched for fetched in self._last if fetched is not None]
         self.records = sum(fetched.records for fetched in last)
-        failed = next((f for f in last if f.error is not None), None)
+        failed = failure(last)
         if failed is None or failed.error is None:
-            self._pause = self._not_before = 0.0
+            self._rhythm.succeeded()
             if not hanging and not any(fetched.defect for fetched in last):
-                self._set("up", "", "")
+                self.report.set("up")
             return
-        self._retry(failed)
+        self._rhythm.failed(failed)
         if hanging:
             return
         error = failed.error
-        self._set(
+        self.report.set(
             error.kind.name if error.kind is not ErrorKind.FAILED else f"error {error.code}",
             error.message,
             self._advice(error),
@@ -230,32 +216,19 @@ class SourceRunner:
             quiet=(failed.opening or error.kind is ErrorKind.LOST) and self.source.read_only,
         )
 
-    def _retry(self, failed: Fetched) -> None:
-        """Plans the next fetch: soon after a lost connection, ever later if that takes long or
-        access is refused."""
-        assert failed.error is not None
-        denied = failed.error.kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
-        if denied or (failed.opening and failed.seconds > CHEAP_ATTEMPT_SECONDS):
-            self._pause = pause_after(self._pause)
-            self._not_before = time.monotonic() + self._pause
-        if failed.opening or failed.error.kind is ErrorKind.LOST:
-            self._asked = None
-
     def _advice(self, error: LibvirtError) -> str:
         refused = error.kind is ErrorKind.DENIED or error.errno in (errno.EACCES, errno.EPERM)
         if refused and self.source.advice:
             return self.source.advice
         return advice(error, self._config.libvirt_uri)
 
-    def _set(self, state: str, error: str, help: str, quiet: bool = False) -> None:
-        self.error, self.help = error, help
-        if state == self._state:
-            return
-        text = f"{error}; {help}" if help else error
-        if state == "up":
-            level, text = min(self._level, logging.INFO), "works again"
-            log.log(level if self._told else logging.DEBUG, "%s: %s", self._name, text)
-        else:
-            log.log(logging.DEBUG if quiet else self._level, "%s: %s", self._name, text)
-        self._told = state != "up" and not quiet
-        self._state = state
+
+def failure(last: Sequence[Fetched]) -> Optional[Fetched]:
+    """The fetch that failed. Calls for single domains may fail if others were answered."""
+    worked = any(fetched.worked for fetched in last)
+    for fetched in last:
+        if fetched.error is not None:
+            cut = fetched.opening or fetched.error.kind in (ErrorKind.LOST, ErrorKind.DENIED)
+            if cut or not worked:
+                return fetched
+    return None

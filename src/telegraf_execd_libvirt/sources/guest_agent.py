@@ -2,13 +2,15 @@
 
 libvirt refuses these calls on a read-only connection, so this source alone opens another one. Only
 guests whose agent is connected are asked. A guest whose agent does not answer is asked less and
-less often: agents are frozen during backups.
+less often, until its agent connects again: agents are frozen during backups.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from .. import options
@@ -27,6 +29,9 @@ AT_ONCE = 4
 #: Seconds until a guest is asked again whose agent did not answer; doubled each time.
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 3600.0
 
+#: VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, and its state for an agent that has connected.
+_AGENT, _CONNECTED = 18, 1
+
 _CHANNEL = "org.qemu.guest_agent.0"
 
 #: File systems without files of the guest's own.
@@ -37,27 +42,49 @@ PSEUDO_FILESYSTEMS = (
 )
 
 
+@dataclass
+class _Pause:
+    """A guest whose agent did not answer: the monotonic time at which it may be asked again, the
+    length of the pause, and the reason."""
+
+    until: float
+    seconds: float
+    error: Any
+
+
 class _Agents:
     def __init__(self) -> None:
-        #: By UUID: when a guest may be asked again (monotonic time), and the pause before that.
-        self._pauses: dict[str, tuple[float, float]] = {}
+        self._scope: Optional[Scope] = None
+        self._lock = threading.Lock()
+        #: The UUIDs of guests whose agent has connected since the last fetch.
+        self._connected: set[str] = set()
+        #: The pauses of guests, by UUID.
+        self._pauses: dict[str, _Pause] = {}
         #: By UUID: the life of the domain for which the timeout of its agent was set.
         self._limited: dict[str, int] = {}
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
+        if self._scope is not scope:
+            self._scope = scope
+            scope.watch((_AGENT,), self._note)
+        with self._lock:
+            connected, self._connected = self._connected, set()
+        for uuid in connected:
+            self._pauses.pop(uuid, None)
         seen = set()
         for handle in scope.domains(active=True, hanging=True):
             uuid = scope.uuid(handle)
             seen.add(uuid)
-            not_before, pause = self._pauses.get(uuid, (0.0, 0.0))
-            if time.monotonic() < not_before or scope.hangs(handle):
+            pause = self._pauses.get(uuid)
+            if pause is not None and time.monotonic() < pause.until:
+                scope.error = scope.error or pause.error  # it holds on
                 continue
-            if not is_connected(scope.xml(handle)):
+            if scope.hangs(handle) or not is_connected(scope.xml(handle)):
                 continue
             info = self._ask(scope, handle, uuid)
             if info is None:
-                pause = min(_LONGEST_PAUSE, 2 * pause or _FIRST_PAUSE)
-                self._pauses[uuid] = (time.monotonic() + pause, pause)
+                seconds = min(_LONGEST_PAUSE, 2 * pause.seconds if pause else _FIRST_PAUSE)
+                self._pauses[uuid] = _Pause(time.monotonic() + seconds, seconds, scope.error)
                 continue
             self._pauses.pop(uuid, None)
             excluded, users = scope.options["filesystem_exclude"], scope.options["users"]
@@ -66,6 +93,11 @@ class _Agents:
         for memory in (self._pauses, self._limited):
             for uuid in memory.keys() - seen:
                 del memory[uuid]
+
+    def _note(self, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
+        if arguments and arguments[0] == _CONNECTED:
+            with self._lock:
+                self._connected.add(uuid)
 
     def _ask(self, scope: Scope, handle: Any, uuid: str) -> Optional[dict[str, Any]]:
         # The agent has to synchronize before it answers, which may take as long.

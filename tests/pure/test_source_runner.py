@@ -1,0 +1,79 @@
+"""A source at work, without threads: what is a failure, when it is fetched, what is reported."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
+from telegraf_execd_libvirt.hypervisor.lane import Fetched
+from telegraf_execd_libvirt.hypervisor.report import Report
+from telegraf_execd_libvirt.hypervisor.rhythm import Rhythm
+from telegraf_execd_libvirt.hypervisor.source_runner import failure
+
+SECOND = 1_000_000_000
+INVALID, LOST, DENIED = (
+    LibvirtError(55, 10, "no"),
+    LibvirtError(38, 7, "cut"),
+    LibvirtError(45, 7, ""),
+)
+
+
+def test_kinds_of_the_errors() -> None:
+    """The errors of this file are of different kinds."""
+    kinds = [error.kind for error in (INVALID, LOST, DENIED)]
+    assert kinds == [ErrorKind.GONE, ErrorKind.LOST, ErrorKind.DENIED]
+
+
+def test_a_call_that_fails_beside_others_is_no_failure_of_the_source() -> None:
+    """A source with several connections fails if none was answered, or one is lost or refused."""
+    worked, failed = Fetched(worked=True), Fetched(error=INVALID)
+    assert failure([worked, failed]) is None
+    assert failure([Fetched(), failed]) is failed
+    for fatal in (Fetched(error=LOST), Fetched(error=DENIED), Fetched(error=INVALID, opening=True)):
+        assert failure([worked, fatal]) is fatal
+    assert failure([]) is None
+
+
+def test_the_rhythm_of_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source is due at its interval, at once after a lost connection, later if it is refused."""
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    rhythm = Rhythm(10 * SECOND)
+    assert rhythm.is_due(now)
+    rhythm.started(now)
+    assert [rhythm.is_due(now + seconds) for seconds in (0, 9, 9.6)] == [False, False, True]
+    rhythm.repeat()
+    assert rhythm.is_due(now)
+    rhythm.started(now)
+    rhythm.failed(Fetched(error=INVALID))
+    assert not rhythm.is_due(now)
+    rhythm.failed(Fetched(error=LOST))
+    assert rhythm.is_due(now)
+    pauses = []
+    for _ in range(8):
+        rhythm.failed(Fetched(error=DENIED, opening=True))
+        pauses.append(next(s for s in range(100) if rhythm.is_due(now + s)))
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    rhythm.succeeded()
+    rhythm.repeat()
+    assert rhythm.is_due(now)
+
+
+def test_each_change_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A problem is a warning, its end a message; what others tell is for the level debug."""
+    report = Report("job")
+    with caplog.at_level(logging.INFO):
+        report.set("up")
+        for state, help in (("LOST", ""), ("LOST", ""), ("hanging", "wait"), ("up", "")):
+            report.set(state, f"{state}!" if state != "up" else "", help)
+        report.set("LOST", "quiet", quiet=True)
+        assert (report.up, report.error) == (False, "quiet")
+        report.set("up")
+    assert [record.getMessage() for record in caplog.records] == [
+        "job: LOST!",
+        "job: hanging!; wait",
+        "job: works again",
+    ]
+    assert (report.up, report.error, report.help) == (True, "", "")
