@@ -98,6 +98,7 @@ def test_any_path_reaches_ssh_as_it_is(
     ("given", "options"),
     [
         ("sshauth=privkey", ["PreferredAuthentications=publickey", "IdentityAgent=none"]),
+        ("sshauth=agent", ["IdentityFile=none", "PreferredAuthentications=publickey"]),
         ("sshauth=agent&keyfile=/k", ["IdentityFile=none", "PreferredAuthentications=publickey"]),
         (
             "sshauth=privkey&keyfile=/k",

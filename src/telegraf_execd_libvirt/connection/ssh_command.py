@@ -100,7 +100,7 @@ def _script(uri: str) -> str:
     lines = ["#!/bin/sh"]
     if methods == ["agent"]:
         options.append("IdentityFile=none")
-        del given["keyfile"]
+        given.pop("keyfile", None)
     for name, (variable, option) in _PATHS.items():
         if given.get(name):
             lines.append(f"export {variable}={shlex.quote(given[name])}")
