@@ -14,9 +14,11 @@ unexport PYTHONDONTWRITEBYTECODE
 # Tests run in one process more than there are CPUs, because many tests wait. The tests of a file
 # stay in one process, as they may share a server.
 WORKERS := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
-PARALLEL := --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+BY_FILE := --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses $(WORKERS) $(BY_FILE)
 
-# These tests measure time, so nothing runs beside them.
+# These tests measure time and mostly wait, so only two of them run side by side.
+TIMED_PARALLEL := --numprocesses 2 $(BY_FILE)
 TIMED := tests/hypervisor $(addprefix tests/process/test_,clock.py gather.py hung_guest.py tags.py)
 
 .PHONY: help run check test coverage lint format docs dist pictures bench soak clean
@@ -35,12 +37,12 @@ check: lint ## check style and types, run the pure and process tests (a minute)
 
 test: lint ## check style and types, run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)
-	$(BIN)/python -m pytest $(TIMED)
+	$(BIN)/python -m pytest $(TIMED_PARALLEL) $(TIMED)
 
 coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach
 	@$(BIN)/coverage erase
 	-$(BIN)/coverage run -m pytest $(PARALLEL) tests/pure tests/process
-	-$(BIN)/coverage run -m pytest $(TIMED)
+	-$(BIN)/coverage run -m pytest $(TIMED_PARALLEL) $(TIMED)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
