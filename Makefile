@@ -12,14 +12,15 @@ TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests run in one process more than there are CPUs, because many tests wait. The tests of a file
-# stay in one process, as they may share a server.
-WORKERS := $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
-BY_FILE := --maxprocesses 8 --dist loadfile --no-loadscope-reorder
-PARALLEL := --numprocesses $(WORKERS) $(BY_FILE)
-
-# These tests measure time and mostly wait, so only two of them run side by side.
-TIMED_PARALLEL := --numprocesses 2 $(BY_FILE)
+# stay in one process, as they may share a server. Those that measure time have a run of their own.
+CPUS := $(shell getconf _NPROCESSORS_ONLN)
+PARALLEL := --numprocesses $(shell expr $(CPUS) + 1) --maxprocesses 8 --dist loadfile \
+  --no-loadscope-reorder
 TIMED := tests/hypervisor $(addprefix tests/process/test_,clock.py gather.py hung_guest.py tags.py)
+
+# For every change: no tests of time and of large hosts, and fewer examples of property tests.
+QUICK := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8 --dist worksteal \
+  --hypothesis-profile=quick --ignore tests/process/test_crowd.py
 
 .PHONY: help run check test coverage lint format docs dist pictures bench soak clean
 .DEFAULT_GOAL := help
@@ -33,16 +34,16 @@ run: $(INSTALLED) ## install what is missing, print one collection from libvirt'
 	  "then $(BIN)/telegraf-execd-libvirt --once --uri qemu:///system" >&2
 
 check: lint ## check style and types, run the pure and process tests (a minute)
-	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %) tests/pure tests/process
+	$(BIN)/python -m pytest $(QUICK) $(TIMED:%=--ignore %) tests/pure tests/process
 
 test: lint ## check style and types, run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)
-	$(BIN)/python -m pytest $(TIMED_PARALLEL) $(TIMED)
+	$(BIN)/python -m pytest $(PARALLEL) $(TIMED)
 
 coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach
 	@$(BIN)/coverage erase
 	-$(BIN)/coverage run -m pytest $(PARALLEL) tests/pure tests/process
-	-$(BIN)/coverage run -m pytest $(TIMED_PARALLEL) $(TIMED)
+	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

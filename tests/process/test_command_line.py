@@ -120,7 +120,6 @@ def test_one_uri_for_two_tables_is_refused(config: Callable[..., Path]) -> None:
     assert re.fullmatch(r"E! --uri: .*2 tables.*\n", done.stderr)
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -6,7 +6,6 @@ page stands here, and a test produces it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,14 +20,14 @@ class Case:
     """``words`` is a regular expression for the message; ``transports`` are those of the URI for
     which the case counts, all if there are none."""
 
-    words: re.Pattern[str]
+    words: str
     kind: ErrorKind
     advice: str
     transports: frozenset[str] = frozenset()
 
 
 def _case(words: str, kind: ErrorKind, advice: str, transports: Iterable[str] = ()) -> Case:
-    return Case(re.compile(words), kind, advice, frozenset(transports))
+    return Case(words, kind, advice, frozenset(transports))
 
 
 _LOST, _DENIED, _WRONG = ErrorKind.LOST, ErrorKind.DENIED, ErrorKind.WRONG_URI

@@ -38,7 +38,7 @@ def refused(error: LibvirtError, uri: str, reasons: Iterable[str] = ()) -> Libvi
         (
             case
             for case in CASES
-            if case.words.search(message) and transport in (case.transports or (transport,))
+            if re.search(case.words, message) and transport in (case.transports or (transport,))
         ),
         None,
     )
