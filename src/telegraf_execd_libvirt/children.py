@@ -24,14 +24,18 @@ class Children:
         self._others = _children("self")
 
     def end(self) -> None:
-        """Ends all later children and theirs; returns when they are gone."""
-        processes = self._descendants()
-        _signal(processes, signal.SIGTERM)
+        """Ends all later children and theirs, also those that start meanwhile; those that do not
+        end soon are killed."""
+        asked: set[int] = set()
         deadline = time.monotonic() + _GRACE_SECONDS
-        while processes and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            running = {process for process in self._descendants() | asked if _runs(process)}
+            if not running:
+                return
+            _signal(running - asked, signal.SIGTERM)
+            asked |= running
             time.sleep(_LOOK_AGAIN_SECONDS)
-            processes = {process for process in processes if _runs(process)}
-        _signal(processes, signal.SIGKILL)
+        _signal(asked | self._descendants(), signal.SIGKILL)
 
     def _descendants(self) -> set[int]:
         found: set[int] = set()
@@ -45,11 +49,11 @@ class Children:
 def _children(process: Union[int, str]) -> set[int]:
     """The children of all threads of a process; none where /proc does not list them."""
     found: set[int] = set()
-    for path in Path(f"/proc/{process}/task").glob("*/children"):
-        try:
+    try:
+        for path in Path(f"/proc/{process}/task").glob("*/children"):
             found.update(map(int, path.read_text().split()))
-        except OSError:
-            pass  # the thread has ended
+    except OSError:
+        pass  # the process or a thread has ended
     return found
 
 

@@ -28,7 +28,7 @@ from .signals import Signals
 
 _NAME = "telegraf-execd-libvirt"
 
-#: Ends and removes what connection attempts leave behind.
+#: Ends and removes what connection attempts leave behind, and waits for the log.
 CleanUp = Callable[[], None]
 
 
@@ -200,17 +200,19 @@ def _read(options: argparse.Namespace) -> Config:
 
 
 def _clean_up(children: Children) -> CleanUp:
-    """What to do about hung connection attempts when the process ends."""
+    """What to do when the process ends: hung connection attempts leave processes and folders."""
 
     def clean_up() -> None:
         children.end()
         remove_all()
+        log.drain()
 
     return clean_up
 
 
 def _leave(status: int, clean_up: CleanUp) -> NoReturn:
     """End the process without waiting for hung calls."""
-    clean_up()
-    log.drain()
-    os._exit(status)
+    try:
+        clean_up()
+    finally:
+        os._exit(status)

@@ -1,7 +1,7 @@
 """Signals that request a tick or the end of the program, recorded for the main thread.
 
-Invariant: after ``Signals()`` none of these signals ends the process by itself. This module imports
-nothing slow, least of all libvirt.
+Invariant: from ``Signals()`` to ``leave()`` none of these signals ends the process by itself. This
+module imports nothing slow, least of all libvirt.
 """
 
 from __future__ import annotations

@@ -30,14 +30,22 @@ def driver_and_transport(uri: str) -> tuple[str, str]:
     """Split the scheme: ``qemu+ssh://…`` gives ("qemu", "ssh"); without a transport it is ""."""
     scheme = uri.partition("://")[0]
     driver, _, transport = scheme.partition("+")
-    return driver, transport
+    return driver, transport.lower()
 
 
-def user_and_host(uri: str) -> tuple[str, str]:
-    """The user name, without a password, and the host, without a port; empty if not there."""
+#: The transport of an alias of libvirt.conf, which libvirt alone knows.
+ALIAS = "alias"
+
+
+def transport(uri: str) -> str:
+    """The transport, such as "ssh"; "" if there is none, and ALIAS for an alias."""
+    return driver_and_transport(uri)[1] if "://" in uri else ALIAS
+
+
+def user_name(uri: str) -> str:
+    """The user name of the URI, without a password; empty if there is none."""
     authority = re.split("[/?#]", uri.partition("://")[2])[0]
-    user, _, host = authority.rpartition("@")
-    return unquote(user.partition(":")[0]), re.sub(r":\d*$", "", host)
+    return unquote(authority.rpartition("@")[0].partition(":")[0])
 
 
 def parameters(uri: str) -> dict[str, str]:

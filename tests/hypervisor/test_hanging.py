@@ -305,7 +305,9 @@ def test_guests_come_and_go(host: Host) -> None:
     assert eventually(lambda: host.hypervisor.domstats("fresh")["fresh"]["state.state"] == "5")
     host.hypervisor.undefine("fresh")
     assert set(host.tick()[1]) == set(whole)
-    assert not [line for line in host.plugin.log.lines if re.match("[EW]!", line)]
+    # While a guest dies, libvirtd itself may hang for longer than usual.
+    warnings = [line for line in host.plugin.log.lines if re.match("[EW]!", line)]
+    assert not [line for line in warnings if "a libvirt call is hung" not in line]
 
 
 def test_one_hypervisor_of_two_hangs(hypervisor: Hypervisor, tmp_path: Path) -> None:

@@ -146,10 +146,10 @@ def test_attempts_that_are_denied_become_rarer(peer: Peer, code: int) -> None:
 def test_few_attempts_are_made_with_a_wrong_key(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty ticks make at most five attempts, at any interval."""
+    """Twenty ticks make at most five attempts, at the usual intervals."""
     peer.error = LibvirtError(45, 0, "denied")
     peer.release.set()
-    for interval in (1.0, 10.0, 60.0, 300.0):
+    for interval in (0.5, 1.0, 10.0, 30.0, 60.0):
         now = time.monotonic() + 1e6
         before = peer.attempts
         pool = Pool(peer.connect, 1, Patience(1.0))
@@ -160,3 +160,19 @@ def test_few_attempts_are_made_with_a_wrong_key(
                 pool.opened(cast(Opened, pool.answers.get(timeout=SECONDS)))
         assert 3 <= peer.attempts - before <= 5, interval
         monkeypatch.undo()
+
+
+def test_a_local_daemon_that_denies_is_tried_soon(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No host locks this one out, so pauses do not grow with the interval."""
+    peer.error = LibvirtError(45, 0, "denied")
+    peer.release.set()
+    now = time.monotonic() + 1e6
+    pool = Pool(peer.connect, 1, Patience(1.0), is_remote=False)
+    for number in range(8):
+        monkeypatch.setattr(time, "monotonic", lambda at=now + number * 60.0: at)
+        pool.tick()
+        assert pool.connect()
+        pool.opened(cast(Opened, pool.answers.get(timeout=SECONDS)))
+    assert peer.attempts == 8

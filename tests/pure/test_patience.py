@@ -104,6 +104,7 @@ def test_attempts_become_rarer_by_ticks() -> None:
     while len(pauses) < 7:
         pauses.append(pause_after(pauses[-1], 10.0))
     assert pauses[1:] == [20, 40, 80, 160, 160, 160]
+    assert pause_after(0.0, 3600.0) == pause_after(500.0, 60.0) == 600
 
 
 def test_many_attempts_that_hang_get_more_time() -> None:
@@ -111,6 +112,7 @@ def test_many_attempts_that_hang_get_more_time() -> None:
     patience = Patience(5.0)
     ages = [patience.attempt_age(given_up) for given_up in range(8)]
     assert ages == [15, 15, 15, 15, 30, 60, 120, 240]
+    assert patience.attempt_age(1000) == 3600
 
 
 def test_a_busy_guest_is_asked_again_for_half_a_second() -> None:

@@ -9,7 +9,8 @@ from telegraf_execd_libvirt.uri import (
     has_password,
     parameters,
     redact,
-    user_and_host,
+    transport,
+    user_name,
     with_parameter,
     without_parameter,
 )
@@ -77,12 +78,26 @@ def test_a_parameter_is_added_and_removed() -> None:
 @pytest.mark.parametrize(
     ("uri", "found"),
     [
-        ("qemu:///system", ("", "")),
-        ("qemu+ssh://me%40org:secret@host:22/system", ("me@org", "host")),
-        ("esx://host?a=b@c", ("", "host")),
-        ("qemu+tls://[::1]:16514/system", ("", "[::1]")),
+        ("qemu:///system", ""),
+        ("qemu+ssh://me%40org:secret@host:22/system", "me@org"),
+        ("esx://host?a=b@c", ""),
+        ("alias", ""),
     ],
 )
-def test_user_and_host(uri: str, found: tuple[str, str]) -> None:
-    """The password and the port are left out."""
-    assert user_and_host(uri) == found
+def test_user_name(uri: str, found: str) -> None:
+    """The password and the host are left out."""
+    assert user_name(uri) == found
+
+
+@pytest.mark.parametrize(
+    ("uri", "found"),
+    [
+        ("qemu:///system", ""),
+        ("qemu+SSH://h/system", "ssh"),
+        ("qemu+tls:///system", "tls"),
+        ("kvm2", "alias"),
+    ],
+)
+def test_transport(uri: str, found: str) -> None:
+    """The transport is in lower case; an alias has none that can be known."""
+    assert transport(uri) == found

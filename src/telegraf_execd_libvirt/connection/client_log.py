@@ -1,4 +1,4 @@
-"""What libvirt's client writes to stderr: the reason of some errors stands nowhere else.
+"""What libvirt's client writes to stderr: only there it gives the reason of some errors.
 
 Invariant: a line of libvirt's is no warning of this program. It is kept, by thread, for the error
 that the call of this thread raises; ``--log-level debug`` shows it.

@@ -1,7 +1,8 @@
 """libvirt's errors, sorted: the consequence of each for the connection, and advice.
 
-Invariant: the kind of an error follows from its code and its domain, here and nowhere else. The
-numbers are libvirt's virErrorNumber and virErrorDomain; this module does not import libvirt.
+Invariant: the kind of an error follows from its code and its domain, here and nowhere else, except
+for failed connection attempts, whose words say more. The numbers are libvirt's virErrorNumber and
+virErrorDomain; this module does not import libvirt.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ _INTERNAL_ERROR, _SYSTEM_ERROR = 1, 38
 class LibvirtError(Exception):
     """An error of libvirt: code, domain, message, and the system's errno, or 0.
 
-    ``known`` and ``help`` are the consequence and the advice, if more is known than the code tells.
+    ``known`` and ``help`` are the consequence and the advice, if more is known than the code alone
+    says.
     """
 
     def __init__(
@@ -74,6 +76,11 @@ class LibvirtError(Exception):
         self.errno = number
         self.known = known
         self.help = help
+
+    def copy(self) -> LibvirtError:
+        """The same error, to be raised in another thread."""
+        values = (self.code, self.domain, self.message, self.errno, self.known, self.help)
+        return LibvirtError(*values)
 
     @property
     def kind(self) -> ErrorKind:

@@ -1,7 +1,6 @@
 """The table of failed connection attempts: the words of each, its consequence, and what helps.
 
-Invariant: the first case whose words stand in the message decides; each row of the troubleshooting
-page stands here, and a test produces it.
+Invariant: the first case whose pattern matches the message decides.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _CERTIFICATES = (
 )
 _AUTH_CONF = (
     "put the credentials into libvirt's auth.conf, readable for this user, in a section for the "
-    "very host of libvirt_uri: [auth-libvirt-HOST]"
+    "host exactly as in libvirt_uri: [auth-libvirt-HOST]"
 )
 _LIBSSH_KNOWN_HOSTS = (
     "libssh and libssh2 do not read ssh's known_hosts: name a file that has the host's key with "
@@ -74,7 +73,7 @@ CASES = (
     _case("Invalid authentication method", _WRONG, "correct sshauth= in libvirt_uri"),
     _case("resolve (address|hostname)", _LOST, "check the host name in libvirt_uri"),
     _case(
-        "cannot execute binary",
+        "cannot execute binary|exec: ssh: not found",
         _LOST,
         "the program of command= in libvirt_uri, or ssh without it, must be installed here",
     ),
@@ -196,8 +195,8 @@ CASES = (
     _case(
         "bytes received from server too large",
         _LOST,
-        "the far user's shell prints text at login, which is no answer of libvirt's: it must print "
-        "nothing if it is not interactive, and the account must not be locked",
+        "the far user's shell prints text at login, and libvirt takes it for an answer: the shell "
+        "must print nothing if it is not interactive, and the account must not be locked",
         _SSH,
     ),
     _case(

@@ -1,7 +1,7 @@
 """Failed connection attempts: what each of them means, and what helps.
 
-libvirt has one code for many troubles, and of an error of ssh there are only ssh's own words. So
-the words of a message decide, by the table of cases; without a case the code does.
+libvirt has one code for many troubles, and for errors of ssh it gives only ssh's text. So the words
+of a message decide, by the table of cases; without a case the code does.
 
 Invariant: the messages that leave this module are one short line, without the user name and the
 parameters of the URI.
@@ -12,16 +12,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..uri import driver_and_transport, parameters, user_and_host
+from ..uri import ALIAS, parameters, transport, user_name
 from .errors import LibvirtError
 from .refusal_cases import CASES
 
 #: Of a banner of several lines, ssh's lines that say what is wrong.
 _TELLING = re.compile(
     r"IDENTIFICATION HAS CHANGED|Load key|Identity file|Host key verification failed"
-    r"|Permission denied \(|: not found|[Cc]onnection (refused|reset|timed out|closed)"
+    r"|Permission denied \(|Too many authentication|: not found"
+    r"|[Cc]onnection (refused|reset|timed out|closed)"
 )
-_LONGEST = 300
+_LONGEST = 600
+
+#: ssh writes so before its reason.
+_LOGIN = re.compile(r"[\w.+-]+@(?=[\w.:\[\]-]+: )")
 
 
 def refused(error: LibvirtError, uri: str, reasons: Iterable[str] = ()) -> LibvirtError:
@@ -33,16 +37,10 @@ def refused(error: LibvirtError, uri: str, reasons: Iterable[str] = ()) -> Libvi
     for reason in dict.fromkeys(reasons):
         if reason not in message:
             message += f": {reason}"
-    transport = driver_and_transport(uri)[1]
-    found = next(
-        (
-            case
-            for case in CASES
-            if re.search(case.words, message) and transport in (case.transports or (transport,))
-        ),
-        None,
-    )
-    message = _discreet(message, uri)
+    way = transport(uri)
+    fitting = (case for case in CASES if not case.transports or way in {*case.transports, ALIAS})
+    found = next((case for case in fitting if re.search(case.words, message)), None)
+    message = _discreet(message, uri)[:_LONGEST]
     if found is None:
         return LibvirtError(error.code, error.domain, message, error.errno)
     return LibvirtError(error.code, error.domain, message, error.errno, found.kind, found.advice)
@@ -57,15 +55,13 @@ def _short(message: str) -> str:
     beginning = lines[0].partition(": ")[0].rstrip(":")
     lines[0] = lines[0].partition(": ")[2]
     telling = [line for line in lines if _TELLING.search(line)] or lines[-1:]
-    return f"{beginning}: {', '.join(telling)}"[:_LONGEST]
+    return f"{beginning}: {', '.join(telling)}"
 
 
 def _discreet(message: str, uri: str) -> str:
     """The message without user names, and with the names of parameters for their paths."""
-    user, host = user_and_host(uri)
-    if host:
-        message = re.sub(rf"[\w.+-]+@(?={re.escape(host)})", "", message)
-    if user:
+    message = _LOGIN.sub("", message)
+    if user := user_name(uri):
         message = message.replace(f"{user}@", "")
     for name, value in parameters(uri).items():
         if "/" in value and name != "socket":

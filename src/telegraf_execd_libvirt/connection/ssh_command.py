@@ -59,8 +59,12 @@ def prepared(uri: str) -> Iterator[str]:
         return
     folder = _folder_for_programs()
     try:
+        try:
+            Path(folder, _PROGRAM).write_bytes(os.fsencode(script))
+        except OSError as error:
+            text = f"cannot write the program that runs ssh: {error.strerror}"
+            raise LibvirtError(0, 0, text) from None
         program = Path(folder, _PROGRAM)
-        program.write_bytes(os.fsencode(script))
         rest = without_parameter(uri, "keyfile")
         yield with_parameter(rest, "command", quote(str(program)))
     finally:
@@ -129,17 +133,20 @@ def _folder_for_programs() -> str:
             continue
         _folders.add(folder)
         program = Path(folder, _PROGRAM)
-        program.touch(0o700)
+        with suppress(OSError):
+            program.touch(0o700)
         if os.access(program, os.X_OK):
             return folder
         _remove(folder)
     raise LibvirtError(
-        0, 0, "known_hosts and sshauth need a folder where programs may run, and /tmp is none"
+        0, 0, "no folder lets programs run: tried TMPDIR (or /tmp), /var/tmp, /dev/shm and HOME"
     )
 
 
 def _remove(folder: str) -> None:
-    with suppress(FileNotFoundError):  # another thread removes it, too
+    # Another thread may remove it, too.
+    with suppress(OSError):
         Path(folder, _PROGRAM).unlink()
+    with suppress(OSError):
         Path(folder).rmdir()
     _folders.discard(folder)

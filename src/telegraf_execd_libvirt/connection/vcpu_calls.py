@@ -82,7 +82,7 @@ def _width(cpus: int) -> int:
 
 
 def _each(maps: bytes, number: int, cpus: int) -> list[int]:
-    """So many maps, each as a number with a bit for each CPU."""
+    """The first ``number`` maps, each as a number with a bit for each CPU."""
     width, known = _width(cpus), (1 << cpus) - 1
     return [
         int.from_bytes(maps[start : start + width], "little") & known

@@ -13,7 +13,7 @@ from ..config import HypervisorConfig
 from ..connection.completeness import Completeness
 from ..connection.devices import NO_DEVICES
 from ..connection.devices import parse as parse_devices
-from ..connection.errors import LibvirtError, Unreachable
+from ..connection.errors import ErrorKind, LibvirtError, Unreachable
 from ..connection.facts import Facts
 from ..connection.libvirt_api import library_version
 from ..connection.reader import Reader
@@ -27,7 +27,7 @@ from ..health import Health
 from ..identity import IdentityReader
 from ..log import log
 from ..selection import Selection
-from ..uri import redact
+from ..uri import redact, transport
 from .dispatch import Dispatcher
 from .gather import Gatherer
 from .patience import LATE_TICKS, Patience
@@ -88,7 +88,8 @@ class Hypervisor:
             host=node.GROUP in config.additions,
         )
         patience = Patience(config.timeout / 1e9)
-        self._pool = Pool(self._connect, config.parallel_calls, patience)
+        is_remote = transport(config.libvirt_uri) not in ("", "unix")
+        self._pool = Pool(self._connect, config.parallel_calls, patience, is_remote)
         calls = config.parallel_calls
         dispatcher = Dispatcher(self._pool, patience, selection.by_name, calls)
         #: Reads the domains of a tick.
@@ -138,10 +139,13 @@ class Hypervisor:
         self.outcome = found
         return found
 
-    def may_connect(self) -> None:
-        """Raises LibvirtError while no connection attempt is made because of the last one."""
-        if (refusal := self._pool.refused) is not None:
-            raise LibvirtError(refusal.code, refusal.domain, refusal.message, refusal.errno)
+    def check_connected(self) -> None:
+        """Raises LibvirtError if the last tick could not read the hypervisor. The sources leave it
+        to the ticks to find out when it can be read: a host counts each attempt that it refuses."""
+        if self.outcome.up:
+            return
+        error = self._pool.refusal or LibvirtError(0, 0, "no connection", known=ErrorKind.LOST)
+        raise error.copy()
 
     def _connect(self) -> Reader:
         """A new connection. What was learnt is forgotten after a loss: the daemon, and its

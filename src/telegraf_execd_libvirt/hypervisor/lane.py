@@ -104,7 +104,8 @@ class Lane:
         while (request := self._requests.get()) is not None:
             timestamp, after = request
             if after is not None:
-                after.wait(SOURCE_DELAY_SECONDS)
+                # Whether a connection can be made is known when the bulk statistics have come.
+                after.wait(SOURCE_DELAY_SECONDS if self._connection is not None else None)
             outcome = Fetched(skipped=True)
             if self._turns.acquire(timeout=self._seconds):
                 outcome = self._fetched(timestamp)

@@ -1,8 +1,8 @@
 """How long anything may take: the one hang policy, for every kind of request and for connecting.
 
 Invariant: no other module has a constant about hanging. A request that takes longer than its
-patience is repeated beside the hung one; a connection attempt is waited for until the timeout, and
-given up much later; the number of both is bounded.
+patience is repeated beside the hung one, and the number of hung requests is bounded; a connection
+attempt is waited for until the timeout, and given up much later.
 """
 
 from __future__ import annotations
@@ -43,13 +43,17 @@ SETTLE_SECONDS = 0.1
 #: A connection attempt is given up after this, or after twice the timeout.
 _LEAST_ATTEMPT_SECONDS = 15.0
 
+#: Beside many attempts that hang, another one is made after at most this.
+_LONGEST_AGE_SECONDS = 3600.0
+
 #: An attempt that took longer than this was not refused at once, so attempts become rarer.
 CHEAP_ATTEMPT_SECONDS = 1.0
 _LONGEST_PAUSE = 60.0
 
-#: A pause is this many intervals if that is longer: a refused key must not be tried at each tick,
-#: or the host locks this one out.
+#: A pause is this many intervals if that is longer, up to ten minutes: a refused key must not be
+#: tried at each tick, or the host locks this one out.
 _LONGEST_TICKS = 16
+_LONGEST_PAUSE_BY_TICKS = 600.0
 
 #: Ticks in a row whose requests came back complete after the end of the tick, before the log says
 #: that the timeout is too short: one such tick is a daemon that was stopped for a while.
@@ -94,11 +98,13 @@ class Patience:
         """The age at which one more connection attempt is given up beside those that still hang.
 
         A peer that lost its power may keep an attempt open for ever, so there is always another
-        one; but it costs a thread, so many of them take ever longer.
+        one; but each costs a thread, so many of them take ever longer, up to an hour.
         """
-        return self.attempt_seconds * float(2 ** max(0, given_up - MOST_HANGING + 1))
+        age = self.attempt_seconds * float(2 ** min(20, max(0, given_up - MOST_HANGING + 1)))
+        return min(age, max(self.attempt_seconds, _LONGEST_AGE_SECONDS))
 
 
 def pause_after(pause: float, interval: float = 0.0) -> float:
     """The pause after one more refused connection attempt, with ticks at this interval."""
-    return min(max(_LONGEST_PAUSE, _LONGEST_TICKS * interval), max(1.0, 2 * interval, 2 * pause))
+    by_ticks = min(_LONGEST_PAUSE_BY_TICKS, _LONGEST_TICKS * interval)
+    return min(max(_LONGEST_PAUSE, by_ticks), max(1.0, 2 * interval, 2 * pause))

@@ -22,7 +22,13 @@ from .worker import Answer, Opened, Worker
 class Pool:
     """Connections to a hypervisor; ``keep`` of them stay open between ticks."""
 
-    def __init__(self, connect: Callable[[], Reader], keep: int, patience: Patience) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Reader],
+        keep: int,
+        patience: Patience,
+        is_remote: bool = True,
+    ) -> None:
         #: All outcomes of all workers, also of those that were given up.
         self.answers: SimpleQueue[Answer] = SimpleQueue()
         self.reconnects = 0
@@ -37,12 +43,15 @@ class Pool:
         self._lost = False
         self._pause = 0.0
         self._not_before = 0.0
-        self._ticked = self._interval = 0.0
+        self._is_remote = is_remote
+        self._ticked = 0.0
+        self._intervals: list[float] = []
 
     def tick(self) -> None:
         """Notes the time of a tick."""
         now = time.monotonic()
-        self._interval = now - self._ticked if self._ticked else 0.0
+        if self._ticked:
+            self._intervals = [*self._intervals[-1:], now - self._ticked]
         self._ticked = now
 
     @property
@@ -119,7 +128,10 @@ class Pool:
         self.refusal = error
         denied = error.kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
         if denied or seconds > CHEAP_ATTEMPT_SECONDS:
-            self._pause = pause_after(self._pause, self._interval if denied else 0.0)
+            # The shorter one: a pipe that is not read makes an interval long.
+            interval = min(self._intervals, default=0.0)
+            by_ticks = denied and self._is_remote
+            self._pause = pause_after(self._pause, interval if by_ticks else 0.0)
             self._not_before = time.monotonic() + self._pause * random.uniform(0.75, 1.0)
             log.debug("the next connection attempt follows after %.1f s", self._pause)
         else:

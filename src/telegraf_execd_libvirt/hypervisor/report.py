@@ -1,7 +1,6 @@
 """The state of a source, as the log and ``--check`` report it.
 
-Invariant: each change of the state is logged once; "works again" only follows a problem that was
-told.
+Invariant: each change of the state is logged once; "works again" only follows a logged problem.
 """
 
 from __future__ import annotations

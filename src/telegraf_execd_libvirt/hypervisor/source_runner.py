@@ -127,7 +127,7 @@ class SourceRunner:
         return lane
 
     def _connect(self) -> Connection:
-        self._hypervisor.may_connect()
+        self._hypervisor.check_connected()
         return Connection(self._config.libvirt_uri, self.source.read_only)
 
     def _scope(self, connection: Connection, number: int) -> Scope:
@@ -213,7 +213,8 @@ class SourceRunner:
             error.message,
             self._advice(error),
             # The hypervisor itself reports that it cannot be reached.
-            quiet=(failed.opening or error.kind is ErrorKind.LOST) and self.source.read_only,
+            quiet=not self._hypervisor.outcome.up
+            or ((failed.opening or error.kind is ErrorKind.LOST) and self.source.read_only),
         )
 
     def _advice(self, error: LibvirtError) -> str:
