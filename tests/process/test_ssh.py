@@ -37,6 +37,10 @@ exit 255
 """
 
 
+#: Sources have connections of their own; they wait for the hypervisor.
+SOURCES = 'additional_statistics = ["health", "job", "network", "guest_agent"]'
+
+
 class Ssh:
     """A program in the place of ssh. `lines` is what its runs have noted."""
 
@@ -145,17 +149,18 @@ def test_no_process_is_left_behind(
 def test_a_refused_key_is_tried_rarely(
     start: Callable[..., Plugin], ssh: Callable[[str], Ssh], tmp_path: Path
 ) -> None:
-    """Twenty ticks with a wrong key make at most five connections, and one message, which has
-    neither the user name nor the path of the key."""
+    """Twenty ticks with a wrong key make at most five connections, also with sources, and one
+    message, which has neither the user name nor the path of the key."""
     stand_in = ssh(REFUSES)
     config = tmp_path / "plugin.conf"
-    config.write_text(
-        f'[[inputs.libvirt]]\nlibvirt_uri = "{stand_in.uri}"\nadditional_statistics = ["health"]\n'
-    )
+    config.write_text(f'[[inputs.libvirt]]\nlibvirt_uri = "{stand_in.uri}"\n{SOURCES}\n')
     plugin = start("--config", config)
     for count in range(1, 21):
         plugin.tick()
-        plugin.metrics.wait_for(lambda lines, wanted=count: len(lines) >= wanted, "health")
+        plugin.metrics.wait_for(
+            lambda lines, wanted=count: sum("libvirt_health" in line for line in lines) >= wanted,
+            "health",
+        )
         time.sleep(0.15)
     assert plugin.finish(AT_ONCE) == 0
     assert 2 <= len(stand_in.lines) <= 5
