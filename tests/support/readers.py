@@ -87,8 +87,8 @@ class Reader(Closing):
         return files, threads, len(self.children())
 
     def no_more_than(self, before: tuple[int, int, int]) -> bool:
-        """True once nothing of it is more than before; what ends takes a moment."""
-        return eventually(lambda: all(map(int.__le__, self.opened(), before)), 5.0)
+        """True once nothing of it is more than before; keepalive ends what hangs after 15 s."""
+        return eventually(lambda: all(map(int.__le__, self.opened(), before)))
 
 
 class Readers(dict[str, Reader]):
