@@ -16,7 +16,8 @@ unexport PYTHONDONTWRITEBYTECODE
 CPUS := $(shell getconf _NPROCESSORS_ONLN)
 PARALLEL := --numprocesses $(shell expr $(CPUS) + 1) --maxprocesses 8 --dist loadfile \
   --no-loadscope-reorder
-TIMED := tests/hypervisor $(addprefix tests/process/test_,clock.py gather.py hung_guest.py tags.py)
+TIMED := tests/hypervisor $(addprefix tests/process/test_,clock.py gather.py hung_guest.py \
+  silent_hypervisor.py tags.py)
 
 # For every change: no tests of time and of large hosts, and fewer examples of property tests.
 QUICK := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8 --dist worksteal \
@@ -42,7 +43,7 @@ test: lint ## check style and types, run all tests
 
 coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach
 	@$(BIN)/coverage erase
-	-$(BIN)/coverage run -m pytest $(PARALLEL) tests/pure tests/process
+	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED:%=--ignore %) tests/pure tests/process
 	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
