@@ -7,6 +7,7 @@ installed, into .cache in the checkout.
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import lzma
 import os
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from support.missing import Missing
@@ -97,17 +99,25 @@ def _kernels_under(root: Path) -> Iterator[tuple[Path, Path]]:
 
 def _download() -> None:
     """Unpack Debian's cloud kernel into the cache, completely or not at all."""
-    _unpack(METAPACKAGE, _real_package, CACHE)
+    _unpack(METAPACKAGE, _real_package, CACHE, lambda: any(_kernels_under(CACHE)))
 
 
-def _unpack(package: str, real_name: Callable[[], str], target: Path) -> None:
+def _unpack(
+    package: str, real_name: Callable[[], str], target: Path, is_there: Callable[[], bool]
+) -> None:
+    """Unpack a package to a folder, unless another process of the tests does it meanwhile."""
     for tool, origin in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg", "dpkg")):
         if not shutil.which(tool):
             raise Missing(f"{tool} (Debian package {origin}) to download {package}")
     try:
         CACHE.parent.mkdir(exist_ok=True)
         (CACHE.parent / ".gitignore").write_text("*\n")
-        with tempfile.TemporaryDirectory(dir=CACHE.parent) as folder:
+        with ExitStack() as stack:
+            lock = stack.enter_context((CACHE.parent / ".lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if is_there():
+                return
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=CACHE.parent))
             _run("apt-get", "download", "-qq", real_name(), folder=folder)
             (archive,) = Path(folder).glob("*.deb")
             _run("dpkg", "-x", archive.name, "unpacked", folder=folder)
@@ -157,11 +167,12 @@ def _initrd(busybox: bytes, modules: Path) -> bytes:
 
 def agent_program() -> Path:
     """The path of QEMU's guest agent; raise Missing if there is none."""
-    for path in (shutil.which("qemu-ga", path=PATH), AGENT_CACHE / "usr/sbin/qemu-ga"):
+    unpacked = AGENT_CACHE / "usr/sbin/qemu-ga"
+    for path in (shutil.which("qemu-ga", path=PATH), unpacked):
         if path and Path(path).exists():
             return Path(path)
-    _unpack(AGENT_PACKAGE, lambda: AGENT_PACKAGE, AGENT_CACHE)
-    return AGENT_CACHE / "usr/sbin/qemu-ga"
+    _unpack(AGENT_PACKAGE, lambda: AGENT_PACKAGE, AGENT_CACHE, unpacked.exists)
+    return unpacked
 
 
 def _agent_files() -> dict[str, bytes]:
