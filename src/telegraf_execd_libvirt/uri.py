@@ -42,10 +42,18 @@ def transport(uri: str) -> str:
     return driver_and_transport(uri)[1] if "://" in uri else ALIAS
 
 
+def is_remote(uri: str) -> bool:
+    """Whether it may lead to another host."""
+    return bool(_authority(uri)) or transport(uri) not in ("", "unix")
+
+
 def user_name(uri: str) -> str:
     """The user name of the URI, without a password; empty if there is none."""
-    authority = re.split("[/?#]", uri.partition("://")[2])[0]
-    return unquote(authority.rpartition("@")[0].partition(":")[0])
+    return unquote(_authority(uri).rpartition("@")[0].partition(":")[0])
+
+
+def _authority(uri: str) -> str:
+    return re.split("[/?#]", uri.partition("://")[2])[0]
 
 
 def parameters(uri: str) -> dict[str, str]:

@@ -25,6 +25,9 @@ from support.server import (
     LIST_ALL_POOLS,
     Daemon,
 )
+from telegraf_execd_libvirt.config import HypervisorConfig
+from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError, Unreachable
+from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor, Outcome
 from telegraf_execd_libvirt.hypervisor.patience import MOST_FETCHES, MOST_FETCHES_PER_SOURCE
 from telegraf_execd_libvirt.sources import SOURCES
 
@@ -62,6 +65,14 @@ def health(lines: list[str], source: str) -> list[str]:
     """The health of a source in each tick."""
     start = "libvirt_source_health,"
     return [line for line in lines if line.startswith(start) and f",source={source} " in line]
+
+
+def tick_at_once(plugin: Plugin, number: int) -> None:
+    """Tick; the bulk lines of this tick come at once."""
+    started = time.monotonic()
+    plugin.tick()
+    plugin.wait_for_states(number)
+    assert time.monotonic() - started < AT_ONCE
 
 
 def test_all_sources_on_the_test_driver(config: Callable[..., Path]) -> None:
@@ -119,14 +130,8 @@ def test_a_source_that_hangs_costs_only_itself(
     )
     plugin = start("--config", path)
 
-    def tick(number: int) -> None:
-        started = time.monotonic()
-        plugin.tick()
-        plugin.wait_for_states(number)
-        assert time.monotonic() - started < AT_ONCE
-
     for number in range(1, 4):
-        tick(number)
+        tick_at_once(plugin, number)
         time.sleep(0.15)
     lanes = SOURCES[name].lanes
     hanging = f",hanging={lanes}i "
@@ -170,10 +175,7 @@ def test_with_all_sources_on_one_that_hangs_costs_only_itself(
     def tick() -> None:
         nonlocal ticks
         ticks += 1
-        started = time.monotonic()
-        plugin.tick()
-        plugin.wait_for_states(ticks)
-        assert time.monotonic() - started < AT_ONCE
+        tick_at_once(plugin, ticks)
 
     def found() -> set[str]:
         """The sources that hang, by their health in the last tick."""
@@ -217,14 +219,8 @@ def test_fetches_that_hang_are_limited(
     def asked() -> int:
         return sum(hypervisor.asked.count(procedure) for procedure in lists)
 
-    def tick(number: int) -> None:
-        started = time.monotonic()
-        plugin.tick()
-        plugin.wait_for_states(number)
-        assert time.monotonic() - started < AT_ONCE
-
     for number in range(1, 16):
-        tick(number)
+        tick_at_once(plugin, number)
         time.sleep(0.1)
     assert asked() == MOST_FETCHES
     hypervisor.answer()
@@ -389,3 +385,14 @@ def test_idle_sources_do_not_keep_it_running(
     plugin.tick()
     plugin.wait_for_states(1)
     assert plugin.finish() == 0
+
+
+def test_sources_wait_for_the_hypervisor() -> None:
+    """While the hypervisor cannot be read, a source does not connect. It asks again at each tick,
+    also if access was refused."""
+    hypervisor = Hypervisor(HypervisorConfig(), "a name")
+    hypervisor.check_connected()
+    hypervisor.outcome = Outcome(trouble=Unreachable("DENIED", "access denied"))
+    with pytest.raises(LibvirtError, match="access denied") as raised:
+        hypervisor.check_connected()
+    assert raised.value.kind is ErrorKind.LOST

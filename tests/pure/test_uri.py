@@ -7,6 +7,7 @@ import pytest
 from telegraf_execd_libvirt.uri import (
     driver_and_transport,
     has_password,
+    is_remote,
     parameters,
     redact,
     transport,
@@ -101,3 +102,19 @@ def test_user_name(uri: str, found: str) -> None:
 def test_transport(uri: str, found: str) -> None:
     """The transport is in lower case; an alias has none that can be known."""
     assert transport(uri) == found
+
+
+@pytest.mark.parametrize(
+    ("uri", "remote"),
+    [
+        ("qemu:///system", False),
+        ("qemu+unix:///system?socket=/a@b", False),
+        ("qemu://host/system", True),  # libvirt takes TLS
+        ("esx://root@host/?no_verify=1", True),
+        ("qemu+ssh:///system", True),
+        ("kvm2", True),
+    ],
+)
+def test_is_remote(uri: str, remote: bool) -> None:
+    """A host or a transport leads elsewhere, and an alias may."""
+    assert is_remote(uri) is remote

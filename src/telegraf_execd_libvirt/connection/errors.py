@@ -77,11 +77,6 @@ class LibvirtError(Exception):
         self.known = known
         self.help = help
 
-    def copy(self) -> LibvirtError:
-        """The same error, to be raised in another thread."""
-        values = (self.code, self.domain, self.message, self.errno, self.known, self.help)
-        return LibvirtError(*values)
-
     @property
     def kind(self) -> ErrorKind:
         if self.known is not None:

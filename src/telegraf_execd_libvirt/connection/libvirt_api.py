@@ -1,4 +1,4 @@
-"""The one module that imports libvirt: calls go in, records and translated errors come out.
+"""The one module that calls libvirt: calls go in, records and translated errors come out.
 
 Invariant: nothing here learns or decides, and nothing of libvirt's own (exceptions, constants,
 messages on stderr) leaves this module; a handle is opaque to its callers. Connections are read-only
@@ -8,8 +8,6 @@ connection of their own call them.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
@@ -18,7 +16,7 @@ import libvirt
 
 from ..domain import Stats
 from ..log import log
-from . import ssh_command
+from . import event_loop, ssh_command
 from .client_log import client_log
 from .errors import LibvirtError
 from .refusals import refused
@@ -42,10 +40,6 @@ EXTENSION: Optional[str] = getattr(getattr(libvirt, "libvirtmod", None), "__file
 NOWAIT: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 BACKING: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
 
-#: The event loop pauses for so long after each turn. If it waits in another thread, each request
-#: wakes it twice, which costs as much CPU time as the request; in a pause it is not woken.
-_PAUSE_SECONDS = 0.02
-
 # Seconds between keepalive messages, and the number of them that may stay unanswered.
 _KEEPALIVE = (5, 2)
 
@@ -68,7 +62,7 @@ class Connection:
     """
 
     def __init__(self, uri: str, read_only: bool = True) -> None:
-        _start_events()
+        event_loop.start()
         self._callbacks: list[int] = []
         flags = libvirt.VIR_CONNECT_RO if read_only else 0
         client_log.reasons()  # those of earlier calls
@@ -231,32 +225,3 @@ _AUTHENTICATION = [
     _no_credentials,
     None,
 ]
-
-_events_lock = threading.Lock()
-_events_running = False
-
-
-def _start_events() -> None:
-    """Starts libvirt's event loop, once for the process: keepalive and events need it."""
-    global _events_running
-    with _events_lock:
-        if not _events_running:
-            _events_running = True
-            libvirt.registerErrorHandler(_log_error, None)
-            libvirt.virEventRegisterDefaultImpl()
-            threading.Thread(target=_run_events, name="libvirt events", daemon=True).start()
-
-
-def _run_events() -> None:
-    while True:
-        try:
-            libvirt.virEventRunDefaultImpl()
-            time.sleep(_PAUSE_SECONDS)
-        except libvirt.libvirtError as error:
-            log.debug("libvirt's event loop: %s", error)
-            time.sleep(1)  # a lasting failure must not spin
-
-
-def _log_error(_: object, error: tuple[Any, ...]) -> None:
-    """Keeps libvirt's errors off stderr; the ones that matter are raised as well."""
-    log.debug("libvirt: code %s, domain %s: %s", error[0], error[1], error[2])

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from ..uri import driver_and_transport, parameters, with_parameter, without_parameter
+from ..uri import parameters, transport, with_parameter, without_parameter
 from .errors import LibvirtError
 
 #: Authentication methods of ``sshauth``, and their names in ssh's configuration.
@@ -57,16 +57,10 @@ def prepared(uri: str) -> Iterator[str]:
     if not script:
         yield uri
         return
-    folder = _folder_for_programs()
+    folder = _folder_with(script)
     try:
-        try:
-            Path(folder, _PROGRAM).write_bytes(os.fsencode(script))
-        except OSError as error:
-            text = f"cannot write the program that runs ssh: {error.strerror}"
-            raise LibvirtError(0, 0, text) from None
-        program = Path(folder, _PROGRAM)
         rest = without_parameter(uri, "keyfile")
-        yield with_parameter(rest, "command", quote(str(program)))
+        yield with_parameter(rest, "command", quote(str(Path(folder, _PROGRAM))))
     finally:
         _remove(folder)
 
@@ -80,7 +74,7 @@ def remove_all() -> None:
 def unknown_values(uri: str) -> Iterator[tuple[str, str, str]]:
     """The wrong values of parameters: the name of each, what is known, and the value."""
     given = parameters(uri)
-    if driver_and_transport(uri)[1] == "ssh":
+    if transport(uri) == "ssh":
         for method in _methods(given):
             if method not in _METHODS:
                 yield "sshauth", ", ".join(_METHODS), method
@@ -97,7 +91,7 @@ def _script(uri: str) -> str:
     """The script that runs ssh, or nothing if ssh needs no more than libvirt gives it."""
     given = parameters(uri)
     ours = {"known_hosts", "sshauth", "known_hosts_verify"}
-    if driver_and_transport(uri)[1] != "ssh" or "command" in given or not ours & given.keys():
+    if transport(uri) != "ssh" or "command" in given or not ours & given.keys():
         return ""
     methods = _methods(given)
     options = list(_OPTIONS)
@@ -122,8 +116,8 @@ def _script(uri: str) -> str:
     return "\n".join([*lines, f'exec ssh {words} "$@"', ""])
 
 
-def _folder_for_programs() -> str:
-    """A new folder, closed to others, with an empty program; not every place lets programs run."""
+def _folder_with(script: str) -> str:
+    """A new folder, closed to others, with the script; not every place lets programs run."""
     import tempfile  # imported here: only such URIs need it, and it costs 5 ms and 1 MiB
 
     for parent in (tempfile.gettempdir(), "/var/tmp", "/dev/shm", os.environ.get("HOME", "/")):
@@ -134,13 +128,13 @@ def _folder_for_programs() -> str:
         _folders.add(folder)
         program = Path(folder, _PROGRAM)
         with suppress(OSError):
-            program.touch(0o700)
-        if os.access(program, os.X_OK):
-            return folder
+            program.write_bytes(os.fsencode(script))
+            program.chmod(0o700)
+            if os.access(program, os.X_OK):
+                return folder
         _remove(folder)
-    raise LibvirtError(
-        0, 0, "no folder lets programs run: tried TMPDIR (or /tmp), /var/tmp, /dev/shm and HOME"
-    )
+    tried = "tried TMPDIR (or /tmp), /var/tmp, /dev/shm and HOME"
+    raise LibvirtError(0, 0, f"no folder takes the program that runs ssh: {tried}")
 
 
 def _remove(folder: str) -> None:

@@ -27,7 +27,7 @@ from ..health import Health
 from ..identity import IdentityReader
 from ..log import log
 from ..selection import Selection
-from ..uri import redact, transport
+from ..uri import is_remote, redact
 from .dispatch import Dispatcher
 from .gather import Gatherer
 from .patience import LATE_TICKS, Patience
@@ -88,8 +88,8 @@ class Hypervisor:
             host=node.GROUP in config.additions,
         )
         patience = Patience(config.timeout / 1e9)
-        is_remote = transport(config.libvirt_uri) not in ("", "unix")
-        self._pool = Pool(self._connect, config.parallel_calls, patience, is_remote)
+        is_far = is_remote(config.libvirt_uri)
+        self._pool = Pool(self._connect, config.parallel_calls, patience, is_far)
         calls = config.parallel_calls
         dispatcher = Dispatcher(self._pool, patience, selection.by_name, calls)
         #: Reads the domains of a tick.
@@ -142,10 +142,8 @@ class Hypervisor:
     def check_connected(self) -> None:
         """Raises LibvirtError if the last tick could not read the hypervisor. The sources leave it
         to the ticks to find out when it can be read: a host counts each attempt that it refuses."""
-        if self.outcome.up:
-            return
-        error = self._pool.refusal or LibvirtError(0, 0, "no connection", known=ErrorKind.LOST)
-        raise error.copy()
+        if (trouble := self.outcome.trouble) is not None:
+            raise LibvirtError(0, 0, trouble.reason, known=ErrorKind.LOST)
 
     def _connect(self) -> Reader:
         """A new connection. What was learnt is forgotten after a loss: the daemon, and its

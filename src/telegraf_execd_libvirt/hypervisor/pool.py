@@ -55,11 +55,6 @@ class Pool:
         self._ticked = now
 
     @property
-    def refused(self) -> Optional[LibvirtError]:
-        """Why no connection attempt is made now; None if one may be made."""
-        return self.refusal if time.monotonic() < self._not_before else None
-
-    @property
     def hanging(self) -> int:
         """The number of connection attempts that have not ended."""
         return len(self._given_up) + (self._attempt is not None)
@@ -98,7 +93,7 @@ class Pool:
             self._given_up.add(self._attempt)
             self._attempt = None
         if self._attempt is None:
-            if self.refused is not None:
+            if self.refusal is not None and now < self._not_before:
                 return False
             self._attempt = Worker(self._connect, self.answers)
         return True
