@@ -39,12 +39,12 @@ check: lint ## check style and types, run the pure and process tests (a minute)
 
 test: lint ## check style and types, run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)
-	$(BIN)/python -m pytest $(TIMED)
+	$(BIN)/python -m pytest $(PARALLEL) $(TIMED)
 
 coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach
 	@$(BIN)/coverage erase
 	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED:%=--ignore %) tests/pure tests/process
-	-$(BIN)/coverage run -m pytest $(TIMED)
+	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
