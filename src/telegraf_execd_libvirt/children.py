@@ -6,6 +6,7 @@ this program, is left alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -27,11 +28,14 @@ class Children:
         """Ends all later children and theirs, also those that start meanwhile; those that do not
         end soon are killed."""
         asked: set[int] = set()
+        ran = True
         deadline = time.monotonic() + _GRACE_SECONDS
         while time.monotonic() < deadline:
             running = {process for process in self._descendants() | asked if _runs(process)}
-            if not running:
+            # Look twice: the kernel's list of threads breaks off at a thread that ends meanwhile.
+            if not running and not ran:
                 return
+            ran = bool(running)
             _signal(running - asked, signal.SIGTERM)
             asked |= running
             time.sleep(_LOOK_AGAIN_SECONDS)
@@ -49,11 +53,11 @@ class Children:
 def _children(process: Union[int, str]) -> set[int]:
     """The children of all threads of a process; none where /proc does not list them."""
     found: set[int] = set()
-    try:
-        for path in Path(f"/proc/{process}/task").glob("*/children"):
-            found.update(map(int, path.read_text().split()))
-    except OSError:
-        pass  # the process or a thread has ended
+    with contextlib.suppress(OSError):  # the process has ended
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            with contextlib.suppress(OSError):  # this thread has ended; others may have children
+                text = (thread / "children").read_text()
+                found.update(map(int, text.split()))
     return found
 
 

@@ -160,6 +160,17 @@ def living(folder: Path) -> set[int]:
     return found
 
 
+def children(pid: int) -> list[int]:
+    """The pids of the children of a process, by whichever thread; none of a process that ends."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):  # the process has ended
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # the thread has ended
+                text = (thread / "children").read_text()
+                found += map(int, text.split())
+    return found
+
+
 def send(number: signal.Signals, pids: set[int]) -> None:
     """Send a signal to the processes that still live."""
     for pid in pids:

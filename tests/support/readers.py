@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping
 
 from support.plugin import Plugin, eventually, states
-from support.process import Closing
-from support.remote import children
+from support.process import Closing, children
 from support.transports import Rig
 
 SLOW_NS = 700_000_000

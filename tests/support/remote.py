@@ -7,7 +7,6 @@ libvirtd has no driver except libvirt's test driver, which it contains.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from support.missing import Missing
-from support.process import Closing, Workspace, send, wait_for
+from support.process import Closing, Workspace, children, send, wait_for
 
 FAR, NEAR = "far-user", "near-user"
 """The unprivileged users of both ends."""
@@ -82,15 +81,6 @@ def write_accounts(folder: Path, home: Path) -> None:
     groups = [f"{name}:x:{number}:\n" for name, number in NUMBERS.items()]
     for name, lines in (("passwd", users), ("group", groups)):
         (folder / name).write_text(Path("/etc", name).read_text() + "".join(lines))
-
-
-def children(pid: int) -> list[int]:
-    """The pids of the children of a process, by whichever thread."""
-    found: list[int] = []
-    for path in Path("/proc", str(pid), "task").glob("*/children"):
-        with contextlib.suppress(OSError):  # the thread has ended
-            found += map(int, path.read_text().split())
-    return found
 
 
 class FarHost(Closing):

@@ -6,6 +6,7 @@ No distribution has Telegraf, so it is the only component that any machine may l
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 
 from support.metrics import fields_of
 from support.plugin import environment, eventually
-from support.process import kill
+from support.process import children, kill
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "telegraf.conf"
 TELEGRAF = shutil.which("telegraf")
@@ -84,13 +85,9 @@ def test_a_plugin_that_is_killed_is_started_again(
     """Telegraf restarts a killed plugin, and metrics continue."""
     output = conf.with_name("out.lp")
     assert eventually(lambda: output.exists() and len(stamps(output)) >= 1, 30)
-    children = Path(f"/proc/{telegraf.pid}/task/{telegraf.pid}/children")
-    pids = set(children.read_text().split())
-    for task in Path(f"/proc/{telegraf.pid}/task").iterdir():
-        pids |= set((task / "children").read_text().split())
-    (pid,) = pids
+    (pid,) = children(telegraf.pid)
     before = len(stamps(output))
-    subprocess.run(["kill", "-KILL", pid], check=True)
+    os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
     assert eventually(lambda: len(stamps(output)) >= before + 3, 40)
     assert time.monotonic() - killed < 40

@@ -11,9 +11,8 @@ from signal import SIGINT, SIGKILL, SIGTERM
 import pytest
 
 from support.plugin import Plugin, eventually
-from support.process import send
+from support.process import children, send
 from support.relay import Relay
-from support.remote import children
 from support.transports import SSH, Rig
 
 SECONDS_TO_VANISH = 2.0
