@@ -236,6 +236,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not broken
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_exist(page: Path) -> None:
+    """Each file of the source, the tests and the scripts that a page names exists."""
+    named = re.findall(r"\b(?:src|tests|scripts)/[\w./*-]*\w", page.read_text("utf-8"))
+    example = "tests/pure/golden/NAME"
+    assert [path for path in named if path != example and not any(ROOT.glob(path))] == []
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
 def test_page_opens_with_its_purpose_and_is_linked(page: Path) -> None:
     """Each page of docs/ opens with what it answers, and the README links to it."""
