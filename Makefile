@@ -12,7 +12,7 @@ TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests run in one process more than there are CPUs, because many tests wait. The tests of a file
-# stay in one process, as they may share a server. Those that measure time have a run of their own.
+# stay in one process, as they may share a server. Those that measure time run after the others.
 CPUS := $(shell getconf _NPROCESSORS_ONLN)
 PARALLEL := --numprocesses $(shell expr $(CPUS) + 1) --maxprocesses 8 --dist loadfile \
   --no-loadscope-reorder

@@ -31,7 +31,7 @@ from support.plugin import Plugin
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
-#: Where one answer cannot hold all guests, the bare calls ask for so many at once.
+#: Where one answer cannot hold all guests, the bare calls ask for this many at once.
 AT_ONCE = 2500
 
 BARE = """
@@ -277,7 +277,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--guests", default="1,100,1000,5000", help="how many, several by commas")
-    parser.add_argument("--real", type=int, default=0, help="also so many real QEMU guests")
+    parser.add_argument("--real", type=int, default=0, help="also this many real QEMU guests")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
     counts = [int(text) for text in options.guests.split(",")]

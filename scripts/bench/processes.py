@@ -28,7 +28,7 @@ TYPICAL = 1000
 
 
 class Ticked:
-    """A process that does its work at each newline and then writes so many lines."""
+    """A process that does its work at each newline and then writes this many lines."""
 
     def __init__(self, *command: str) -> None:
         self._process = subprocess.Popen(
@@ -98,7 +98,7 @@ class Ticked:
 
 @contextlib.contextmanager
 def daemon(folder: Path, guests: int, step: int = 0) -> Iterator[tuple[str, list[int]]]:
-    """A daemon in a process of its own; its URI, and at the end how often it was asked."""
+    """A daemon in a separate process; its URI, and at the end how often it was asked."""
     path = folder / f"socket-{guests}-{step}"
     serving = subprocess.Popen(
         [sys.executable, __file__, str(path), str(guests), str(step)],

@@ -1,6 +1,6 @@
 """Alerts on what sources report; they cannot fire where the source is not collected.
 
-Sources have intervals of their own, so the last value of a quarter of an hour counts.
+Sources have their own intervals, so the last value of a quarter of an hour counts.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ CAPACITY = Row(
     (
         Panel(
             "vCPUs",
-            "vCPUs of all defined guests, of the active ones, and CPUs of the hosts. If defined "
-            "guests that are off shall start, the hosts need room for them.",
+            "vCPUs of all defined guests, of the active ones, and CPUs of the hosts. "
+            "Defined guests that are off need room on the hosts when they start.",
             (
                 total_now(HOSTS, "libvirt_node", "vcpus_defined", "defined"),
                 total_now(HOSTS, "libvirt_node", "vcpus_running", "running"),

@@ -20,7 +20,7 @@ from .hypervisor.source_runner import SourceRunner
 from .log import one_line
 from .uri import redact
 
-#: Nothing tells that a source turns out to hang.
+#: A source that begins to hang gives no signal, so its state is polled.
 _LOOK_AGAIN_SECONDS = 0.02
 
 

@@ -1,4 +1,4 @@
-"""One hypervisor's ticks: read, encode, write, in a thread of its own; and its sources beside it.
+"""One hypervisor's ticks: read, encode, write, in one thread; and its sources beside it.
 
 Invariant: a tick that comes during a collection is kept, once, and starts when that one has ended.
 Each batch of domains is one write of whole lines. Its timestamp is the tick's, or the time of its

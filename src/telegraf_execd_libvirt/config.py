@@ -93,7 +93,7 @@ class HypervisorConfig:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The configured additional statistics that are sources of their own."""
+        """The configured additional statistics that are sources."""
         names = self.additional_statistics
         return tuple(source for name, source in SOURCES.items() if name in names)
 

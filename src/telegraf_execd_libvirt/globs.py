@@ -1,5 +1,5 @@
 """Globs as Telegraf has them: ``*``, ``?``, ``[a-z]``, ``[!a-z]``, ``{one,two}``, and a backslash
-before a character that shall have no special meaning.
+before a character without its special meaning.
 
 Invariant: the time of a match is proportional to the length of the name, whatever the globs are.
 They become one automaton whose states advance together, so no character is read twice.

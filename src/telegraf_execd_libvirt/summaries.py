@@ -1,7 +1,7 @@
 """What is computed from the statistics of a tick: the summary of each domain, of the node, and the
 health of the collection.
 
-Invariant: one thread uses it. It adds keys in namespaces of its own, and drops the keys that were
+Invariant: one thread uses it. It adds keys in separate namespaces, and drops the keys that were
 only read for a summary.
 """
 

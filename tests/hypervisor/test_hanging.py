@@ -217,7 +217,7 @@ def test_all_guests_hang(host: Host) -> None:
 
 
 def test_a_guest_that_hangs_from_the_start(host: Host) -> None:
-    """The plugin that begins while a guest hangs tells the one that is not whole all the same."""
+    """A plugin that begins while a guest hangs also names the guest that is incomplete."""
     host.hypervisor.pause_process("idle2")
     took, _, health = host.tick()
     assert took < TIMEOUT + SLACK
@@ -236,7 +236,7 @@ def test_sigterm_while_a_call_hangs(host: Host) -> None:
 
 
 def test_a_daemon_that_stops_and_goes_on(host: Host) -> None:
-    """A daemon that stands still is reported once; when it goes on, so do the metrics."""
+    """A daemon that is stopped is reported once; metrics return when it continues."""
     whole = host.calm()
     host.hypervisor.stop_daemon()
     took, domains, health = host.tick()
@@ -250,7 +250,7 @@ def test_a_daemon_that_stops_and_goes_on(host: Host) -> None:
 
 
 def test_keepalive_finds_a_daemon_that_stands_still(host: Host) -> None:
-    """The connection to a daemon that stands still for long is given up, and made again."""
+    """The connection to a daemon that is stopped for long is given up, and made again."""
     whole = host.calm()
     host.hypervisor.stop_daemon()
     host.tick()

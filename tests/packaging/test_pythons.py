@@ -111,7 +111,7 @@ def run_tests(
     return environment
 
 
-#: All tests run on this Python, so it needs no run of its own.
+#: All tests run on this Python, so it needs no separate run.
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = {
     version: path

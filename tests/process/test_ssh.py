@@ -14,7 +14,7 @@ import pytest
 
 from support.plugin import AT_ONCE, COMMAND, Plugin, eventually
 
-#: Hangs, with a child of its own; the file notes both.
+#: Hangs, and has a child; the file notes both.
 HANGS = """#!/bin/sh
 sleep 1000 &
 echo $$ $! >>"{note}"
@@ -37,7 +37,7 @@ exit 255
 """
 
 
-#: Sources have connections of their own; they wait for the hypervisor.
+#: Sources have their own connections; they wait for the hypervisor.
 SOURCES = 'additional_statistics = ["health", "job", "network", "guest_agent"]'
 
 

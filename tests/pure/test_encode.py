@@ -107,7 +107,7 @@ def histories(draw: st.DrawFn) -> list[Domain]:
         for key in ("unknown", "cpu.time", "cpu.time", "unknown", "cpu.user")
     ],
 )
-@example(  # a text that has what stands for the timestamp
+@example(  # a text with the placeholder of the timestamp
     config=HypervisorConfig(metric_set="full"),
     history=[
         Domain("a", True, {"state.state": 1, "unknown": value})

@@ -78,7 +78,7 @@ def test_what_is_no_number_is_absent() -> None:
 
 @pytest.mark.parametrize("state", [*range(9), -1, "running", None])
 def test_each_domain_counts_once(state: object) -> None:
-    """Each state counts in one field; those without a field of their own are the others."""
+    """Each state counts in one field; those without a field are the others."""
     node = Node()
     node.add(True, {} if state is None else {"state.state": state})  # type: ignore[dict-item]
     counted = {1: "running", 3: "paused", 5: "shutoff", 6: "crashed"}

@@ -126,7 +126,7 @@ def test_paths_of_parameters_become_their_names() -> None:
 
 
 def test_each_row_of_the_troubleshooting_page_is_a_recorded_message() -> None:
-    """Each message of the page stands in a message that the plugin makes of a recorded error."""
+    """Each message of the page is part of a message that the plugin makes of a recorded error."""
     messages = [refusal(case).message for case in CASES]
     assert len(rows()) > 30
     for row in rows():

@@ -128,7 +128,7 @@ def test_options(folder: Path, given: str, options: list[str]) -> None:
 
 
 def test_a_key_that_cannot_be_read_is_named(folder: Path) -> None:
-    """The reason stands before ssh's own words."""
+    """The reason comes before ssh's own words."""
     with ssh_command.prepared(f"{HOST}?known_hosts=/k&keyfile=/nonexistent/key") as prepared:
         done = subprocess.run([parameters(prepared)["command"]], capture_output=True, check=True)
     assert done.stderr == b"Identity file keyfile not accessible\n"

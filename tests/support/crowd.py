@@ -164,8 +164,8 @@ class Crowd:
     A guest in `stopped` answers no monitor command: the first request that needs its monitor hangs
     and locks it (`locked`); later ones skip it with NOWAIT. `busy` is the number of requests that
     skip a guest because another client uses it. `off` has guests that do not run, `states` guests
-    in another state than running, `special` guests with parameters of their own, and `documents`
-    guests with XML of their own. `requests` lists the groups and flags of the requests for
+    in another state than running, `special` guests with other parameters, and `documents`
+    guests with other XML. `requests` lists the groups and flags of the requests for
     statistics. `vcpus` answers requests about vCPUs.
     """
 

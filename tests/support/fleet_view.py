@@ -29,7 +29,7 @@ class View:
         self.newest = list({name_of(guest): guest for guest in in_range}.values())
         #: Guests that have counters in the range; of a migrated one, one for each host.
         self.active = [guest for guest in in_range if guest.active]
-        #: What a host had at last, as its line of the node says.
+        #: What a host had at the end, as its line of the node says.
         self.last = [g for g in in_range if g.there(last[g.host])]
         self.active_now = [guest for guest in self.present if guest.active]
         self.readable = [host for host in hosts if last[host.name] >= end]

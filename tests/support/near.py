@@ -17,10 +17,11 @@ HOST, OTHER_HOST = "kvm1.test", "kvm2.test"
 
 
 class NearUser:
-    """The unprivileged user that runs the plugin, with an own home.
+    """The unprivileged user that runs the plugin, with a private home.
 
-    `prefix` goes before a command, `environment` is the one of its processes. The plugin keeps its
-    pid. If others may not read the folder of the plugin or of Python, the user's mounts open it.
+    `prefix` is the start of each command line, `environment` is that of its processes. The plugin
+    keeps its pid. If others may not read the folder of the plugin or of Python, the user's mounts
+    open it.
     """
 
     def __init__(self, folder: Path) -> None:

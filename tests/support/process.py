@@ -161,7 +161,7 @@ def living(folder: Path) -> set[int]:
 
 
 def children(pid: int) -> list[int]:
-    """The pids of the children of a process, by whichever thread; none of a process that ends."""
+    """The pids of the children of a process, of all its threads; none if the process has ended."""
     found: list[int] = []
     with contextlib.suppress(OSError):  # the process has ended
         for thread in Path(f"/proc/{pid}/task").iterdir():

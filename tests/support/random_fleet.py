@@ -137,7 +137,7 @@ class _Site:
         )
 
     def host(self, end: int, index: int) -> Host:
-        """The second host cannot be read at last, and the third one is silent."""
+        """At the end the second host cannot be read, and the third one is silent."""
         dice = self.dice
         return Host(
             self.name(),

@@ -27,7 +27,7 @@ def variables(folder: Path, mechanism: str) -> dict[str, str]:
     database = folder / "passwd.db"
     text = f"mech_list: {mechanism}\npwcheck_method: auxprop\nauxprop_plugin: sasldb\n"
     (folder / "libvirt.conf").write_text(f"{text}sasldb_path: {database}\n")
-    # The realm is libvirt's: the host's name, which the server tells the client.
+    # The realm is libvirt's: the host's name, which the server sends to the client.
     subprocess.run(
         ["saslpasswd2", "-p", "-c", "-a", "libvirt", "-f", str(database), USER],
         input=PASSWORD,

@@ -1,7 +1,7 @@
 """One far host that is reached by every transport of libvirt, and the near user who may.
 
 The rule: the right credentials for everything are in the near user's home. A test that needs wrong
-ones makes files of its own.
+ones writes other files.
 """
 
 from __future__ import annotations

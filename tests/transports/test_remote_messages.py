@@ -137,7 +137,7 @@ USER = "some-secret-user"
 
 @pytest.mark.parametrize("transport", [SSH, *LIBSSH])
 def test_no_user_and_no_paths(rig: Rig, read: Callable[..., Reader], transport: str) -> None:
-    """Neither the user of the URI nor the paths in it are in a message, whoever wrote it."""
+    """Neither the user of the URI nor the paths in it are in a message, also not in ssh's words."""
     key = rig.near.own(make_key(rig.near.home / "some_secret_key"), 0o600)
     reader = read(rig.uri(transport, user=USER, keyfile=key))
     message(reader)

@@ -1,4 +1,4 @@
-"""libvirt's event loop, in a thread of its own: keepalive and events need it.
+"""libvirt's event loop, in a separate thread: keepalive and events need it.
 
 Invariant: it runs once for the process, from before the first connection until the end.
 """

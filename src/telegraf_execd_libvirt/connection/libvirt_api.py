@@ -2,8 +2,8 @@
 
 Invariant: nothing here learns or decides, and nothing of libvirt's own (exceptions, constants,
 messages on stderr) leaves this module; a handle is opaque to its callers. Connections are read-only
-unless a source needs more. Each function may block for as long as libvirt does: only threads with a
-connection of their own call them.
+unless a source needs more. Each function may block for as long as libvirt does: only threads that
+own a connection call them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _ON_TIME_SECONDS = 0.5
 
 
 def moment(timestamp: int, late: float) -> int:
-    """The timestamp, in nanoseconds, of what was requested so many seconds after the tick."""
+    """The timestamp, in nanoseconds, of what was requested this many seconds after the tick."""
     return timestamp + (int(late * 1e9) if late > _ON_TIME_SECONDS else 0)
 
 

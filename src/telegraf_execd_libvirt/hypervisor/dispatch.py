@@ -88,7 +88,7 @@ class Dispatcher:
 
     @property
     def _no_monitor(self) -> bool:
-        """Whether so many requests hang that only statistics without a monitor are requested."""
+        """Whether too many requests hang: only statistics without a monitor are requested then."""
         hung = sum(r.overdue and not r.batch.for_xml for r in self.running.values())
         return hung >= MOST_HANGING
 

@@ -1,4 +1,4 @@
-"""A thread with a connection of its own that fetches one source, again and again.
+"""A thread with its connection; it fetches one source, again and again.
 
 Invariant: nobody else waits inside libvirt. A fetch that hangs can be given up: what it brings
 later is dropped, and the thread ends as soon as libvirt returns.

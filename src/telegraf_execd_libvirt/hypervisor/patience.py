@@ -28,7 +28,7 @@ MOST_FETCHES = 8
 #: Fetches of one source at the same time, likewise, so that there are always some for the others.
 MOST_FETCHES_PER_SOURCE = 5
 
-#: Sources wait this long for the bulk statistics of the same tick, so as not to slow them down.
+#: Sources wait this long for the bulk statistics of the same tick, to not slow them down.
 SOURCE_DELAY_SECONDS = 0.4
 
 #: A domain whose own calls hung this many times is skipped until one of them has ended.
@@ -98,7 +98,7 @@ class Patience:
         """The age at which one more connection attempt is given up beside those that still hang.
 
         A peer that lost its power may keep an attempt open for ever, so there is always another
-        one; but each costs a thread, so many of them take ever longer, up to an hour.
+        one. Each costs a thread, so further ones come at ever longer intervals, up to an hour.
         """
         age = self.attempt_seconds * float(2 ** min(20, max(0, given_up - MOST_HANGING + 1)))
         return min(age, max(self.attempt_seconds, _LONGEST_AGE_SECONDS))

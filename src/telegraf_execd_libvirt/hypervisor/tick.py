@@ -93,7 +93,7 @@ class Tick:
 
     @property
     def read(self) -> bool:
-        """Whether anything was read, be it that there are no domains."""
+        """Whether anything was read; a hypervisor without domains counts as read."""
         return self.delivery.count > 0 or any(
             batch.done and batch.has_statistics for batch in self.batches
         )

@@ -1,4 +1,4 @@
-"""A thread with a connection of its own: it opens it, serves requests one by one, and closes it.
+"""A thread with its connection: it opens it, serves requests one by one, and closes it.
 
 Invariant: nobody else waits inside libvirt, and nobody else uses the connection. Calls of several
 threads on one connection would be allowed, but if it dies under them, libvirt clients before 10.3
