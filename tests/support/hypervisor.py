@@ -54,7 +54,9 @@ PACKAGES = {
 }
 
 # Use no virtlogd, D-Bus, cgroups or security modules: they belong to the machine.
+# Compression makes a save slow enough to be seen.
 QEMU_CONF = """\
+save_image_format = "gzip"
 stdio_handler = "file"
 security_driver = "none"
 cgroup_controllers = []
