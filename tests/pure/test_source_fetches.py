@@ -13,6 +13,7 @@ from telegraf_execd_libvirt.domain import Domain
 from telegraf_execd_libvirt.encode import Encoder
 from telegraf_execd_libvirt.schema import Group
 from telegraf_execd_libvirt.sources import SOURCES, event, guest_agent
+from telegraf_execd_libvirt.sources.counters import MOST_COUNTERS
 from telegraf_execd_libvirt.sources.event_names import KINDS, names
 
 DISKS = (
@@ -51,7 +52,8 @@ def test_job() -> None:
 
 
 def test_completed_jobs_are_counted() -> None:
-    """Completed jobs are counted by operation, also those of a hung domain, until it is gone."""
+    """Completed jobs are counted by operation, also those of a hung domain. A domain that has left
+    the host, as after a migration, is written once more."""
     source = SOURCES["job"]
     fetch = source.new()
     domain = Thing("a", hangs=True)
@@ -61,11 +63,13 @@ def test_completed_jobs_are_counted() -> None:
     for success in (True, False):
         done = {"operation": 8, "time_elapsed": 5, "success": success}
         scope.changed(COMPLETED, domain.uuid, "a", (done,))
-    assert lines(source.group, fetched(fetch, scope)) == [
+    expected = [
         "libvirt_job_completed,domain_name=a,operation=dump,project=shop "
         "count=2i,failed=1i,time_elapsed_ms=10i"
     ]
+    assert lines(source.group, fetched(fetch, scope)) == expected
     scope.things = []
+    assert lines(source.group, fetched(fetch, scope)) == expected
     assert fetched(fetch, scope) == []
     scope.things = [domain]
     assert fetched(fetch, scope) == []
@@ -203,6 +207,7 @@ def counters(records: list[Domain]) -> dict[tuple[str, ...], object]:
         assert item.identity is not None
         tags = item.identity.tags
         found[item.name, tags["event"], tags.get("detail", "")] = item.stats["event.count"]
+    assert len(found) == len(records), "a series twice"
     return found
 
 
@@ -237,6 +242,19 @@ def test_events_of_a_domain_that_is_gone() -> None:
     assert fetched(fetch, scope) == []
 
 
+def test_events_of_a_domain_that_is_defined_again() -> None:
+    """A domain with the name of one that is gone has its events to itself: one line a series."""
+    fetch = event.Events()
+    first, second = Thing("a"), Thing("a", identity="another")
+    scope = FakeScope(first)
+    fetched(fetch, scope)
+    scope.changed(LIFECYCLE, first.uuid, "a", (0, 0))
+    scope.changed(LIFECYCLE, first.uuid, "a", (1, 0))
+    scope.changed(LIFECYCLE, second.uuid, "a", (0, 0))
+    scope.things = [second]
+    assert counters(fetched(fetch, scope)) == {("a", "defined", "added"): 1}
+
+
 def test_events_of_a_new_connection() -> None:
     """After a reconnect the counters go on; the old connection counts no more."""
     fetch = event.Events()
@@ -255,11 +273,11 @@ def test_a_flood_of_events_is_bounded() -> None:
     scope = FakeScope(Thing("a"))
     fetched(fetch, scope)
     scope.changed(1, "uuid-a", "a", ())
-    for number in range(event.MOST_COUNTERS + 10):
+    for number in range(MOST_COUNTERS + 10):
         scope.changed(24, "uuid-x", "x", (f"disk{number}",))
     scope.changed(1, "uuid-a", "a", ())
     found = counters(fetched(fetch, scope))
-    assert len(found) == event.MOST_COUNTERS
+    assert len(found) == MOST_COUNTERS
     assert found["a", "reboot", ""] == 2
     scope.changed(24, "uuid-a", "a", ("vda",))
     assert counters(fetched(fetch, scope))["a", "block_threshold", "vda"] == 1

@@ -24,11 +24,12 @@ class Thing:
     xml: str = "<domain/>"
     hangs: bool = False
     tags: Mapping[str, str] = field(default_factory=lambda: {"project": "shop"})
+    identity: str = ""
 
     @property
     def uuid(self) -> str:
-        """As unique as the name."""
-        return f"uuid-{self.name}"
+        """As unique as the identity, or without one as the name."""
+        return f"uuid-{self.identity or self.name}"
 
 
 class FakeScope:
