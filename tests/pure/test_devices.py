@@ -34,7 +34,7 @@ def test_devices_are_found_in_their_order() -> None:
             Disk("vda", "/images/a & b.qcow2", 3),
             Disk("vdb", "/dev/sdb", None),
             Disk("vdc", None, None),
-            Disk("sda", None, None),
+            Disk("sda", None, None, empty=True),
         ),
         interfaces=("vnet3", None, None),
         vcpus=4,

@@ -14,12 +14,13 @@ from ..domain_xml import parse_xml
 
 @dataclass(frozen=True)
 class Disk:
-    """One disk: its target (``vda``), the local file or device behind it, and the number of that
-    image in the backing chain."""
+    """One disk: its target (``vda``), the local file or device behind it, the number of that image
+    in the backing chain, and whether it is a drive without a medium."""
 
     target: str
     path: Optional[str]
     backing_index: Optional[int]
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def _disk(element: ET.Element) -> Disk:
         target=_attribute(element, "target", "dev") or "",
         path=_attribute(element, "source", "file") or _attribute(element, "source", "dev"),
         backing_index=_number(_attribute(element, "source", "index")),
+        empty=element.get("device") in ("cdrom", "floppy") and element.find("source") is None,
     )
 
 

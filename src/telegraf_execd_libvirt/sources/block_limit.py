@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def _fetch(scope: Scope) -> Iterator[Domain]:
     for handle in scope.domains(active=True):
         for disk in scope.devices(handle).disks:
-            limits = scope.call(handle, "blockIoTune", disk.target, 0) if disk.target else None
-            if limits:
+            if not disk.target or disk.empty:
+                continue
+            if limits := scope.call(handle, "blockIoTune", disk.target, 0):
                 yield scope.domain(handle, "block_limit", limits, device=disk.target)
 
 
