@@ -16,7 +16,7 @@ import pytest
 from support.guest_kernel import RUN_AGENT, agent_program
 from support.hypervisor import Hypervisor
 from support.missing import Missing, leave_out
-from support.plugin import AT_ONCE
+from support.plugin import AT_ONCE, eventually
 from support.watcher import BOOT_SECONDS, Watcher
 
 HEALTH = "libvirt_source_health,libvirt_uri=qemu+unix:///session,source=guest_agent"
@@ -104,6 +104,10 @@ def test_the_guest_agent(
     assert "domain_name=linux" not in "".join(
         line for line in watcher.plugin.metrics.lines if line.startswith("libvirt_guest_")
     )
+
+    # Other clients wait for the agent as long as libvirt's default, also for a freeze.
+    status = hypervisor.folder / "run/libvirt/qemu/run/agent.xml"
+    assert eventually(lambda: "<agentTimeout>-2<" in status.read_text())
 
     watcher.plugin.metrics.forget()
     agent.order("$b killall -STOP qemu-ga")

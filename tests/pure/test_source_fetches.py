@@ -9,6 +9,7 @@ import pytest
 
 from support.scope import FakeScope, Thing, defaults, fetched
 from telegraf_execd_libvirt.config import HypervisorConfig
+from telegraf_execd_libvirt.connection.scope import Abandoned
 from telegraf_execd_libvirt.domain import Domain
 from telegraf_execd_libvirt.encode import Encoder
 from telegraf_execd_libvirt.schema import Group
@@ -164,6 +165,17 @@ def test_limits() -> None:
         "libvirt_interface_limit,domain_name=a,interface=vnet0,project=shop "
         "inbound_average=10i,outbound_peak=20i"
     ]
+
+
+def test_a_drive_without_a_medium_has_no_limits() -> None:
+    """libvirt fails for an empty drive, so it is not asked."""
+    drive = "<disk device='{}'>{}<target dev='sd{}'/></disk>"
+    medium = "<source file='/iso'/>"
+    drives = [("cdrom", "", "a"), ("floppy", "", "b"), ("cdrom", medium, "c"), ("disk", "", "d")]
+    xml = "".join(drive.format(*each) for each in drives)
+    scope = FakeScope(Thing("a", xml=f"<domain><devices>{xml}</devices></domain>"))
+    read("block_limit", scope)
+    assert [arguments[0] for _, _, arguments in scope.calls] == ["sdc", "sdd"]
 
 
 def test_host_cpu() -> None:
@@ -359,8 +371,17 @@ def test_a_hostile_guest_is_bounded() -> None:
         info[f"fs.{number}.total-bytes"] = 1
         info[f"if.{number}.name"] = f"eth{number}"
     found = read("guest_agent", FakeScope(agent(guestInfo=info)))
-    assert len(found) <= 128
+    assert len(found) == 128
     assert max(map(len, found)) < 1000
+
+
+def test_excluded_file_systems_do_not_count() -> None:
+    """The limit is one of lines: file systems that are left out hide none behind them."""
+    info: dict[str, Any] = {"fs.count": 101, "fs.100.mountpoint": "/", "fs.100.fstype": "ext4"}
+    info.update({f"fs.{number}.fstype": "squashfs" for number in range(100)})
+    info["fs.100.total-bytes"] = 1000
+    (line,) = read("guest_agent", FakeScope(agent(guestInfo=info)))
+    assert "mountpoint=/," in line
 
 
 @pytest.mark.parametrize(
@@ -373,16 +394,43 @@ def test_guests_without_an_agent_are_not_asked(xml: str) -> None:
     assert scope.calls == []
 
 
-def test_the_timeout_of_the_agent_is_set_once_a_life() -> None:
-    """The agent's timeout is half of the source's, set once for each start of the guest."""
+def test_the_timeout_of_the_agent_is_that_of_the_fetch() -> None:
+    """The agent's timeout is half of the source's for the time of the call; then it is libvirt's
+    default again, also if the call fails."""
     source = SOURCES["guest_agent"]
-    fetch, domain = source.new(), agent()
-    scope = FakeScope(domain, options=defaults(source), timeout=5.0)
-    for number in (1, 1, 2):
-        domain.number = number
+    for failures in ({}, {"guestInfo": "silent"}):
+        scope = FakeScope(agent(), options=defaults(source), timeout=5.0)
+        scope.failures = failures
+        fetched(source.new(), scope)
+        calls = [(method, arguments[0]) for _, method, arguments in scope.calls if arguments]
+        limit = "agentSetResponseTimeout"
+        assert calls[-3:] == [(limit, 2), ("guestInfo", 0), (limit, -2)]
+
+
+def test_a_call_that_is_given_up_leaves_a_pause() -> None:
+    """A guest whose call was given up is not asked again at once."""
+    source = SOURCES["guest_agent"]
+    fetch, domain = source.new(), agent(guestInfo=lambda *_: raise_abandoned())
+    scope = FakeScope(domain, options=defaults(source))
+    with pytest.raises(Abandoned):
         fetched(fetch, scope)
-    limits = [arguments for _, method, arguments in scope.calls if method != "guestInfo"]
-    assert limits == [(2, 0), (2, 0)]
+    asked = len(scope.calls)
+    assert fetched(fetch, scope) == [] and len(scope.calls) == asked
+
+
+def raise_abandoned() -> None:
+    """As a scope does after its fetch has been given up."""
+    raise Abandoned
+
+
+def test_a_paused_guest_is_not_asked() -> None:
+    """A guest that is paused has no lines of its agent, and is asked when it runs again."""
+    source = SOURCES["guest_agent"]
+    fetch, domain = source.new(), agent(state=[3, 1])
+    scope = FakeScope(domain, options=defaults(source))
+    assert fetched(fetch, scope) == [] and (scope.error, scope.held) == (None, None)
+    domain.answers["state"] = [1, 1]
+    assert len(fetched(fetch, scope)) == 5
 
 
 def test_a_silent_agent_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +456,7 @@ def test_a_silent_agent_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> 
     now += 60
     before = len(scope.calls)
     fetched(fetch, scope)
-    assert len(scope.calls) == before + 1
+    assert len(scope.calls) > before
 
 
 def test_a_silent_agent_stays_an_error_until_it_connects() -> None:
@@ -421,14 +469,14 @@ def test_a_silent_agent_stays_an_error_until_it_connects() -> None:
     assert (scope.kinds, scope.error) == ((AGENT,), "silent")
     asked = len(scope.calls)
     for arguments in ((), (2, 1)):  # no event, and one of an agent that has disconnected
-        scope.error = None
+        scope.error = scope.held = None
         scope.changed(AGENT, domain.uuid, "a", arguments)
         assert fetched(fetch, scope) == []
-        assert (scope.error, len(scope.calls)) == ("silent", asked)
-    scope.failures, scope.error = {}, None
+        assert (scope.error, scope.held, len(scope.calls)) == (None, "silent", asked)
+    scope.failures, scope.held = {}, None
     scope.changed(AGENT, domain.uuid, "a", (1, 2))
     assert len(fetched(fetch, scope)) == 5
-    assert scope.error is None
+    assert (scope.error, scope.held) == (None, None)
 
 
 def test_sources_are_declared_completely() -> None:

@@ -46,6 +46,7 @@ class FakeScope:
         self.options = options or {}
         self.timeout = timeout
         self.error: Any = None
+        self.held: Any = None
         #: The errors of methods that fail.
         self.failures: Mapping[str, Any] = {}
         #: The name and the arguments of each call.
@@ -90,13 +91,18 @@ class FakeScope:
 
     def call(self, handle: Thing, method: str, *arguments: Any) -> Any:
         self.calls.append((handle.name, method, arguments))
+        if method == "name":
+            return handle.name
         if method in self.failures:
             self.error = self.failures[method]
             return None
         result = handle.answers.get(method)
         return result(*arguments) if callable(result) else result
 
-    quietly = call
+    quietly = undo = call
+
+    def hold(self, error: Any) -> None:
+        self.held = error
 
     def watch(self, kinds: tuple[int, ...], changed: Callable[..., None]) -> None:
         self.kinds, self.changed = kinds, changed

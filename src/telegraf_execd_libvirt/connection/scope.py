@@ -54,6 +54,8 @@ class Scope:
         #: The last error of a call, and the number of calls that succeeded.
         self.error: Optional[LibvirtError] = None
         self.succeeded = 0
+        #: The earlier error of a domain that is not asked now.
+        self.held: Optional[LibvirtError] = None
         #: The domain in whose call the source is, or empty; the start of the current step.
         self.at = ""
         self.step = time.monotonic()
@@ -68,8 +70,14 @@ class Scope:
 
     def begin(self) -> None:
         """A new fetch."""
-        self.error, self.succeeded = None, 0
+        self.error, self.held, self.succeeded = None, None, 0
         self._at("")
+
+    def hold(self, error: Optional[LibvirtError]) -> None:
+        """Notes that a domain is not asked now because of an earlier error; None: an earlier call
+        was given up."""
+        text = f"a call did not return within {self.timeout:g}s"
+        self.held = self.held or error or LibvirtError(0, 0, text, known=ErrorKind.FAILED)
 
     def domains(
         self, active: bool = False, any_state: bool = False, hanging: bool = False
@@ -155,6 +163,11 @@ class Scope:
                 self._unsupported[method] = error
             log.debug("%s: %s", method, error)
             return None
+        except UnicodeDecodeError as error:
+            text = f"{method}: text that is not UTF-8"
+            self.error = LibvirtError(0, 0, text, known=ErrorKind.FAILED)
+            log.debug("%s: %s", method, error)
+            return None
         self.succeeded += 1
         return result
 
@@ -179,6 +192,16 @@ class Scope:
         result = self.call(handle, method, *arguments)
         self.error, self.succeeded = before
         return result
+
+    def undo(self, handle: Handle, method: str, *arguments: Any) -> None:
+        """A call that takes an earlier one back, also after the fetch has been given up. Its
+        outcome does not matter."""
+        self.at, self.step = libvirt_api.name(handle), time.monotonic()
+        try:
+            libvirt_api.call(handle, method, *arguments)
+        except LibvirtError as error:
+            log.debug("%s: %s", method, error)
+        self.at, self.step = "", time.monotonic()
 
     def devices(self, handle: Handle) -> Devices:
         """The disks and interfaces of a domain."""

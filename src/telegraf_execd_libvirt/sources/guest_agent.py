@@ -34,11 +34,19 @@ _AGENT, _CONNECTED = 18, 1
 
 _CHANNEL = "org.qemu.guest_agent.0"
 
-#: File systems without files of the guest's own.
+#: VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, libvirt's default: commands of other clients, such as
+#: the freeze before a backup, may take long.
+_WAIT = -2
+
+#: virDomainState of a domain whose CPUs run.
+_RUNNING = 1
+
+#: File systems that the guest cannot write, or without files.
 PSEUDO_FILESYSTEMS = (
-    *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts"),
-    *("devtmpfs", "efivarfs", "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "overlay"),
-    *("proc", "pstore", "ramfs", "securityfs", "squashfs", "sysfs", "tmpfs", "tracefs"),
+    *("autofs", "binfmt_misc", "bpf", "CDFS", "cgroup", "cgroup2", "configfs", "debugfs", "devpts"),
+    *("devtmpfs", "efivarfs", "erofs", "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs"),
+    *("overlay", "proc", "pstore", "ramfs", "securityfs", "squashfs", "sysfs", "tmpfs", "tracefs"),
+    *("udf", "UDF"),
 )
 
 
@@ -60,8 +68,6 @@ class _Agents:
         self._connected: set[str] = set()
         #: The pauses of guests, by UUID.
         self._pauses: dict[str, _Pause] = {}
-        #: By UUID: the life of the domain for which the timeout of its agent was set.
-        self._limited: dict[str, int] = {}
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
         if self._scope is not scope:
@@ -77,36 +83,49 @@ class _Agents:
             seen.add(uuid)
             pause = self._pauses.get(uuid)
             if pause is not None and time.monotonic() < pause.until:
-                scope.error = scope.error or pause.error  # it holds on
+                scope.hold(pause.error)
                 continue
-            if scope.hangs(handle) or not is_connected(scope.xml(handle)):
+            if scope.hangs(handle) or not is_ready(scope, handle):
                 continue
-            info = self._ask(scope, handle, uuid)
+            # If the call is given up, this pause stays.
+            seconds = min(_LONGEST_PAUSE, 2 * pause.seconds if pause else _FIRST_PAUSE)
+            pause = self._pauses[uuid] = _Pause(time.monotonic() + seconds, seconds, None)
+            info = ask(scope, handle)
             if info is None:
-                seconds = min(_LONGEST_PAUSE, 2 * pause.seconds if pause else _FIRST_PAUSE)
-                self._pauses[uuid] = _Pause(time.monotonic() + seconds, seconds, scope.error)
+                pause.error = scope.error
                 continue
             self._pauses.pop(uuid, None)
             excluded, users = scope.options["filesystem_exclude"], scope.options["users"]
             for line in lines(info, excluded, users):
                 yield scope.domain(handle, line.prefix, line.keys, **line.tags)
-        for memory in (self._pauses, self._limited):
-            for uuid in memory.keys() - seen:
-                del memory[uuid]
+        for uuid in self._pauses.keys() - seen:
+            del self._pauses[uuid]
 
     def _note(self, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
         if arguments and arguments[0] == _CONNECTED:
             with self._lock:
                 self._connected.add(uuid)
 
-    def _ask(self, scope: Scope, handle: Any, uuid: str) -> Optional[dict[str, Any]]:
-        # The agent has to synchronize before it answers, which may take as long.
-        if self._limited.get(uuid) != scope.life(handle):
-            self._limited[uuid] = scope.life(handle)
-            scope.quietly(handle, "agentSetResponseTimeout", max(1, int(scope.timeout / 2)), 0)
-        everything = 0
+
+def is_ready(scope: Scope, handle: Any) -> bool:
+    """Whether a domain's agent is connected and its CPUs run: a paused guest cannot answer."""
+    if not is_connected(scope.xml(handle)):
+        return False
+    state = scope.quietly(handle, "state")
+    return state is None or state[0] == _RUNNING
+
+
+def ask(scope: Scope, handle: Any) -> Optional[dict[str, Any]]:
+    """The report of a guest's agent, within the timeout of the source; None if it fails."""
+    everything = 0
+    # The agent has to synchronize before it answers, which may take as long.
+    seconds = max(1, int(scope.timeout / 2))
+    scope.quietly(handle, "agentSetResponseTimeout", seconds, 0)
+    try:
         info: Optional[dict[str, Any]] = scope.call(handle, "guestInfo", everything, 0)
-        return info
+    finally:
+        scope.undo(handle, "agentSetResponseTimeout", _WAIT, 0)
+    return info
 
 
 def is_connected(xml: Optional[str]) -> bool:

@@ -7,12 +7,17 @@ a guest has a bounded number of lines.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ..metadata import clean
 
-#: File systems and interfaces of one guest; more are left out.
+#: Lines of file systems and of interfaces of one guest, users, and addresses of an interface; more
+#: are left out.
 MOST_LINES = 64
+
+#: Members of a family of keys that are looked at.
+_MOST_MEMBERS = 4096
 
 _OS = (
     *("id", "name", "pretty-name", "version", "version-id", "variant", "variant-id"),
@@ -33,7 +38,7 @@ class Line(NamedTuple):
 def lines(info: Info, excluded: Container[str], users: bool) -> Iterator[Line]:
     """All lines of a guest, without file systems of ``excluded`` types; names of users with
     ``users``."""
-    yield from _filesystems(info, excluded)
+    yield from islice(_filesystems(info, excluded), MOST_LINES)
     if "user.count" in info:
         keys: dict[str, Any] = {"count": info["user.count"]}
         if users:
@@ -47,7 +52,7 @@ def lines(info: Info, excluded: Container[str], users: bool) -> Iterator[Line]:
         known["timezone_offset_s"] = info["timezone.offset"]
     if known:
         yield Line("guest_os", known, {})
-    yield from _interfaces(info)
+    yield from islice(_interfaces(info), MOST_LINES)
 
 
 def _filesystems(info: Info, excluded: Container[str]) -> Iterator[Line]:
@@ -73,7 +78,7 @@ def _interfaces(info: Info) -> Iterator[Line]:
     for start in _starts(info, "if"):
         name = _text(info.get(f"{start}.name"))
         addresses = []
-        for address in _starts(info, f"{start}.addr"):
+        for address in islice(_starts(info, f"{start}.addr"), MOST_LINES):
             prefix = info.get(f"{address}.prefix")
             end = "" if prefix is None else f"/{prefix}"
             addresses.append(_text(info.get(f"{address}.addr")) + end)
@@ -85,12 +90,12 @@ def _interfaces(info: Info) -> Iterator[Line]:
 def _starts(info: Info, family: str) -> Iterator[str]:
     """The starts of the keys of each member of a family: fs.0, fs.1 and so on."""
     count = info.get(f"{family}.count", 0)
-    for number in range(min(count, MOST_LINES)):
+    for number in range(min(count, _MOST_MEMBERS)):
         yield f"{family}.{number}"
 
 
 def _texts(info: Info, family: str, key: str) -> Iterator[str]:
-    for start in _starts(info, family):
+    for start in islice(_starts(info, family), MOST_LINES):
         if text := _text(info.get(f"{start}.{key}")):
             yield text
 
