@@ -44,11 +44,11 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
-            text += f": {_trace(record.exc_info[1])}"
+            text += f": {trace(record.exc_info[1])}"
         return f"{_PREFIX.get(record.levelno, 'E!')} {one_line(redact(text))}"
 
 
-def _trace(error: BaseException) -> str:
+def trace(error: BaseException) -> str:
     """An unexpected exception in one line, with file name and line number."""
     at, where = error.__traceback__, ""
     while at is not None:
@@ -120,7 +120,7 @@ def start(level: str) -> None:
 
 def _log_thread(defect: threading.ExceptHookArgs) -> None:
     if defect.exc_value is not None:
-        log.error("internal error, a thread ended: %s", _trace(defect.exc_value))
+        log.error("internal error, a thread ended: %s", trace(defect.exc_value))
 
 
 def drain(seconds: float = 0.5) -> None:

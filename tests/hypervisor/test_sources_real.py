@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -73,7 +74,8 @@ def test_snapshots_are_counted(
 
 
 def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
-    """A directory pool and its volumes have the values of virsh; a network those of its leases.
+    """A directory pool and its volumes have the values of virsh, also beside a file whose name is
+    not UTF-8; a network those of its leases.
 
     A session daemon may start a network that uses a bridge of the host. It starts no dnsmasq, so
     the test writes the file in which libvirt looks for the leases.
@@ -95,6 +97,8 @@ def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watch
     try:
         hypervisor.virsh("pool-start", "p")
         hypervisor.virsh("vol-create-as", "p", "v 1", "1M")
+        Path(os.fsdecode(os.fsencode(folder) + b"/latin\xe9.img")).write_bytes(b"image")
+        hypervisor.virsh("pool-refresh", "p")
         watcher = watch("storage_pool network", storage_pool="volumes = true")
         line = watcher.wait_for("libvirt_storage_pool,pool=p,type=dir ")
         capacity = hypervisor.virsh("pool-info", "p", "--bytes")

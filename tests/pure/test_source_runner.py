@@ -36,6 +36,12 @@ def test_a_call_that_fails_beside_others_is_no_failure_of_the_source() -> None:
     assert failure([]) is None
 
 
+def test_a_defect_is_a_failure() -> None:
+    """A defect of this program is a failure of the source, also beside fetches that worked."""
+    broken = Fetched(error=INVALID, defect=True)
+    assert failure([Fetched(worked=True), broken]) is broken
+
+
 def test_the_rhythm_of_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source is due at its interval, at once after a lost connection, later if it is refused."""
     now = 1000.0

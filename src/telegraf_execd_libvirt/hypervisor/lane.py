@@ -17,7 +17,7 @@ from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.libvirt_api import Connection
 from ..connection.scope import Abandoned, Scope
 from ..domain import Domain
-from ..log import log
+from ..log import trace
 from ..sources.source import Fetch
 from .delivery import moment
 from .patience import SOURCE_DELAY_SECONDS
@@ -29,7 +29,8 @@ _Request = tuple[int, Optional[threading.Event]]
 @dataclass(frozen=True)
 class Fetched:
     """The outcome of one fetch; ``opening`` if the connection could not be made, ``skipped`` if
-    there was no turn for it, ``worked`` if a call succeeded."""
+    there was no turn for it, ``worked`` if a call succeeded. ``held``: the error is an earlier one,
+    and nothing was asked now. ``defect``: the error is one of this program."""
 
     records: int = 0
     seconds: float = 0.0
@@ -38,6 +39,7 @@ class Fetched:
     defect: bool = False
     skipped: bool = False
     worked: bool = False
+    held: bool = False
 
 
 class Lane:
@@ -120,9 +122,9 @@ class Lane:
             return self._serve(timestamp)
         except Abandoned:
             return Fetched()
-        except Exception:  # the edge of a fetch: a defect costs this fetch, not the program
-            log.exception("a source failed")
-            return Fetched(defect=True)
+        except Exception as defect:  # the edge of a fetch: it costs this fetch, not the program
+            error = LibvirtError(0, 0, f"internal error: {trace(defect)}", known=ErrorKind.FAILED)
+            return Fetched(seconds=time.monotonic() - self._begun, error=error, defect=True)
         finally:
             self._outside = True
 
@@ -145,8 +147,10 @@ class Lane:
         self._outside = True
         if records and not self._given_up:
             self._write(records, moment(timestamp, started - self._asked))
-        worked = scope.succeeded > 0
-        return Fetched(len(records), seconds, None if worked else scope.error, worked=worked)
+        if scope.succeeded:
+            return Fetched(len(records), seconds, worked=True)
+        held = scope.error is None and scope.held is not None
+        return Fetched(len(records), seconds, scope.error or scope.held, held=held)
 
     def _open(self) -> Scope:
         if self._connection is not None and not self._connection.alive():

@@ -97,7 +97,7 @@ class SourceRunner:
         """The health after the last fetch; None before the end of the first one."""
         with self._lock:
             last = [fetched for fetched in self._last if fetched is not None]
-            if not last and not self._overdue:
+            if not last and not self._overdue and self.report.up:
                 return None
             return SourceHealth(
                 source=self.source.name,
@@ -175,12 +175,15 @@ class SourceRunner:
             lane.busy = False
             if fetched.skipped:
                 self._rhythm.repeat()
+                if self.report.up:
+                    text = "no turn: fetches of other sources hang"
+                    self.report.set("waiting", text, quiet=not self._hypervisor.outcome.up)
             elif lane in self._given_up:
                 self._given_up.discard(lane)
                 self._judge()
             else:
                 self._last[self._lanes.index(lane)] = fetched
-                self._errors += fetched.error is not None or fetched.defect
+                self._errors += fetched.error is not None and not fetched.held
                 self._judge()
         self._idle()
 
@@ -201,7 +204,7 @@ class SourceRunner:
         failed = failure(last)
         if failed is None or failed.error is None:
             self._rhythm.succeeded()
-            if not hanging and not any(fetched.defect for fetched in last):
+            if not hanging:
                 self.report.set("up")
             return
         self._rhythm.failed(failed)
@@ -230,6 +233,6 @@ def failure(last: Sequence[Fetched]) -> Optional[Fetched]:
     for fetched in last:
         if fetched.error is not None:
             cut = fetched.opening or fetched.error.kind in (ErrorKind.LOST, ErrorKind.DENIED)
-            if cut or not worked:
+            if cut or fetched.defect or not worked:
                 return fetched
     return None

@@ -51,10 +51,11 @@ class _Pools:
 
 def _volumes(scope: Scope, pool: Any) -> Iterator[Domain]:
     for volume in scope.call(pool, "listAllVolumes", 0) or ():
-        info = scope.call(volume, "info")
+        name = scope.call(volume, "name")  # None if it is not UTF-8, as files may be named
+        info = scope.call(volume, "info") if name is not None else None
         if info is not None:
             keys = {"capacity": info[1], "allocation": info[2]}
-            tags = {"volume": scope.name(volume)}
+            tags = {"volume": name}
             yield record(scope.name(pool), "storage_volume", keys, tags)
 
 
