@@ -1,0 +1,52 @@
+"""Alerts at moments that are easy to get wrong, in both languages."""
+
+import pytest
+
+from support.example_fleet import END
+from support.expected_panels import key
+from support.fleet import Fleet, Host
+from support.fleet_lines import lines
+from support.grafana import Period, Source, load_script
+
+ALERTS = {alert.name: alert for alert in load_script("panels.alerts").ALERTS}
+UNITS = {"m": 60, "h": 3600}
+
+#: Far from the times of other fleets in the same VictoriaMetrics.
+NOW = END + 60 * 86_400
+
+
+def firing(source, name, now):
+    """The series for which an alert's condition holds."""
+    alert = ALERTS[name]
+    if source.language == "promql":
+        return {key(each["metric"]) for each in source.database.instant(alert.promql, now)}
+    length = int(alert.period[:-1]) * UNITS[alert.period[-1]]
+    operator, limit = alert.condition.split()
+    holds = {">": lambda value: value > float(limit), "<": lambda value: value < float(limit)}
+    series = source.select(alert.influxql, Period(now - length, now))
+    return {key(each.labels) for each in series if holds[operator](each.last)}
+
+
+@pytest.fixture(params=["influxql", "promql"])
+def filled(request):
+    """A function that gives a data source with these lines."""
+
+    def fill(written):
+        fixture = "database" if request.param == "influxql" else "victoria_metrics"
+        database = request.getfixturevalue(fixture)
+        database.fill(written)
+        return Source(database)
+
+    return fill
+
+
+@pytest.mark.parametrize(("step", "age"), [(60, 50), (60, 1), (10, 9)])
+def test_a_host_that_writes_is_not_stale(filled, step, age):
+    """Evaluated each minute, also just after an interval of 2 minutes has begun."""
+    last = NOW + 600 - age
+    fleet = Fleet(hosts=(Host(f"steady-{step}-{age}"), Host("ended", last=NOW - 900)), guests=())
+    source = filled(lines(fleet, last - (5400 // step) * step, last, step))
+    for now in range(NOW, NOW + 601, 60):
+        for seconds in (0, 1, 59 if now < NOW + 600 else 0):
+            found = firing(source, "LibvirtCollectionStale", now + seconds)
+            assert found == {"ended qemu:///system"}, now + seconds - NOW
