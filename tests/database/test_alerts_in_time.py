@@ -1,10 +1,10 @@
-"""Alerts at moments that are easy to get wrong, in both languages."""
+"""Alerts at moments and for guests that are easy to get wrong, in both languages."""
 
 import pytest
 
 from support.example_fleet import END
 from support.expected_panels import key
-from support.fleet import Fleet, Host
+from support.fleet import Disk, Fleet, Guest, Host
 from support.fleet_lines import lines
 from support.grafana import Period, Source, load_script
 
@@ -50,3 +50,16 @@ def test_a_host_that_writes_is_not_stale(filled, step, age):
         for seconds in (0, 1, 59 if now < NOW + 600 else 0):
             found = firing(source, "LibvirtCollectionStale", now + seconds)
             assert found == {"ended qemu:///system"}, now + seconds - NOW
+
+
+def test_latency_of_slow_requests_on_several_disks(filled):
+    """The requests of all disks together are enough, and no disk of its own has as many."""
+    slow = {"writes": 0, "read_ns": 500 * 10**6}
+    guests = (
+        Guest("three", "disks", disks=[Disk(f"vd{n}", reads=0.8, **slow) for n in "abc"]),
+        Guest("one", "disks", disks=[Disk(reads=0.8, **slow)]),
+        Guest("two", "disks", disks=[Disk(reads=0.3, **slow), Disk("vdb", reads=0.5, **slow)]),
+    )
+    fleet = Fleet(hosts=(Host("disks"),), guests=guests)
+    source = filled(lines(fleet, NOW - 7200 - 900, NOW - 7200, 10))
+    assert firing(source, "LibvirtGuestDiskLatency", NOW - 7200) == {"disks three"}
