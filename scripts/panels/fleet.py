@@ -168,6 +168,8 @@ _GUESTS = Row(
             ),
             colours=_STATE_COLOURS,
             decimals=0,
+            # All hosts have to be in each interval, whenever they write.
+            step=FRESH,
         ),
     ),
 )

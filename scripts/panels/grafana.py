@@ -150,7 +150,7 @@ def _panel(panel: Panel, language: str, number: int, position: Json) -> Json:
         "type": panel.kind,
     }
     if panel.kind in ("timeseries", "state-timeline"):
-        made["interval"] = SHORTEST_STEP
+        made["interval"] = (panel.step if language == "influxql" else "") or SHORTEST_STEP
     if panel.fresh and language == "influxql":
         made["timeFrom"] = FRESH
     return made

@@ -6,10 +6,9 @@ from support.example_fleet import END
 from support.expected_panels import key
 from support.fleet import Disk, Fleet, Guest, Host
 from support.fleet_lines import lines
-from support.grafana import Period, Source, load_script
+from support.grafana import Period, Source, load_script, seconds
 
 ALERTS = {alert.name: alert for alert in load_script("panels.alerts").ALERTS}
-UNITS = {"m": 60, "h": 3600}
 
 #: Far from the times of other fleets in the same VictoriaMetrics.
 NOW = END + 60 * 86_400
@@ -20,7 +19,7 @@ def firing(source, name, now):
     alert = ALERTS[name]
     if source.language == "promql":
         return {key(each["metric"]) for each in source.database.instant(alert.promql, now)}
-    length = int(alert.period[:-1]) * UNITS[alert.period[-1]]
+    length = seconds(alert.period)
     operator, limit = alert.condition.split()
     holds = {">": lambda value: value > float(limit), "<": lambda value: value < float(limit)}
     series = source.select(alert.influxql, Period(now - length, now))
@@ -47,9 +46,9 @@ def test_a_host_that_writes_is_not_stale(filled, step, age):
     fleet = Fleet(hosts=(Host(f"steady-{step}-{age}"), Host("ended", last=NOW - 900)), guests=())
     source = filled(lines(fleet, last - (5400 // step) * step, last, step))
     for now in range(NOW, NOW + 601, 60):
-        for seconds in (0, 1, 59 if now < NOW + 600 else 0):
-            found = firing(source, "LibvirtCollectionStale", now + seconds)
-            assert found == {"ended qemu:///system"}, now + seconds - NOW
+        for moment in (0, 1, 59 if now < NOW + 600 else 0):
+            found = firing(source, "LibvirtCollectionStale", now + moment)
+            assert found == {"ended qemu:///system"}, now + moment - NOW
 
 
 def test_latency_of_slow_requests_on_several_disks(filled):

@@ -49,6 +49,19 @@ def latest(source, title, period, letter="A"):
     return {key(each.labels): each.last for each in shown(source, title, period, letter)}
 
 
+def test_guests_of_hosts_that_write_at_different_times(filled, now):
+    """Each point has the guests of all hosts, though not all write in each interval of a graph."""
+    early, late = (
+        Fleet((Host(name),), [Guest(f"{name}-{n}", name) for n in range(guests)])
+        for name, guests in (("early", 3), ("late", 5))
+    )
+    source = filled([*lines(early, now - 900, now, 60), *lines(late, now - 930, now, 60)])
+    (series,) = shown(source, "Guests over time", Period(now - 900, now))
+    points = [value for _, value in sorted(series.points.items())]
+    assert len(points) >= 7
+    assert points[1:-1] == [8] * len(points[1:-1])
+
+
 def test_a_changed_tag_counts_once(filled, now):
     """A minute after a tag of the guests or of the host has changed, each counts as one."""
     guests = (
