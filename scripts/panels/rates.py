@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .model import Target
-from .queries import DISK, GUEST, Scope, by_tags, over_time, quoted
+from .queries import DISK, GUEST, Scope, by_tags, one_of_each, over_time, quoted
 
 
 def _each(fields: Sequence[str], unit: str = "1s") -> str:
@@ -18,6 +18,19 @@ def _each(fields: Sequence[str], unit: str = "1s") -> str:
 
 def _rates(which: Scope, measurement: str, fields: Sequence[str], window: str) -> str:
     return " + ".join(f"rate({measurement}_{name}{which.promql}[{window}])" for name in fields)
+
+
+def _added_up(
+    which: Scope,
+    measurement: str,
+    fields: Sequence[str],
+    by: Sequence[str],
+    of: Sequence[str],
+    how: str,
+) -> str:
+    """The rates in PromQL, one of each series by the tags ``of``, added up or their mean."""
+    rates = one_of_each(of, _rates(which, measurement, fields, "$__rate_interval"))
+    return rates if of == by else f"{by_tags('avg' if how == 'mean' else how, by)} ({rates})"
 
 
 def rate(
@@ -38,10 +51,9 @@ def rate(
         inner = f'SELECT mean("r") AS "r" FROM ({inner})'
         inner += f" GROUP BY time($__interval), {quoted(of)} fill(none)"
     outer = "sum" if of and how == "sum" else "mean"
-    rates = _rates(which, measurement, fields, "$__rate_interval")
     return Target(
         f'SELECT {outer}("r"){times} FROM ({inner}) WHERE {over_time(by)}',
-        f"{by_tags('avg' if how == 'mean' else 'sum', by)} ({rates}){times}",
+        f"{_added_up(which, measurement, fields, by, of or by, how)}{times}",
         legend,
     )
 
@@ -55,18 +67,18 @@ def top_rate(
     how: str = "sum",
     times: str = "",
 ) -> Target:
-    """The ten guests with the highest rate in the range of the dashboard."""
+    """The ten guests with the highest rate, as a mean of the time that they have one in the range
+    of the dashboard."""
     inner = f'SELECT {_each(fields)} AS "r" FROM "{measurement}" WHERE {which.influxql}'
     inner += f" GROUP BY {quoted(of)}"
     if of != GUEST and how == "sum":
         inner = f'SELECT mean("r") AS "r" FROM ({inner}) GROUP BY {quoted(of)}'
     outer = "sum" if of != GUEST and how == "sum" else "mean"
     each = f'SELECT {outer}("r"){times} AS "v" FROM ({inner}) GROUP BY {quoted(GUEST)}'
-    rates = _rates(which, measurement, fields, "$__range")
-    function = by_tags("avg" if how == "mean" else "sum", GUEST)
+    rates = f"{_added_up(which, measurement, fields, GUEST, of, how)}{times}"
     return Target(
         f'SELECT top("v", {quoted(GUEST)}, 10) AS "{column}" FROM ({each}) WHERE $timeFilter',
-        f"topk(10, {function} ({rates}){times})",
+        f"topk(10, avg_over_time(({rates})[$__range:$__interval]))",
         column=column,
     )
 

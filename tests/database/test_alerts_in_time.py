@@ -6,7 +6,9 @@ from support.example_fleet import END
 from support.expected_panels import key
 from support.fleet import Disk, Fleet, Guest, Host
 from support.fleet_lines import lines
-from support.grafana import Period, Source, load_script, seconds
+from support.grafana import Period, load_script, seconds
+
+pytestmark = pytest.mark.parametrize("filled", ["database", "victoria_metrics"], indirect=True)
 
 ALERTS = {alert.name: alert for alert in load_script("panels.alerts").ALERTS}
 
@@ -24,19 +26,6 @@ def firing(source, name, now):
     holds = {">": lambda value: value > float(limit), "<": lambda value: value < float(limit)}
     series = source.select(alert.influxql, Period(now - length, now))
     return {key(each.labels) for each in series if holds[operator](each.last)}
-
-
-@pytest.fixture(params=["influxql", "promql"])
-def filled(request):
-    """A function that gives a data source with these lines."""
-
-    def fill(written):
-        fixture = "database" if request.param == "influxql" else "victoria_metrics"
-        database = request.getfixturevalue(fixture)
-        database.fill(written)
-        return Source(database)
-
-    return fill
 
 
 @pytest.mark.parametrize(("step", "age"), [(60, 50), (60, 1), (10, 9)])

@@ -1,6 +1,5 @@
-"""The numbers of guests and hosts that change within the range, in both languages."""
+"""The numbers of guests and hosts that change within the range, in all databases."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
@@ -8,9 +7,13 @@ import pytest
 
 from support.example_fleet import END
 from support.expected_panels import key
-from support.fleet import Fleet, Guest, Host
+from support.fleet import Disk, Fleet, Guest, Host, Nic
 from support.fleet_lines import lines
-from support.grafana import Period, Source, load, panels
+from support.grafana import Period, load, panels
+
+pytestmark = pytest.mark.parametrize(
+    "filled", ["database", "victoria_metrics", "prometheus"], indirect=True
+)
 
 ALL = {"host": ".*", "domain": ".*", "project": ".*"}
 
@@ -22,19 +25,6 @@ MOMENTS = (END + day * 86_400 for day in count(90, 2))
 def now() -> int:
     """A time of the test's own."""
     return next(MOMENTS)
-
-
-@pytest.fixture(params=["influxql", "promql"])
-def filled(request):
-    """A function that gives a data source with these lines."""
-
-    def fill(written: "Iterator[str]") -> Source:
-        fixture = "database" if request.param == "influxql" else "victoria_metrics"
-        database = request.getfixturevalue(fixture)
-        database.fill(written)
-        return Source(database)
-
-    return fill
 
 
 def shown(source, title, period, letter="A"):
@@ -93,3 +83,67 @@ def test_a_changed_tag_counts_once(filled, now):
     period = Period(now - 600, now)
     found = {at: [*latest(source, at[0], period, at[1]).values()] for at in expected}
     assert found == {at: [value] for at, value in expected.items()}
+
+
+#: What a guest has, and what the tables show of it.
+BUSY = Guest(
+    "web",
+    "kvm1",
+    user=0.3,
+    system=0.1,
+    steal=0.2,
+    memory=4 << 20,
+    used=1 << 20,
+    disks=(Disk(reads=50, read_ns=4 * 10**6), Disk("vdb", writes=10, write_ns=10**7)),
+    nics=(Nic(rx=5, rx_drop=3), Nic(tx=4, tx_drop=0.5)),
+)
+TOP_TEN = {
+    "CPU": 0.4,
+    "Steal": 20,
+    "Memory used": 25,
+    "Disk latency": 5,
+    "IOPS": 60,
+    "Network": 9000,
+    "Network drops": 3.5,
+}
+
+
+def assert_top_ten(source, period, tolerance, *names):
+    """Each table has these guests, all with the same numbers."""
+    for title, number in TOP_TEN.items():
+        right = {f"kvm1 {name}": number for name in names}
+        assert latest(source, title, period) == pytest.approx(right, rel=tolerance), title
+
+
+def test_top_ten_with_guests_of_a_part_of_the_range(filled, now):
+    """A guest that is not there all the time has the mean of its own time."""
+    guests = (
+        replace(BUSY, name="always"),
+        replace(BUSY, name="new", first=now - 900),
+        replace(BUSY, name="ended", last=now - 2700),
+    )
+    source = filled(lines(Fleet((Host("kvm1"),), guests), now - 3600, now, 10))
+    # Prometheus is too low where a series has just begun or ended.
+    assert_top_ten(source, Period(now - 3600, now), 0.1, "always", "new", "ended")
+
+
+def test_top_ten_with_a_new_database(filled, now):
+    """Where nothing is older than a part of the range, the numbers are those of this part."""
+    source = filled(lines(Fleet((Host("kvm1"),), [BUSY]), now - 900, now, 10))
+    assert_top_ten(source, Period(now - 10_800, now), 0.1, "web")
+
+
+def test_top_ten_with_a_changed_tag(filled, now):
+    """A guest whose project changes in the middle of the range does not count twice."""
+    before, after = (
+        Fleet((Host("kvm1"),), [replace(BUSY, project=project)]) for project in ("shop", "lab")
+    )
+    middle = now - 1800
+    source = filled(
+        [*lines(before, now - 3600, middle - 10, 10), *lines(after, middle, now, 10)],
+    )
+    period = Period(now - 3600, now)
+    assert_top_ten(source, period, 0.02, "web")
+    for title, right in (("CPU of guests by host", 0.4), ("Disk throughput by host", 50 * 4096)):
+        (series,) = shown(source, title, period)
+        assert max(series.points.values()) == pytest.approx(right, rel=0.02)
