@@ -147,3 +147,26 @@ def test_top_ten_with_a_changed_tag(filled, now):
     for title, right in (("CPU of guests by host", 0.4), ("Disk throughput by host", 50 * 4096)):
         (series,) = shown(source, title, period)
         assert max(series.points.values()) == pytest.approx(right, rel=0.02)
+
+
+def test_top_ten_with_a_replaced_disk(filled, now):
+    """A disk that replaces another in the middle of the range does not add to its past."""
+    before = Guest("db", "kvm1", disks=[Disk(reads=1), Disk("vdb", reads=100)], last=now - 1810)
+    after = Guest("db", "kvm1", disks=[Disk(reads=1), Disk("vdc", reads=100)], first=now - 1800)
+    fleet = Fleet((Host("kvm1"),), (before, after))
+    source = filled(lines(fleet, now - 3600, now, 10))
+    values = latest(source, "IOPS", Period(now - 3600, now))
+    # In PromQL the old disk has a rate until the interval of the rates has passed.
+    tolerance = 0.02 if source.language == "influxql" else 0.05
+    assert values == pytest.approx({"kvm1 db": 101}, rel=tolerance)
+
+
+@pytest.mark.parametrize("step", [10, 15, 30, 60])
+def test_rates_of_an_interval_that_has_begun(filled, now, step):
+    """The last point is right at any moment, for each time between lines that fits the steps."""
+    source = filled(lines(Fleet((Host("kvm1"),), [BUSY]), now - 1200, now + 60, step))
+    for end in range(now, now + 60, 10):
+        for title, right in (("CPU of guests by host", 0.4), ("Disk throughput by host", 204_800)):
+            (series,) = shown(source, title, Period(end - 600, end))
+            points = [value for _, value in sorted(series.points.items())]
+            assert points[1:] == pytest.approx([right] * len(points[1:]), rel=0.02)
