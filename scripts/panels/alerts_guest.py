@@ -78,10 +78,12 @@ GUESTS = (
         f"sum {BY_GUEST} (rate(libvirt_block_rd_times[5m]) + rate(libvirt_block_wr_times[5m])) / "
         f"(sum {BY_GUEST} (rate(libvirt_block_rd_reqs[5m]) + rate(libvirt_block_wr_reqs[5m])) > 1)"
         " / 1e6 > 100",
-        'SELECT sum("t") / sum("n") / 1000000 FROM (SELECT non_negative_derivative("rd_times", 1s) '
-        '+ non_negative_derivative("wr_times", 1s) AS "t", non_negative_derivative("rd_reqs", 1s) '
-        '+ non_negative_derivative("wr_reqs", 1s) AS "n" FROM "libvirt_block" '
-        f'GROUP BY {quoted(DISK)}) WHERE "n" > 1 AND $timeFilter GROUP BY {quoted(GUEST)}',
+        'SELECT sum("t") / sum("n") / 1000000 FROM (SELECT sum("t") AS "t", sum("n") AS "n" FROM '
+        '(SELECT mean("t") AS "t", mean("n") AS "n" FROM (SELECT '
+        'non_negative_derivative("rd_times", 1s) + non_negative_derivative("wr_times", 1s) AS "t", '
+        'non_negative_derivative("rd_reqs", 1s) + non_negative_derivative("wr_reqs", 1s) AS "n" '
+        f'FROM "libvirt_block" GROUP BY {quoted(DISK)}) GROUP BY {quoted(DISK)}) '
+        f'GROUP BY {quoted(GUEST)}) WHERE "n" > 1 AND $timeFilter GROUP BY {quoted(GUEST)}',
         "5m",
         "> 100",
         f'Reads and writes of {WHO} take {{{{ printf "%.1f" $value }}}} ms',
@@ -108,6 +110,7 @@ GUESTS = (
         "1h",
         "> 2",
         f'{WHO} was started {{{{ printf "%.1f" $value }}}} times within an hour',
-        "Its CPU time began at 0 each time: it crashes and is restarted. See QEMU's log.",
+        "Its CPU time began at 0 each time: it crashes and is restarted, or it is migrated "
+        "back and forth. See QEMU's log and the events of the guest.",
     ),
 )

@@ -24,10 +24,11 @@ PLUGIN = (
         "3m",
         f"sum {BY_NODE} (count_over_time(libvirt_health_up[1h])) unless "
         f"sum {BY_NODE} (count_over_time(libvirt_health_up[2m]))",
-        f'SELECT count("up") FROM "libvirt_health" WHERE $timeFilter '
+        # The last 2 minutes may only just have begun, so those before them count as well.
+        f'SELECT moving_average(count("up"), 2) FROM "libvirt_health" WHERE $timeFilter '
         f"GROUP BY time(2m), {quoted(NODE)} fill(0)",
         "1h",
-        "< 1",
+        "< 0.1",
         f"No metrics of {WHERE}",
         "Telegraf, the plugin, the network or the host is down. The alert ends an hour later.",
     ),

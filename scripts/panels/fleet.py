@@ -23,6 +23,7 @@ from .queries import (
     NODE,
     PROJECTS,
     count,
+    one_of_each,
     quoted,
     total,
     total_of_running,
@@ -74,11 +75,11 @@ def _state(condition: str, name: str) -> Target:
 def _state_other() -> Target:
     """Blocked, shutting down, suspended or without a state."""
     which = " AND ".join(f'"v" != {number}' for number in (1, 3, 5, 6))
-    shown = f"last_over_time(libvirt_state_state{GUESTS.promql}[{FRESH}])"
+    recent = f"last_over_time(libvirt_state_state{GUESTS.promql}[{FRESH}])"
     return Target(
         f'SELECT count("v") FROM (SELECT last("state") AS "v" FROM "libvirt_state" '
         f"WHERE {GUESTS.influxql} GROUP BY {quoted(GUEST)}) WHERE {which} AND $timeFilter",
-        f"count({shown} != 1 != 3 != 5 != 6) or vector(0)",
+        f"count({one_of_each(GUEST, recent)} != 1 != 3 != 5 != 6) or vector(0)",
         "other",
         fresh=True,
     )
@@ -167,6 +168,8 @@ _GUESTS = Row(
             ),
             colours=_STATE_COLOURS,
             decimals=0,
+            # All hosts have to be in each interval, whenever they write.
+            step=FRESH,
         ),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .model import GREEN, RED, YELLOW, Panel, Row, Target
-from .queries import GUEST, GUESTS, HOSTS, NODE, gauge, now, over_time, quoted
+from .queries import GUEST, GUESTS, HOSTS, NODE, gauge, now, one_of_each, over_time, quoted
 
 _LEGEND = "{host} {libvirt_uri}"
 _POOL = ("host", "pool")
@@ -26,12 +26,13 @@ def _per_minute(field: str, name: str) -> Target:
 
 
 def _failing_sources() -> Target:
-    selected = f"libvirt_source_health_up{HOSTS.promql}"
+    each = (*NODE, "source")
+    up = one_of_each(each, f"libvirt_source_health_up{HOSTS.promql}")
     return Target(
         f'SELECT sum("v") FROM (SELECT 1 - last("up") AS "v" FROM "libvirt_source_health" '
-        f"WHERE {HOSTS.influxql} GROUP BY time($__interval), {quoted((*NODE, 'source'))} fill(none)"
+        f"WHERE {HOSTS.influxql} GROUP BY time($__interval), {quoted(each)} fill(none)"
         f") WHERE {over_time(NODE)}",
-        f"sum by ({', '.join(NODE)}) (1 - {selected})",
+        f"sum by ({', '.join(NODE)}) (1 - {up})",
         _LEGEND,
     )
 

@@ -14,7 +14,7 @@ from .queries import FRESH
 
 SOURCES = {"influxql": "influxdb", "promql": "prometheus"}
 
-#: Shortest step of a graph: at least Telegraf's interval.
+#: Shortest step of a graph and of the rates in a table: at least Telegraf's interval.
 SHORTEST_STEP = "30s"
 
 
@@ -149,8 +149,8 @@ def _panel(panel: Panel, language: str, number: int, position: Json) -> Json:
         "transformations": transformations(panel, language),
         "type": panel.kind,
     }
-    if panel.kind in ("timeseries", "state-timeline"):
-        made["interval"] = SHORTEST_STEP
+    if panel.kind in ("timeseries", "state-timeline") or "$__interval" in str(made["targets"]):
+        made["interval"] = (panel.step if language == "influxql" else "") or SHORTEST_STEP
     if panel.fresh and language == "influxql":
         made["timeFrom"] = FRESH
     return made

@@ -46,7 +46,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel. ``width`` is in 24ths of the page, ``height`` in Grafana's rows."""
+    """One panel. ``width`` is in 24ths of the page, ``height`` in Grafana's rows. ``step`` is the
+    shortest step in InfluxQL, if it differs from that of other panels."""
 
     title: str
     description: str
@@ -65,6 +66,7 @@ class Panel:
     colours: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     hidden: Sequence[str] = ()
+    step: str = ""
 
     @property
     def fresh(self) -> bool:

@@ -1,7 +1,8 @@
 """Queries for values in both languages, made from the same names of measurements, fields and tags.
 
 InfluxQL: the filter of the time is in the outermost SELECT only; inner ones without it get it from
-there. PromQL: what is so now is what was written in the last two minutes.
+there. PromQL: what is so now is what was written in the last two minutes. A changed tag starts a
+new series while the old one is still present, so values are made one before they are added up.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ def by_tags(function: str, tags: Sequence[str]) -> str:
     return f"{function} by ({', '.join(tags)})" if tags else function
 
 
+def one_of_each(tags: Sequence[str], values: str) -> str:
+    """In PromQL, one value for these tags, also where another tag has just changed."""
+    return f"{by_tags('max', tags)} ({values})"
+
+
 def over_time(tags: Sequence[str]) -> str:
     """The end of a query over time, in InfluxQL."""
     return f"$timeFilter GROUP BY time($__interval), {quoted(tags)} fill(none)"
@@ -113,11 +119,12 @@ def total(
 ) -> Target:
     """A value over time, added up."""
     groups = f"time($__interval){''.join(f', {quoted([tag])}' for tag in by)}"
+    recent = f"last_over_time({measurement}_{name}{which.promql}[{FRESH}])"
     return Target(
         f'SELECT sum("v") FROM (SELECT last("{name}") AS "v" FROM "{measurement}" '
         f"WHERE {which.influxql} GROUP BY time($__interval), {quoted(of)} fill(none)) "
         f"WHERE $timeFilter GROUP BY {groups} fill(none)",
-        f"{by_tags('sum', by)} (last_over_time({measurement}_{name}{which.promql}[{FRESH}]))",
+        f"{by_tags('sum', by)} ({one_of_each(of, recent)})",
         legend,
     )
 
@@ -126,10 +133,11 @@ def count(
     which: Scope, measurement: str, name: str, value: str, legend: str, of: Sequence[str] = GUEST
 ) -> Target:
     """The number of series whose present value is this one; ``value`` has the comparison."""
+    recent = f"last_over_time({measurement}_{name}{which.promql}[{FRESH}])"
     return Target(
         f'SELECT count("v") FROM (SELECT last("{name}") AS "v" FROM "{measurement}" '
         f'WHERE {which.influxql} GROUP BY {quoted(of)}) WHERE "v" {value} AND $timeFilter',
-        f"count(last_over_time({measurement}_{name}{which.promql}[{FRESH}]) "
+        f"count({one_of_each(of, recent)} "
         f"{'==' + value[1:] if value.startswith('= ') else value}) or vector(0)",
         legend,
         fresh=True,
@@ -140,10 +148,11 @@ def total_now(
     which: Scope, measurement: str, name: str, legend: str, of: Sequence[str] = NODE
 ) -> Target:
     """The sum of a present value."""
+    recent = f"last_over_time({measurement}_{name}{which.promql}[{FRESH}])"
     return Target(
         f'SELECT sum("v") FROM (SELECT last("{name}") AS "v" FROM "{measurement}" '
         f"WHERE {which.influxql} GROUP BY {quoted(of)}) WHERE $timeFilter",
-        f"sum(last_over_time({measurement}_{name}{which.promql}[{FRESH}]))",
+        f"sum({one_of_each(of, recent)})",
         legend,
         fresh=True,
     )

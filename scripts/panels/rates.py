@@ -1,7 +1,9 @@
 """Queries for rates of counters in both languages.
 
-Invariant: InfluxQL computes rates between neighbouring points, so that an interval that has begun
-is not too low; the filter of the time is in the outermost SELECT only.
+Invariant: InfluxQL reads the first value of each interval and series, and no other: raw points are
+too many, and with the last value an interval that has begun would be too low. What is added up is
+of one interval; a mean over the time comes after it. The filter of the time is in the outermost
+SELECT only.
 """
 
 from __future__ import annotations
@@ -9,15 +11,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .model import Target
-from .queries import DISK, GUEST, Scope, by_tags, over_time, quoted
+from .queries import DISK, GUEST, Scope, by_tags, one_of_each, over_time, quoted
 
 
-def _each(fields: Sequence[str], unit: str = "1s") -> str:
-    return " + ".join(f'non_negative_derivative("{name}", {unit})' for name in fields)
+def _each(fields: Sequence[str]) -> str:
+    return " + ".join(f'non_negative_derivative(first("{name}"), 1s)' for name in fields)
+
+
+def _in_intervals(which: Scope, measurement: str, columns: str, of: Sequence[str]) -> str:
+    return (
+        f'SELECT {columns} FROM "{measurement}" WHERE {which.influxql} '
+        f"GROUP BY time($__interval), {quoted(of)} fill(none)"
+    )
 
 
 def _rates(which: Scope, measurement: str, fields: Sequence[str], window: str) -> str:
     return " + ".join(f"rate({measurement}_{name}{which.promql}[{window}])" for name in fields)
+
+
+def _added_up(
+    which: Scope,
+    measurement: str,
+    fields: Sequence[str],
+    by: Sequence[str],
+    of: Sequence[str],
+    how: str,
+) -> str:
+    """The rates in PromQL, one of each series by the tags ``of``, added up or their mean."""
+    rates = one_of_each(of, _rates(which, measurement, fields, "$__rate_interval"))
+    return rates if of == by else f"{by_tags('avg' if how == 'mean' else how, by)} ({rates})"
 
 
 def rate(
@@ -32,16 +54,11 @@ def rate(
 ) -> Target:
     """The rate of counters over time, added up; ``of`` has the tags of one series if ``by`` has
     fewer, and ``how`` is sum or mean over them. ``times`` is arithmetic on the result."""
-    inner = f'SELECT {_each(fields)} AS "r" FROM "{measurement}" WHERE {which.influxql}'
-    inner += f" GROUP BY {quoted(of or by)}"
-    if of and how == "sum":
-        inner = f'SELECT mean("r") AS "r" FROM ({inner})'
-        inner += f" GROUP BY time($__interval), {quoted(of)} fill(none)"
-    outer = "sum" if of and how == "sum" else "mean"
-    rates = _rates(which, measurement, fields, "$__rate_interval")
+    of = of or by
+    inner = _in_intervals(which, measurement, f'{_each(fields)} AS "r"', of)
     return Target(
-        f'SELECT {outer}("r"){times} FROM ({inner}) WHERE {over_time(by)}',
-        f"{by_tags('avg' if how == 'mean' else 'sum', by)} ({rates}){times}",
+        f'SELECT {how}("r"){times} FROM ({inner}) WHERE {over_time(by)}',
+        f"{_added_up(which, measurement, fields, by, of, how)}{times}",
         legend,
     )
 
@@ -55,18 +72,17 @@ def top_rate(
     how: str = "sum",
     times: str = "",
 ) -> Target:
-    """The ten guests with the highest rate in the range of the dashboard."""
-    inner = f'SELECT {_each(fields)} AS "r" FROM "{measurement}" WHERE {which.influxql}'
-    inner += f" GROUP BY {quoted(of)}"
-    if of != GUEST and how == "sum":
-        inner = f'SELECT mean("r") AS "r" FROM ({inner}) GROUP BY {quoted(of)}'
-    outer = "sum" if of != GUEST and how == "sum" else "mean"
-    each = f'SELECT {outer}("r"){times} AS "v" FROM ({inner}) GROUP BY {quoted(GUEST)}'
-    rates = _rates(which, measurement, fields, "$__range")
-    function = by_tags("avg" if how == "mean" else "sum", GUEST)
+    """The ten guests with the highest rate, as a mean of the time that they have one in the range
+    of the dashboard."""
+    inner = _in_intervals(which, measurement, f'{_each(fields)} AS "r"', of)
+    if of != GUEST:
+        inner = f'SELECT {how}("r") AS "r" FROM ({inner})'
+        inner += f" GROUP BY time($__interval), {quoted(GUEST)} fill(none)"
+    each = f'SELECT mean("r"){times} AS "v" FROM ({inner}) GROUP BY {quoted(GUEST)}'
+    rates = f"{_added_up(which, measurement, fields, GUEST, of, how)}{times}"
     return Target(
         f'SELECT top("v", {quoted(GUEST)}, 10) AS "{column}" FROM ({each}) WHERE $timeFilter',
-        f"topk(10, {function} ({rates}){times})",
+        f"topk(10, avg_over_time(({rates})[$__range:$__interval]))",
         column=column,
     )
 
@@ -75,10 +91,8 @@ _TIMES, _REQUESTS = ("rd_times", "wr_times"), ("rd_reqs", "wr_reqs")
 
 
 def _latency(which: Scope, times: Sequence[str], requests: Sequence[str]) -> str:
-    return (
-        f'SELECT {_each(times)} AS "t", {_each(requests)} AS "n" FROM "libvirt_block" '
-        f"WHERE {which.influxql} GROUP BY {quoted(DISK)}"
-    )
+    columns = f'{_each(times)} AS "t", {_each(requests)} AS "n"'
+    return _in_intervals(which, "libvirt_block", columns, DISK)
 
 
 def latency(

@@ -1,10 +1,11 @@
 """Databases for the tests of this folder."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
+from support.blocks import FilledPrometheus
 from support.databases import InfluxDB, VictoriaMetrics, start_influxdb, start_victoria_metrics
 from support.example_fleet import END, FLEET, PLAIN_END, PLAIN_FLEET, START, STEP
 from support.fleet_lines import lines
@@ -39,6 +40,29 @@ def victoria_metrics() -> Iterator[VictoriaMetrics]:
         except Missing as missing:
             leave_out(str(missing))
         yield VictoriaMetrics(address)
+
+
+@pytest.fixture
+def prometheus() -> Iterator[FilledPrometheus]:
+    """A Prometheus that starts when it is filled."""
+    with Workspace("prometheus") as workspace:
+        yield FilledPrometheus(workspace)
+
+
+@pytest.fixture
+def filled(request):
+    """A function that gives a data source with these lines, in the database that the test's
+    parameter names."""
+
+    def fill(written: "Iterable[str]") -> Source:
+        database = request.getfixturevalue(request.param)
+        try:
+            database.fill(written)
+        except Missing as missing:
+            leave_out(str(missing))
+        return Source(database)
+
+    return fill
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from support.example_fleet import END
 from support.expected_panels import key
-from support.grafana import FOLDER, Period, load_script
+from support.grafana import FOLDER, Period, load_script, seconds
 from support.missing import leave_out
 
 RULES = FOLDER / "alerts" / "libvirt-rules.yml"
@@ -34,7 +34,6 @@ EXPECTED = {
     "LibvirtGuestFilesystemNearlyFull": {"kvm1 web-1 /"},
     "LibvirtGuestRestartsRepeatedly": {"kvm1 looping"},
 }
-UNITS = {"m": 60, "h": 3600}
 
 
 def program(name: str, package: str) -> str:
@@ -50,11 +49,6 @@ def expressions() -> "dict[str, str]":
     text = RULES.read_text("utf-8")
     found = re.findall(r"^ +- alert: (\w+)\n +expr: (\".*\")$", text, re.MULTILINE)
     return {name: json.loads(expression) for name, expression in found}
-
-
-def seconds(duration: str) -> int:
-    """A duration such as 5m."""
-    return int(duration[:-1]) * UNITS[duration[-1]]
 
 
 def test_every_alert_is_tested():

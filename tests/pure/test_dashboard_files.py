@@ -134,17 +134,23 @@ def test_variables_are_defined(board: tuple[Json, str]) -> None:
 
 
 def test_queries_follow_the_rules_of_their_language(board: tuple[Json, str]) -> None:
-    """PromQL: rates over the rate interval or the range. InfluxQL: one filter of the time, outside
-    of all parentheses, and each kind of target as its panel needs it."""
+    """PromQL: rates over the rate interval, or over the range if they are divided by each other,
+    as not all series are in the whole range. InfluxQL: one filter of the time, outside of all
+    parentheses; rates of guests between the first values of intervals. Each kind of target as its
+    panel needs it."""
     dashboard, language = board
     for query in queries(dashboard, language):
         if language == "promql":
             windows = set(re.findall(r"rate\([^\[]*\[([^\]]*)\]", query))
-            assert windows <= {"$__rate_interval", "$__range"}
+            assert windows <= {"$__rate_interval"} or (
+                windows == {"$__range"} and re.search(r"\) / \(sum by ", query)
+            ), query
         else:
             assert query.count("$timeFilter") == 1
             before = query.partition("$timeFilter")[0]
             assert before.count("(") == before.count(")"), query
+            if '"libvirt_health"' not in query:
+                assert query.count("non_negative_derivative(") == query.count("derivative(first(")
             assert "time()" not in query and not re.search(r'\("time"', query)
     for panel in panels(dashboard):
         table = panel["type"] == "table"

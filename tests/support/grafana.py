@@ -18,6 +18,7 @@ from support.databases import InfluxDB, Prometheus
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "dashboards"
 STEP = 30
+UNITS = {"s": 1, "m": 60, "h": 3600}
 RATE_INTERVAL = "2m"
 
 Json = dict[str, Any]
@@ -88,12 +89,17 @@ def regex(value: Union[str, Sequence[str]]) -> str:
     return f"({'|'.join(map(regex, value))})"
 
 
-def substitute(query: str, values: Values, period: Period) -> str:
+def seconds(duration: str) -> int:
+    """A duration such as 5m."""
+    return int(duration[:-1]) * UNITS[duration[-1]]
+
+
+def substitute(query: str, values: Values, period: Period, interval: int = STEP) -> str:
     """The query with all variables replaced; fails if one is left, or leaves its format to the data
     source."""
     known = {
         "timeFilter": f"time >= {period.start}000ms and time <= {period.end}000ms",
-        "__interval": f"{STEP}s",
+        "__interval": f"{interval}s",
         "__rate_interval": RATE_INTERVAL,
         "__range": f"{period.end - period.start}s",
         **{f"{{{name}:regex}}": regex(value) for name, value in values.items()},
@@ -107,6 +113,13 @@ def substitute(query: str, values: Values, period: Period) -> str:
     plain = re.sub(variable, "", query)
     assert not re.search(r"\$(?!/)", plain), f"$ in {query}"
     return re.sub(variable, replace, query)
+
+
+def step_of(panel: Json) -> int:
+    """The step of a panel in a short range: its shortest one."""
+    step = seconds(panel["interval"]) if "interval" in panel else 0
+    assert "$__interval" not in json.dumps(panel["targets"]) or step >= STEP, panel["title"]
+    return step or STEP
 
 
 class Source:
@@ -134,16 +147,18 @@ class Source:
         text = target["query"] if self.language == "influxql" else target["expr"]
         if isinstance(self.database, InfluxDB):
             assert target["rawQuery"] is True
-            return self.select(text, period, chosen)
-        query = substitute(text, chosen, period)
+            return self.select(text, period, chosen, step_of(panel))
+        query = substitute(text, chosen, period, step_of(panel))
         if target["instant"]:
             return list(_of_vector(self.database.instant(query, period.end), period.end))
         return list(_of_matrix(self.database.range(query, *period, STEP)))
 
-    def select(self, query: str, period: Period, chosen: Values = NOTHING) -> list[Series]:
+    def select(
+        self, query: str, period: Period, chosen: Values = NOTHING, interval: int = STEP
+    ) -> list[Series]:
         """The answer to a query in InfluxQL."""
         assert isinstance(self.database, InfluxDB)
-        text = substitute(query, chosen, period)
+        text = substitute(query, chosen, period, interval)
         return list(_of_influxdb(self.database.query(text)))
 
 
