@@ -118,6 +118,13 @@ def test_ssh_is_missing_here() -> None:
         assert "installed here" in found.help
 
 
+def test_the_uri_within_a_message() -> None:
+    """libvirt quotes it; what a regular expression would take for the end of it is found, too."""
+    uri = "esx://root:pa' sword@host/?no_verify=1"
+    found = refused(LibvirtError(1, 45, f"internal error: Unable to parse URI '{uri}'"), uri)
+    assert found.message == "internal error: Unable to parse URI 'esx://host/'"
+
+
 def test_paths_of_parameters_become_their_names() -> None:
     """The value of keyfile= is replaced; the path of a socket stays, as users need it."""
     uri = "qemu+ssh://h/system?keyfile=/k/id%20rsa&socket=/run/sock"

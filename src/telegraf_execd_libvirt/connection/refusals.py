@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..uri import ALIAS, parameters, transport, user_name
+from ..uri import ALIAS, parameters, redact_uri, transport, user_name
 from .errors import LibvirtError
 from .refusal_cases import CASES
 
@@ -60,7 +60,7 @@ def _short(message: str) -> str:
 
 def _discreet(message: str, uri: str) -> str:
     """The message without user names, and with the names of parameters for their paths."""
-    message = _LOGIN.sub("", message)
+    message = _LOGIN.sub("", message.replace(uri, redact_uri(uri)))
     if user := user_name(uri):
         message = message.replace(f"{user}@", "")
     for name, value in parameters(uri).items():
