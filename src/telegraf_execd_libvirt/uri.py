@@ -58,6 +58,9 @@ def driver_and_transport(uri: str) -> tuple[str, str]:
     return driver, transport.lower()
 
 
+#: The transports by ssh.
+SSH = frozenset(("ssh", "libssh", "libssh2"))
+
 #: The transport of an alias of libvirt.conf, which libvirt alone knows.
 ALIAS = "alias"
 
