@@ -88,6 +88,7 @@ def test_any_path_reaches_ssh_as_it_is(
     assert known_hosts == key == path
     assert arguments == [
         *("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5"),
+        *("-o", "LogLevel=ERROR"),
         *("-o", "UserKnownHostsFile=${TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS}"),
         *("-o", "IdentityFile=${TELEGRAF_EXECD_LIBVIRT_KEYFILE}"),
     ]
@@ -124,7 +125,7 @@ def test_any_path_reaches_ssh_as_it_is(
 def test_options(folder: Path, given: str, options: list[str]) -> None:
     """sshauth= and known_hosts_verify= become ssh's own options."""
     _, _, arguments = run(f"{HOST}?{given}")
-    assert arguments[6:] == [word for option in options for word in ("-o", option)]
+    assert arguments[8:] == [word for option in options for word in ("-o", option)]
 
 
 def test_a_key_that_cannot_be_read_is_named(folder: Path) -> None:

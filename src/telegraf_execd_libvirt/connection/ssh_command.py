@@ -31,8 +31,9 @@ _METHODS = {
 #: Values of ``known_hosts_verify``, and what ssh calls them.
 _VERIFY = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
 
-#: ssh never asks, and it notices a host that is silent, while connecting and later.
-_OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5")
+#: ssh never asks, notices a host that is silent, while connecting and later, and prints no banner:
+#: libvirt cannot read a long one, and loses the reason that follows.
+_OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "LogLevel=ERROR")
 
 #: The parameters that are paths: the variable and ssh's option of each.
 _PATHS = {

@@ -26,6 +26,13 @@ _KEY_REFUSED = (
 )
 
 SSH_CASES = (
+    # ssh: too many words
+    case(
+        "Value too large for defined data type",
+        DENIED,
+        "ssh wrote more than libvirt reads: set LogLevel ERROR in ssh's configuration",
+        SSH,
+    ),
     # ssh: host keys
     case(
         "IDENTIFICATION HAS CHANGED|differs from stored identity",
