@@ -88,6 +88,35 @@ def test_advice(uri: str, error: LibvirtError, words: tuple[str, ...]) -> None:
     assert all(word in text for word in words), text
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        LibvirtError(3, 0, "this function is not supported by the connection driver"),
+        LibvirtError(45, 50, "authentication failed: some words of libssh2"),
+        LibvirtError(38, 10, "a call failed"),
+    ],
+)
+def test_no_advice_about_ssh_for_other_errors(error: LibvirtError) -> None:
+    """Whether ssh works is a question only if the connection is lost; polkit is the reason only if
+    the far daemon refuses."""
+    assert advice(error, "qemu+ssh://h/system") == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LibvirtError(45, 60, "authentication failed: access denied by policy"),
+        LibvirtError(45, 60, "authentication failed: polkit\\56retains"),
+        LibvirtError(94, 60, "authentication unavailable: no polkit agent available"),
+        LibvirtError(88, 0, "access denied"),
+        LibvirtError(29, 0, "operation forbidden"),
+    ],
+)
+def test_a_far_daemon_that_refuses(error: LibvirtError) -> None:
+    """The advice is about polkit of that host."""
+    assert "on that host, allow its user" in advice(error, "qemu+ssh://h/system")
+
+
 def test_no_advice_where_none_is_known() -> None:
     """Nothing is made up."""
     assert advice(LibvirtError(1, 0, "internal error"), "qemu:///system") == ""

@@ -33,6 +33,7 @@ CASES = (
     ),
     case("Unable to parse URI", WRONG, "libvirt_uri must be driver[+transport]://[host]/path"),
     case("command is required", WRONG, "name the program with command= in libvirt_uri"),
+    case("direct socket mode", WRONG, "take mode= out of libvirt_uri"),
     case("Invalid authentication method", WRONG, "correct sshauth= in libvirt_uri"),
     case("resolve (address|hostname)", LOST, "check the host name in libvirt_uri"),
     case(

@@ -18,8 +18,8 @@ from .refusal_cases import CASES
 
 #: Of a banner of several lines, ssh's lines that say what is wrong.
 _TELLING = re.compile(
-    r"IDENTIFICATION HAS CHANGED|Load key|Identity file|Host key verification failed"
-    r"|Permission denied \(|Too many authentication|: not found"
+    r"REVOKED HOST KEY|IDENTIFICATION HAS CHANGED|Host key verification failed"
+    r"|Load key|Identity file|Permission denied \(|Too many authentication|: not found"
     r"|[Cc]onnection (refused|reset|timed out|closed)"
 )
 _LONGEST = 600

@@ -35,6 +35,18 @@ SSH_CASES = (
     ),
     # ssh: host keys
     case(
+        "REVOKED HOST KEY",
+        DENIED,
+        "that host key is marked as revoked in known_hosts: do not trust it; ask who runs the host",
+        SSH,
+    ),
+    case(
+        "unable to load knownhosts file",
+        DENIED,
+        "known_hosts= must name a readable known_hosts file",
+        SSH,
+    ),
+    case(
         "IDENTIFICATION HAS CHANGED|differs from stored identity",
         DENIED,
         "the host key is not the known one: if the host has a new key, remove the old one with "
@@ -51,7 +63,8 @@ SSH_CASES = (
     # ssh: keys and passwords
     case("bad permissions|UNPROTECTED", DENIED, "chmod 600 the key file", SSH),
     case(
-        "Identity file|Load key|reading private key|private key passphrase|[Kk]ey file path must",
+        "Identity file|Load key|(reading|opening) private key|private key passphrase"
+        "|[Kk]ey file path must",
         DENIED,
         "keyfile= in libvirt_uri must name a private key without a passphrase that this user, and "
         "nobody else, can read",
