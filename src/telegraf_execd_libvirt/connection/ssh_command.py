@@ -47,6 +47,8 @@ _UNREADABLE = 'test -r "${}" || echo "Identity file keyfile not accessible" >&2'
 #: ps shows this name.
 _PROGRAM = "ssh"
 
+_NEEDS_FOLDER = "let TMPDIR name a folder where this user can write and programs may run"
+
 #: The folders of the scripts that exist now.
 _folders: set[str] = set()
 
@@ -88,6 +90,12 @@ def _methods(given: dict[str, str]) -> list[str]:
     return [method for method in given.get("sshauth", "").lower().split(",") if method]
 
 
+def with_home(path: str) -> str:
+    """The path with the user's home for a tilde, as ssh has it."""
+    # Path.expanduser() raises an error without a home.
+    return os.path.expanduser(path) if path.startswith("~/") else path  # noqa: PTH111
+
+
 def _script(uri: str) -> str:
     """The script that runs ssh, or nothing if ssh needs no more than libvirt gives it."""
     given = parameters(uri)
@@ -102,7 +110,7 @@ def _script(uri: str) -> str:
         given.pop("keyfile", None)
     for name, (variable, option) in _PATHS.items():
         if given.get(name):
-            lines.append(f"export {variable}={shlex.quote(given[name])}")
+            lines.append(f"export {variable}={shlex.quote(with_home(given[name]))}")
             options.append(f"{option}=${{{variable}}}")
     if "keyfile" in given:
         lines.append(_UNREADABLE.format(_PATHS["keyfile"][0]))
@@ -121,7 +129,8 @@ def _folder_with(script: str) -> str:
     """A new folder, closed to others, with the script; not every place lets programs run."""
     import tempfile  # imported here: only such URIs need it, and it costs 5 ms and 1 MiB
 
-    for parent in (tempfile.gettempdir(), "/var/tmp", "/dev/shm", os.environ.get("HOME", "/")):
+    first = os.environ.get("TMPDIR") or "/tmp"
+    for parent in (first, "/var/tmp", "/dev/shm", os.environ.get("HOME", "/")):
         try:
             folder = tempfile.mkdtemp(prefix="telegraf-execd-libvirt-", dir=parent)
         except OSError:
@@ -135,7 +144,9 @@ def _folder_with(script: str) -> str:
                 return folder
         _remove(folder)
     tried = "tried TMPDIR (or /tmp), /var/tmp, /dev/shm and HOME"
-    raise LibvirtError(0, 0, f"no folder takes the program that runs ssh: {tried}")
+    raise LibvirtError(
+        0, 0, f"no folder takes the program that runs ssh: {tried}", help=_NEEDS_FOLDER
+    )
 
 
 def _remove(folder: str) -> None:
