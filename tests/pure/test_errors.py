@@ -6,7 +6,12 @@ import errno
 
 import pytest
 
-from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError, advice
+from telegraf_execd_libvirt.connection.errors import (
+    ErrorKind,
+    LibvirtError,
+    Unreachable,
+    advice,
+)
 from telegraf_execd_libvirt.connection.refusals import refused
 
 
@@ -120,3 +125,17 @@ def test_a_far_daemon_that_refuses(error: LibvirtError) -> None:
 def test_no_advice_where_none_is_known() -> None:
     """Nothing is made up."""
     assert advice(LibvirtError(1, 0, "internal error"), "qemu:///system") == ""
+
+
+def test_another_reason_is_another_state() -> None:
+    """Each reason with an advice of its own is told, not only the first of its kind; the same
+    trouble in other words is not."""
+    uri = "qemu+ssh://h/system"
+    messages = (
+        "Cannot recv data: Host key verification failed.",
+        "Cannot recv data: h: Permission denied (publickey).",
+        "Cannot recv data: h: Permission denied (publickey,password).",
+    )
+    errors = [refused(LibvirtError(38, 7, message), uri) for message in messages]
+    first, second, third = (Unreachable.by(error, uri).state for error in errors)
+    assert first != second and second == third

@@ -89,8 +89,8 @@ class LibvirtError(Exception):
 
 
 class Unreachable(Exception):
-    """There are no statistics. ``state`` names the kind of trouble, so that a change of it is
-    logged once; ``help`` is advice for the user, or empty."""
+    """There are no statistics. ``state`` names the kind of trouble and what helps, so that
+    a change of it is logged once; ``help`` is advice for the user, or empty."""
 
     def __init__(self, state: str, reason: str, help: str = "") -> None:
         super().__init__(f"{reason}; {help}" if help else reason)
@@ -102,8 +102,9 @@ class Unreachable(Exception):
     def by(cls, error: LibvirtError, uri: str) -> Unreachable:
         """The trouble that an error of libvirt's causes."""
         kind = error.kind
-        state = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
-        return cls(state, error.message, advice(error, uri))
+        name = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
+        help = advice(error, uri)
+        return cls(f"{name} {help}", error.message, help)
 
 
 def advice(error: LibvirtError, uri: str) -> str:
