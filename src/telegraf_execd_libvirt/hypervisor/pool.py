@@ -130,4 +130,5 @@ class Pool:
             self._not_before = time.monotonic() + self._pause * random.uniform(0.75, 1.0)
             log.debug("the next connection attempt follows after %.1f s", self._pause)
         else:
-            self._pause = self._not_before = 0.0
+            # Its pause goes on after the next refusal: a host counts them, whatever is between.
+            self._not_before = 0.0
