@@ -175,12 +175,3 @@ def test_agent(rig: Rig, read: Callable[..., Reader], known_hosts: Path, methods
         reader.close()
     finally:
         kill(agent)
-
-
-@pytest.mark.parametrize("methods", ["password", "keyboard-interactive"])
-def test_methods_that_need_an_answer(
-    rig: Rig, read: Callable[..., Reader], known_hosts: Path, methods: str
-) -> None:
-    """The plugin never prompts: the far host is not read, and nothing waits for a password."""
-    parameters = {"keyfile": rig.key, "known_hosts": known_hosts, "sshauth": methods}
-    check_refused(read(uri(rig, **parameters)))

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from ..uri import parameters, transport, with_parameter, without_parameter
+from ..uri import SSH, parameters, transport, with_parameter, without_parameter
 from .errors import LibvirtError
 
 #: Authentication methods of ``sshauth``, and their names in ssh's configuration.
@@ -27,6 +27,9 @@ _METHODS = {
     "password": "password",
     "keyboard-interactive": "keyboard-interactive",
 }
+
+#: Those that need an answer, which nobody gives.
+_ASKING = frozenset(("password", "keyboard-interactive"))
 
 #: Values of ``known_hosts_verify``, and what ssh calls them.
 _VERIFY = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
@@ -77,8 +80,12 @@ def remove_all() -> None:
 def unknown_values(uri: str) -> Iterator[tuple[str, str, str]]:
     """The wrong values of parameters: the name of each, what is known, and the value."""
     given = parameters(uri)
+    methods = _methods(given)
+    if transport(uri) in SSH and methods and _ASKING.issuperset(methods):
+        silent = " or ".join(method for method in _METHODS if method not in _ASKING)
+        yield "sshauth", silent, given["sshauth"]
     if transport(uri) == "ssh":
-        for method in _methods(given):
+        for method in methods:
             if method not in _METHODS:
                 yield "sshauth", ", ".join(_METHODS), method
         verify = given.get("known_hosts_verify", "normal")
