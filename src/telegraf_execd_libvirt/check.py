@@ -18,7 +18,7 @@ from .hypervisor.hanging_sources import Hanging
 from .hypervisor.hypervisor import Hypervisor
 from .hypervisor.source_runner import SourceRunner
 from .log import one_line
-from .uri import redact
+from .uri import redact, redact_uri
 
 #: A source that begins to hang gives no signal, so its state is polled.
 _LOOK_AGAIN_SECONDS = 0.02
@@ -30,7 +30,7 @@ def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
     status = 0
     for index, config in enumerate(hypervisors):
         name = f"inputs.libvirt[{index}]"
-        lines.append(f"{name}: {config.libvirt_uri}")
+        lines.append(f"{name}: {redact_uri(config.libvirt_uri)}")
         hypervisor = Hypervisor(config, name)
         tick = hypervisor.begin()
         readings = hypervisor.gatherer.gather(tick)

@@ -121,6 +121,7 @@ def main(
         return 2
     except Exception:  # last resort: a bug becomes one log line
         logger.exception("internal error, the program ends")
+        clean_up()
         return 1
     finally:
         log.drain()

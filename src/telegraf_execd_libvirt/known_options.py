@@ -10,6 +10,7 @@ from .connection import ssh_command
 from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from .options import Problems
 from .sources import SOURCES
+from .uri import redact_uri
 
 DEFAULT_URI = "qemu:///system"
 
@@ -21,7 +22,7 @@ def uri(value: object, path: str, problems: Problems) -> str:
     """Check a libvirt URI or the name of a libvirt URI alias; empty: the default."""
     text = options.string(value, path, problems)
     if not text.isprintable():
-        problems.expected(path, "a URI without control characters", text)
+        problems.expected(path, "a URI without control characters", redact_uri(text))
     elif "/" in text and "://" not in text:
         problems.add(path, "expected driver[+transport]://[host]/path, such as qemu:///system")
     for parameter, known, unknown in ssh_command.unknown_values(text):

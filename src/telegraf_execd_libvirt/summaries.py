@@ -21,7 +21,7 @@ from .hypervisor.delivery import Reading
 from .hypervisor.hypervisor import Hypervisor
 from .hypervisor.source_runner import SourceRunner
 from .node_summary import Node
-from .uri import redact
+from .uri import redact_uri
 
 
 class Summaries:
@@ -35,7 +35,7 @@ class Summaries:
     ) -> None:
         self._hypervisor = hypervisor
         self._runners = runners
-        self._uri = redact(config.libvirt_uri)
+        self._uri = redact_uri(config.libvirt_uri)
         self._with_health = health_group.GROUP in config.additions
         self._with_domain = domain_group.GROUP in config.additions
         self._with_node = node_group.GROUP in config.additions

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-_USERINFO = re.compile(r"(?<=://)[^\s/?#'\"]*@")
-_QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]*")
+#: An apostrophe is a part of a URI, unless it may be the end of a quotation.
+_INNER = r"'(?![\s:,.;)]|$)"
+_USERINFO = re.compile(rf"(?<=://)(?:[^\s/?#'\"]|{_INNER})*@")
+_QUERY = re.compile(rf"(://(?:[^\s?'\"]|{_INNER})*)\?(?:[^\s'\"]|{_INNER})*")
 _PASSWORD = re.compile(r"://[^/?#]*:[^/?#]*@|[?&;][^=&;]*(?:pass|secret|token)[^=&;]*=", re.I)
 
 
@@ -19,6 +21,29 @@ def redact(text: str) -> str:
     if "://" not in text:
         return text
     return _QUERY.sub(r"\1", _USERINFO.sub("", text))
+
+
+#: A host and its port, if that is a number.
+_HOST = re.compile(r"(\[[^]]*\]|[^:]*)(:\d*)?")
+
+#: The first parameter. A password may have a question mark, too.
+_FIRST_PARAMETER = re.compile(r"\?[\w.%-]+=")
+
+
+def redact_uri(uri: str) -> str:
+    """Return the URI without user information and query. Unlike in a message, all of the text is
+    the URI, so a password may have any characters, also some that should be quoted."""
+    scheme, mark, rest = uri.partition("://")
+    address = _FIRST_PARAMETER.split(rest, maxsplit=1)[0]
+    authority = _authority(uri)
+    host = authority.rpartition("@")[2]
+    named = address.partition("@")[0]
+    password = ":" in named and not named.startswith(("/", "["))
+    if "@" in address and (password or not _HOST.fullmatch(host)):
+        address = address.rpartition("@")[2]
+    else:
+        address = host + address[len(authority) :]
+    return (scheme + mark if mark else uri) + re.split("[?#]", address)[0]
 
 
 def has_password(uri: str) -> bool:
@@ -32,6 +57,9 @@ def driver_and_transport(uri: str) -> tuple[str, str]:
     driver, _, transport = scheme.partition("+")
     return driver, transport.lower()
 
+
+#: The transports by ssh.
+SSH = frozenset(("ssh", "libssh", "libssh2"))
 
 #: The transport of an alias of libvirt.conf, which libvirt alone knows.
 ALIAS = "alias"

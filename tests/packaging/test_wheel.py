@@ -12,9 +12,13 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+import tomli
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "telegraf_execd_libvirt"
+
+# A file that happens to be in the source tree, and is no part of the project.
+PRIVATE = ".a private note"
 
 
 def run(*command) -> str:
@@ -37,8 +41,18 @@ def run(*command) -> str:
 def dist(tmp_path_factory) -> Path:
     """The folder with the built wheel and sdist."""
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+    private = ROOT / PRIVATE
+    private.touch()
+    try:
+        build(folder)
+    finally:
+        private.unlink()
     return folder
+
+
+def build(folder: Path) -> None:
+    """Build the wheel and the sdist."""
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +109,11 @@ def test_the_sdist_holds_what_a_packager_needs(dist):
     assert {"LICENSE", "README.md", "pyproject.toml", "Makefile"} <= names
     assert {f"src/{PACKAGE}/sample.conf", "tests/packaging/test_wheel.py"} <= names
     assert not [name for name in names if name.startswith((".venv", ".cache", "dist"))]
+    assert PRIVATE not in names
+    tops = {name.partition("/")[0] for name in names if name} - {"PKG-INFO"}
+    listed = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    include = listed["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert tops == {name.strip("/") for name in include}
 
 
 def test_two_requirements_and_no_more(requirements):

@@ -42,6 +42,17 @@ def test_what_works() -> None:
     assert silent.startswith("  not reported by any domain now: ") and "perf" in silent
 
 
+def test_a_password_with_an_apostrophe() -> None:
+    """It is neither in the report nor in the log, nor is the user that it belongs to."""
+    uri = "esx://root:pa'sswordX@127.0.0.1:1/?no_verify=1&x=/it's/KEY"
+    done = run("--check", "--uri", uri)
+    assert done.stdout.startswith("inputs.libvirt[0]: esx://127.0.0.1:1/\n")
+    log = run("--once", "--uri", uri).stderr
+    assert "(esx://127.0.0.1:1/)" in log
+    for text in (done.stdout, done.stderr, log):
+        assert not any(word in text for word in ("root", "pa'ss", "KEY"))
+
+
 def test_domains_that_are_not_there(config: Callable[..., Path]) -> None:
     """It lists configured domains that the hypervisor does not have."""
     path = config(f'libvirt_uri = "{TEST_DRIVER}"\ndomains = ["test", "größe", "b\\nc"]')

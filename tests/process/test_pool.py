@@ -130,6 +130,26 @@ def test_refusals_at_once_cause_no_pause(peer: Peer) -> None:
         assert peer.attempts == count and pool.refusal is REFUSED
 
 
+def test_a_peer_that_hangs_up_and_refuses_by_turns(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost attempt is repeated at once, but refusals after it still become rarer."""
+    denied = LibvirtError(45, 0, "denied")
+    peer.release.set()
+    now = time.monotonic() + 1e6
+    pool = Pool(peer.connect, 1, Patience(1.0))
+    outcomes = []
+    for number in range(20):
+        monkeypatch.setattr(time, "monotonic", lambda at=now + number: at)
+        pool.tick()
+        peer.error = REFUSED if outcomes[-1:] == [denied] else denied
+        if pool.connect():
+            pool.opened(cast(Opened, pool.answers.get(timeout=SECONDS)))
+            outcomes.append(peer.error)
+    assert outcomes[:4] == [denied, REFUSED, denied, REFUSED]
+    assert len(outcomes) <= 10
+
+
 @pytest.mark.parametrize("code", [45, 5])
 def test_attempts_that_are_denied_become_rarer(peer: Peer, code: int) -> None:
     """After an attempt that cannot succeed soon there is a pause; the refusal stays known."""

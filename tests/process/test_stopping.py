@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +15,10 @@ import pytest
 from support.plugin import (
     AT_ONCE,
     LOAD_THE_REAL_ONE,
+    SECONDS,
     TEST_DRIVER,
     Plugin,
+    environment,
     eventually,
     in_front_of,
 )
@@ -107,3 +112,43 @@ def test_the_end_of_input_waits_for_the_running_tick(
     hypervisor.answer()
     assert plugin.wait() == 0
     assert len(plugin.states) == 1
+
+
+#: The program, with a defect: it ends by an internal error while a child of it hangs.
+DEFECT = """
+import subprocess, sys
+from telegraf_execd_libvirt import cli
+
+def collect(*arguments):
+    null = subprocess.DEVNULL
+    child = subprocess.Popen(["sleep", "1000"], stdout=null, stderr=null)
+    print(child.pid, flush=True)
+    raise RuntimeError("a defect")
+
+cli._collect = collect
+sys.exit(cli.main([]))
+"""
+
+
+def test_an_internal_error_leaves_nothing_behind() -> None:
+    """Also then the processes that it has started end, such as an ssh that hangs."""
+    command = [sys.executable, "-c", DEFECT]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment()
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("E! internal error, the program ends: RuntimeError: a defect")
+    child = int(done.stdout)
+    try:
+        assert eventually(lambda: not hangs(child), 2.0)
+    finally:
+        if hangs(child):
+            os.kill(child, signal.SIGKILL)
+
+
+def hangs(process: int) -> bool:
+    """Whether the process exists; one that has ended has no command line."""
+    try:
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    except OSError:
+        return False

@@ -311,3 +311,15 @@ def test_parameters_of_ssh_uris_are_checked() -> None:
     ]
     assert read(text.format("ssh", "agent", "auto"))[1].errors == []
     assert read(text.format("libssh2", "magic", "perhaps"))[1].errors == []
+
+
+@pytest.mark.parametrize("transport", ["ssh", "libssh", "libssh2"])
+@pytest.mark.parametrize("methods", ["password", "Keyboard-Interactive", "password,password"])
+def test_methods_of_ssh_that_would_ask(transport: str, methods: str) -> None:
+    """Nobody answers a question for a password, so another method must be there."""
+    text = '[[inputs.libvirt]]\nlibvirt_uri = "qemu+{}://h/system?sshauth={}"'
+    assert read(text.format(transport, methods))[1].errors == [
+        f'inputs.libvirt[0].libvirt_uri: expected sshauth with agent or privkey, got "{methods}"'
+    ]
+    assert read(text.format(transport, f"{methods},privkey"))[1].errors == []
+    assert read(text.format("tls", methods))[1].errors == []

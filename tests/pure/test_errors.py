@@ -6,7 +6,12 @@ import errno
 
 import pytest
 
-from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError, advice
+from telegraf_execd_libvirt.connection.errors import (
+    ErrorKind,
+    LibvirtError,
+    Unreachable,
+    advice,
+)
 from telegraf_execd_libvirt.connection.refusals import refused
 
 
@@ -88,6 +93,49 @@ def test_advice(uri: str, error: LibvirtError, words: tuple[str, ...]) -> None:
     assert all(word in text for word in words), text
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        LibvirtError(3, 0, "this function is not supported by the connection driver"),
+        LibvirtError(45, 50, "authentication failed: some words of libssh2"),
+        LibvirtError(38, 10, "a call failed"),
+    ],
+)
+def test_no_advice_about_ssh_for_other_errors(error: LibvirtError) -> None:
+    """Whether ssh works is a question only if the connection is lost; polkit is the reason only if
+    the far daemon refuses."""
+    assert advice(error, "qemu+ssh://h/system") == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LibvirtError(45, 60, "authentication failed: access denied by policy"),
+        LibvirtError(45, 60, "authentication failed: polkit\\56retains"),
+        LibvirtError(94, 60, "authentication unavailable: no polkit agent available"),
+        LibvirtError(88, 0, "access denied"),
+        LibvirtError(29, 0, "operation forbidden"),
+    ],
+)
+def test_a_far_daemon_that_refuses(error: LibvirtError) -> None:
+    """The advice is about polkit of that host."""
+    assert "on that host, allow its user" in advice(error, "qemu+ssh://h/system")
+
+
 def test_no_advice_where_none_is_known() -> None:
     """Nothing is made up."""
     assert advice(LibvirtError(1, 0, "internal error"), "qemu:///system") == ""
+
+
+def test_another_reason_is_another_state() -> None:
+    """Each reason with an advice of its own is told, not only the first of its kind; the same
+    trouble in other words is not."""
+    uri = "qemu+ssh://h/system"
+    messages = (
+        "Cannot recv data: Host key verification failed.",
+        "Cannot recv data: h: Permission denied (publickey).",
+        "Cannot recv data: h: Permission denied (publickey,password).",
+    )
+    errors = [refused(LibvirtError(38, 7, message), uri) for message in messages]
+    first, second, third = (Unreachable.by(error, uri).state for error in errors)
+    assert first != second and second == third

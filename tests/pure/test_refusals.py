@@ -118,11 +118,42 @@ def test_ssh_is_missing_here() -> None:
         assert "installed here" in found.help
 
 
+def test_the_uri_within_a_message() -> None:
+    """libvirt quotes it; what a regular expression would take for the end of it is found, too."""
+    uri = "esx://root:pa' sword@host/?no_verify=1"
+    found = refused(LibvirtError(1, 45, f"internal error: Unable to parse URI '{uri}'"), uri)
+    assert found.message == "internal error: Unable to parse URI 'esx://host/'"
+
+
 def test_paths_of_parameters_become_their_names() -> None:
     """The value of keyfile= is replaced; the path of a socket stays, as users need it."""
     uri = "qemu+ssh://h/system?keyfile=/k/id%20rsa&socket=/run/sock"
     found = refused(LibvirtError(38, 7, 'Load key "/k/id rsa": bad; /run/sock: no'), uri)
     assert found.message == 'Load key "keyfile": bad; /run/sock: no'
+
+
+@pytest.mark.parametrize(
+    ("user", "written"),
+    [("joe%40corp.example", "joe@corp.example"), ("CORP%5Cjoe", "CORP\\\\joe")],
+)
+def test_user_names_of_a_directory(user: str, written: str) -> None:
+    """The whole name is removed; ssh doubles a backslash."""
+    message = f"Cannot recv data: {written}@h: Permission denied (publickey)."
+    found = refused(LibvirtError(38, 7, message), f"qemu+ssh://{user}@h/system")
+    assert found.message == "Cannot recv data: h: Permission denied (publickey)."
+
+
+def test_the_home_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths below it begin with a tilde; a parameter with a tilde has its name, as others have."""
+    monkeypatch.setenv("HOME", "/home/joe")
+    message = "Bad owner on /home/joe/.ssh/config, /home/joe2/x, /srv/home/joe/x"
+    found = refused(LibvirtError(38, 7, message), "qemu+ssh://h/system")
+    assert found.message == "Bad owner on ~/.ssh/config, /home/joe2/x, /srv/home/joe/x"
+    uri = "qemu+ssh://h/system?keyfile=~/my/key&known_hosts=/k"
+    found = refused(LibvirtError(38, 7, 'Load key "/home/joe/my/key": bad, ~/my/key'), uri)
+    assert found.message == 'Load key "keyfile": bad, keyfile'
+    monkeypatch.setenv("HOME", "/")
+    assert refused(LibvirtError(38, 7, "on /etc/x"), "qemu+ssh://h/system").message == "on /etc/x"
 
 
 def test_each_row_of_the_troubleshooting_page_is_a_recorded_message() -> None:

@@ -46,7 +46,7 @@ def test_the_rhythm_of_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source is due at its interval, at once after a lost connection, later if it is refused."""
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    rhythm = Rhythm(10 * SECOND)
+    rhythm = Rhythm(10 * SECOND, is_remote=True)
     assert rhythm.is_due(now)
     rhythm.started(now)
     assert [rhythm.is_due(now + seconds) for seconds in (0, 9, 9.6)] == [False, False, True]
@@ -65,6 +65,26 @@ def test_the_rhythm_of_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
     rhythm.succeeded()
     rhythm.repeat()
     assert rhythm.is_due(now)
+
+
+@pytest.mark.parametrize(
+    ("is_remote", "expected"), [(True, [20, 40, 80, 160, 160]), (False, [1, 2, 4, 8, 16])]
+)
+def test_refused_fetches_skip_ticks(
+    monkeypatch: pytest.MonkeyPatch, is_remote: bool, expected: list[int]
+) -> None:
+    """A far host that refuses is left alone for some ticks, as by the connections of the ticks."""
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    rhythm = Rhythm(0, is_remote)
+    pauses = []
+    for _ in expected:
+        for _ in range(3):
+            now += 10.0
+            rhythm.tick(now)
+        rhythm.failed(Fetched(error=DENIED, opening=True))
+        pauses.append(next(s for s in range(200) if rhythm.is_due(now + s)))
+    assert pauses == expected
 
 
 def test_each_change_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:

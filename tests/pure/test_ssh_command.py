@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
     return temporary
 
 
@@ -88,6 +88,7 @@ def test_any_path_reaches_ssh_as_it_is(
     assert known_hosts == key == path
     assert arguments == [
         *("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5"),
+        *("-o", "LogLevel=ERROR"),
         *("-o", "UserKnownHostsFile=${TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS}"),
         *("-o", "IdentityFile=${TELEGRAF_EXECD_LIBVIRT_KEYFILE}"),
     ]
@@ -124,7 +125,7 @@ def test_any_path_reaches_ssh_as_it_is(
 def test_options(folder: Path, given: str, options: list[str]) -> None:
     """sshauth= and known_hosts_verify= become ssh's own options."""
     _, _, arguments = run(f"{HOST}?{given}")
-    assert arguments[6:] == [word for option in options for word in ("-o", option)]
+    assert arguments[8:] == [word for option in options for word in ("-o", option)]
 
 
 def test_a_key_that_cannot_be_read_is_named(folder: Path) -> None:
@@ -159,6 +160,39 @@ def test_the_program_of_an_attempt_that_hangs_is_removed_at_the_end(folder: Path
 def test_a_folder_where_programs_may_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If no folder lets programs run, the error says so, and nothing is left behind."""
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(LibvirtError, match="no folder takes the program"):
+    with pytest.raises(LibvirtError, match="no folder takes the program") as raised:
         run(f"{HOST}?known_hosts=/k")
+    assert "TMPDIR" in raised.value.help
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("temporary", ["/nonexistent", ""])
+def test_temporary_folders_that_cannot_be_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, temporary: str
+) -> None:
+    """Another folder takes the program, such as HOME."""
+    make = tempfile.mkdtemp
+
+    def make_at_home(prefix: str, dir: str) -> str:
+        if dir != str(folder):
+            raise PermissionError
+        return make(prefix=prefix, dir=dir)
+
+    def fail() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setenv("TMPDIR", temporary)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setattr(tempfile, "mkdtemp", make_at_home)
+    monkeypatch.setattr(tempfile, "gettempdir", fail)
+    assert run(f"{HOST}?known_hosts=/k")[0] == "/k"
+    assert not list(folder.iterdir())
+
+
+def test_paths_below_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """~/ at the beginning is the home, as ssh has it for a key file alone."""
+    monkeypatch.setenv("HOME", "/home/me")
+    known_hosts, key, _ = run(f"{HOST}?known_hosts=~/a&keyfile=%7E/b%20~/c")
+    assert (known_hosts, key) == ("/home/me/a", "/home/me/b ~/c")
+    known_hosts, key, _ = run(f"{HOST}?known_hosts=~you/a&keyfile=a~/b")
+    assert (known_hosts, key) == ("~you/a", "a~/b")

@@ -10,6 +10,7 @@ from telegraf_execd_libvirt.uri import (
     is_remote,
     parameters,
     redact,
+    redact_uri,
     transport,
     user_name,
     with_parameter,
@@ -26,11 +27,37 @@ from telegraf_execd_libvirt.uri import (
         ("cannot open 'esx://me:pa@ss@host/?a=b': no", "cannot open 'esx://host/': no"),
         ("two a://u@h/x?y b://p:q@h2/z?w end", "two a://h/x b://h2/z end"),
         ("no uri at all? yes@home", "no uri at all? yes@home"),
+        ("open 'a://u:it's@h/?k=/it's/K': no, a://u'v@h", "open 'a://h/': no, a://h"),
     ],
 )
 def test_redact(text: str, shown: str) -> None:
     """User names, passwords and queries are removed, also within a message."""
     assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("qemu:///system", "qemu:///system"),
+        ("kvm2", "kvm2"),
+        ("qemu+ssh://root:secret@host:22/system?keyfile=/k", "qemu+ssh://host:22/system"),
+        ("qemu+ssh://host:22/system?keyfile=/a@b#c", "qemu+ssh://host:22/system"),
+        ("qemu+unix:///system?socket=/run/x@y", "qemu+unix:///system"),
+        ("test:///path/with:colon@sign", "test:///path/with:colon@sign"),
+        ("test+ssh://me@[::1]:22/a@b:c?flag&k=d@e", "test+ssh://[::1]:22/a@b:c"),
+        ("qemu+tls://[::1]:22/a@b", "qemu+tls://[::1]:22/a@b"),
+        ("esx://root:pa'sswordX@127.0.0.1:1/?no_verify=1", "esx://127.0.0.1:1/"),
+        ('esx://root:a "quoted" one@h/', "esx://h/"),
+        ("qemu+ssh://h/system?keyfile=/home/it's/KEY", "qemu+ssh://h/system"),
+        *((f"esx://root:pa{c}ss@h/?no_verify=1", "esx://h/") for c in "/?#@:"),
+        *((f"esx://ro@ot:pa{c}ss@h:1/", "esx://h:1/") for c in "/?#@:"),
+        ("esx://root:12/34@h/?proxy=http://a:b@c", "esx://h/"),
+        ("esx://root:12?34@h/#a@b", "esx://b"),
+    ],
+)
+def test_redact_uri(uri: str, shown: str) -> None:
+    """A password with any characters is removed from a bare URI; ordinary paths stay."""
+    assert redact_uri(uri) == shown
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from support import sasl, tls
 from support.near import HOST
 from support.readers import Reader, Readers
 from support.relay import Relay
-from support.sshd import make_key
+from support.sshd import Sshd, make_key
 from support.transports import DIGEST, LIBSSH, SCRAM, SSH, TLS, Rig
 
 TICKS, MOST_CONNECTIONS = 20, 5
@@ -43,3 +43,25 @@ def test_refused_credentials(rig: Rig, read: Callable[..., Reader]) -> None:
     )
     for reader in readers.values():
         assert len(reader.finish_with_errors()) == 1, reader.plugin.log.lines
+
+
+def test_a_long_banner_before_a_refusal(rig: Rig, read: Callable[..., Reader]) -> None:
+    """libvirt cannot read so much of ssh's messages, and loses the reason; with a parameter that
+    the plugin hands to ssh there is no banner. Both cause few connections."""
+    banner = rig.far.folder / "long-banner"
+    banner.write_text("* Authorized access only. Everything is logged. *\n" * 60)
+    sshd = Sshd(rig.far, "long-banner-sshd", f"Banner {banner}")
+    with ExitStack() as stack:
+        relays = [stack.enter_context(Relay(sshd.port)) for _ in range(2)]
+        names = [f"[{HOST}]:{relay.port}" for relay in relays]
+        stack.enter_context(rig.other_known_hosts(sshd.known_hosts(*names)))
+        bare = read(rig.uri(SSH, port=relays[0].port))  # the key of the other sshd
+        ours = read(rig.uri(SSH, port=relays[1].port, sshauth="privkey"))
+        for _ in range(10):
+            assert Readers({"bare": bare, "ours": ours}).tick() == set()
+            time.sleep(0.3)
+        assert 0 < relays[0].connections <= 3 and 0 < relays[1].connections <= 3
+    (line,) = bare.finish_with_errors()
+    assert "set LogLevel ERROR" in line
+    (line,) = ours.finish_with_errors()
+    assert "Permission denied (publickey)" in line

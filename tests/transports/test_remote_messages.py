@@ -9,6 +9,7 @@ import pytest
 
 from support import sasl, tls
 from support.near import HOST, OTHER_HOST
+from support.plugin import eventually
 from support.readers import Reader
 from support.relay import Relay
 from support.remote import free_port
@@ -82,11 +83,12 @@ def banners(rig: Rig) -> dict[str, tuple[dict[str, str | Path], str, str]]:
     public = rig.near.write("key-open", rig.key.read_text(), 0o644)
     return {
         "changed host key": ({}, line, "host key"),
+        "revoked host key": ({}, f"@revoked {rig.known_hosts()}", "do not trust it"),
         "open key": ({"keyfile": public}, rig.known_hosts(), "permissions"),
     }
 
 
-@pytest.mark.parametrize("case", ["changed host key", "open key"])
+@pytest.mark.parametrize("case", ["changed host key", "revoked host key", "open key"])
 def test_a_warning_of_ssh_is_one_short_line(
     rig: Rig, read: Callable[..., Reader], case: str
 ) -> None:
@@ -117,6 +119,18 @@ def test_a_message_that_alternates(rig: Rig, read: Callable[..., Reader]) -> Non
         assert relay.connections == 8
         errors = reader.finish_with_errors()
     assert len(errors) == 2, errors
+
+
+def test_the_next_reason(rig: Rig, read: Callable[..., Reader]) -> None:
+    """Once the host key is known, the message is about the key that the host refuses."""
+    wrong = rig.near.own(make_key(rig.near.home / "wrong_key"), 0o600)
+    with rig.other_known_hosts(""):
+        reader = read(rig.uri(SSH, keyfile=wrong))
+        assert not reader.tick()
+    assert eventually(lambda: not reader.tick() and "Permission denied" in reader.plugin.log.text)
+    assert not reader.tick()
+    first, second = reader.finish_with_errors()
+    assert "Host key verification failed" in first and "authorized_keys" in second
 
 
 @pytest.mark.parametrize("transport", [SSH, *LIBSSH])

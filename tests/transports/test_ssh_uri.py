@@ -58,6 +58,18 @@ def test_the_sample(rig: Rig, read: Callable[..., Reader], known_hosts: Path) ->
     assert not (rig.near.home / ".ssh").exists() or not any((rig.near.home / ".ssh").iterdir())
 
 
+@pytest.mark.parametrize("with_file", [False, True])
+def test_paths_below_home(
+    rig: Rig, read: Callable[..., Reader], known_hosts: Path, with_file: bool
+) -> None:
+    """A tilde is the home of the user, also beside a parameter that only the plugin knows."""
+    if not with_file:
+        rig.near.write(".ssh/known_hosts", rig.known_hosts())
+    files = {"known_hosts": f"~/{known_hosts.name}"} if with_file else {}
+    reader = read(uri(rig, keyfile=f"~/{rig.key.name}", **files))
+    assert reader.ticks(2) == [True] * 2, reader.plugin.log.lines
+
+
 def test_without_known_hosts(rig: Rig, read: Callable[..., Reader]) -> None:
     """Without known_hosts the far host is unknown."""
     check_refused(read(uri(rig, keyfile=rig.key)))
@@ -175,12 +187,3 @@ def test_agent(rig: Rig, read: Callable[..., Reader], known_hosts: Path, methods
         reader.close()
     finally:
         kill(agent)
-
-
-@pytest.mark.parametrize("methods", ["password", "keyboard-interactive"])
-def test_methods_that_need_an_answer(
-    rig: Rig, read: Callable[..., Reader], known_hosts: Path, methods: str
-) -> None:
-    """The plugin never prompts: the far host is not read, and nothing waits for a password."""
-    parameters = {"keyfile": rig.key, "known_hosts": known_hosts, "sshauth": methods}
-    check_refused(read(uri(rig, **parameters)))

@@ -8,10 +8,11 @@ virErrorDomain; this module does not import libvirt.
 from __future__ import annotations
 
 import errno
+import re
 from enum import Enum
 from typing import Optional
 
-from ..uri import driver_and_transport
+from ..uri import SSH, driver_and_transport
 
 
 class ErrorKind(Enum):
@@ -88,8 +89,8 @@ class LibvirtError(Exception):
 
 
 class Unreachable(Exception):
-    """There are no statistics. ``state`` names the kind of trouble, so that a change of it is
-    logged once; ``help`` is advice for the user, or empty."""
+    """There are no statistics. ``state`` names the kind of trouble and what helps, so that
+    a change of it is logged once; ``help`` is advice for the user, or empty."""
 
     def __init__(self, state: str, reason: str, help: str = "") -> None:
         super().__init__(f"{reason}; {help}" if help else reason)
@@ -101,8 +102,9 @@ class Unreachable(Exception):
     def by(cls, error: LibvirtError, uri: str) -> Unreachable:
         """The trouble that an error of libvirt's causes."""
         kind = error.kind
-        state = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
-        return cls(state, error.message, advice(error, uri))
+        name = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
+        help = advice(error, uri)
+        return cls(f"{name} {help}", error.message, help)
 
 
 def advice(error: LibvirtError, uri: str) -> str:
@@ -111,7 +113,7 @@ def advice(error: LibvirtError, uri: str) -> str:
         return error.help
     driver, transport = driver_and_transport(uri)
     local = transport in ("", "unix")
-    if error.kind is ErrorKind.DENIED:
+    if error.kind is ErrorKind.DENIED and (local or _is_from_daemon(error)):
         return _ADVICE_DENIED if local else _ADVICE_FAR_DENIED
     missing = local and error.errno in (errno.ENOENT, errno.ECONNREFUSED)
     if error.kind is ErrorKind.WRONG_URI and not local:
@@ -126,7 +128,7 @@ def advice(error: LibvirtError, uri: str) -> str:
         modular = _SERVICES.get(driver)
         other = f", or {modular}.socket where each driver has its own" if modular else ""
         return f"is the daemon running? systemctl start libvirtd.socket{other}"
-    if transport in ("ssh", "libssh", "libssh2"):
+    if transport in SSH and error.kind is ErrorKind.LOST:
         return "does ssh to that host work for this user, without questions?"
     if error.errno == errno.ECONNREFUSED:
         return f"is the daemon of that host listening? systemctl start libvirtd-{transport}.socket"
@@ -134,6 +136,14 @@ def advice(error: LibvirtError, uri: str) -> str:
         return _ADVICE_NO_BUS
     return ""
 
+
+def _is_from_daemon(error: LibvirtError) -> bool:
+    """Whether a daemon, not ssh or TLS on the way to it, refuses access."""
+    return error.code in _DAEMON_REFUSES or _DAEMON_WORDS.search(error.message) is not None
+
+
+_DAEMON_REFUSES = (29, 88)  # OPERATION_DENIED, ACCESS_DENIED
+_DAEMON_WORDS = re.compile("policy|polkit|authentication unavailable", re.IGNORECASE)
 
 #: The drivers of a daemon. The client sends every other name to a daemon as well.
 _DRIVERS = frozenset(("qemu", "xen", "lxc", "ch", "vz", "bhyve", "test", "vbox", "openvz"))

@@ -9,17 +9,19 @@ parameters of the URI.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 
-from ..uri import ALIAS, parameters, transport, user_name
+from ..uri import ALIAS, parameters, redact_uri, transport, user_name
 from .errors import LibvirtError
 from .refusal_cases import CASES
+from .ssh_command import with_home
 
 #: Of a banner of several lines, ssh's lines that say what is wrong.
 _TELLING = re.compile(
-    r"IDENTIFICATION HAS CHANGED|Load key|Identity file|Host key verification failed"
-    r"|Permission denied \(|Too many authentication|: not found"
+    r"REVOKED HOST KEY|IDENTIFICATION HAS CHANGED|Host key verification failed"
+    r"|Load key|Identity file|Permission denied \(|Too many authentication|: not found"
     r"|[Cc]onnection (refused|reset|timed out|closed)"
 )
 _LONGEST = 600
@@ -60,10 +62,13 @@ def _short(message: str) -> str:
 
 def _discreet(message: str, uri: str) -> str:
     """The message without user names, and with the names of parameters for their paths."""
-    message = _LOGIN.sub("", message)
+    message = message.replace(uri, redact_uri(uri))
     if user := user_name(uri):
-        message = message.replace(f"{user}@", "")
+        for written in (user, user.replace("\\", "\\\\")):
+            message = message.replace(f"{written}@", "")
+    message = _LOGIN.sub("", message)
     for name, value in parameters(uri).items():
         if "/" in value and name != "socket":
-            message = message.replace(value, name)
-    return message
+            message = message.replace(with_home(value), name).replace(value, name)
+    home = os.environ.get("HOME", "").rstrip("/")
+    return re.sub(rf"(?<![\w/.-]){re.escape(home)}(?=/)", "~", message) if home else message

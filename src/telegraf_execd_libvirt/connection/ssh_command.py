@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from ..uri import parameters, transport, with_parameter, without_parameter
+from ..uri import SSH, parameters, transport, with_parameter, without_parameter
 from .errors import LibvirtError
 
 #: Authentication methods of ``sshauth``, and their names in ssh's configuration.
@@ -28,11 +28,15 @@ _METHODS = {
     "keyboard-interactive": "keyboard-interactive",
 }
 
+#: Those that need an answer, which nobody gives.
+_ASKING = frozenset(("password", "keyboard-interactive"))
+
 #: Values of ``known_hosts_verify``, and what ssh calls them.
 _VERIFY = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
 
-#: ssh never asks, and it notices a host that is silent, while connecting and later.
-_OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5")
+#: ssh never asks, notices a host that is silent, while connecting and later, and prints no banner:
+#: libvirt cannot read a long one, and loses the reason that follows.
+_OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "LogLevel=ERROR")
 
 #: The parameters that are paths: the variable and ssh's option of each.
 _PATHS = {
@@ -45,6 +49,8 @@ _UNREADABLE = 'test -r "${}" || echo "Identity file keyfile not accessible" >&2'
 
 #: ps shows this name.
 _PROGRAM = "ssh"
+
+_NEEDS_FOLDER = "let TMPDIR name a folder where this user can write and programs may run"
 
 #: The folders of the scripts that exist now.
 _folders: set[str] = set()
@@ -74,8 +80,12 @@ def remove_all() -> None:
 def unknown_values(uri: str) -> Iterator[tuple[str, str, str]]:
     """The wrong values of parameters: the name of each, what is known, and the value."""
     given = parameters(uri)
+    methods = _methods(given)
+    if transport(uri) in SSH and methods and _ASKING.issuperset(methods):
+        silent = " or ".join(method for method in _METHODS if method not in _ASKING)
+        yield "sshauth", silent, given["sshauth"]
     if transport(uri) == "ssh":
-        for method in _methods(given):
+        for method in methods:
             if method not in _METHODS:
                 yield "sshauth", ", ".join(_METHODS), method
         verify = given.get("known_hosts_verify", "normal")
@@ -85,6 +95,12 @@ def unknown_values(uri: str) -> Iterator[tuple[str, str, str]]:
 
 def _methods(given: dict[str, str]) -> list[str]:
     return [method for method in given.get("sshauth", "").lower().split(",") if method]
+
+
+def with_home(path: str) -> str:
+    """The path with the user's home for a tilde, as ssh has it."""
+    # Path.expanduser() raises an error without a home.
+    return os.path.expanduser(path) if path.startswith("~/") else path  # noqa: PTH111
 
 
 def _script(uri: str) -> str:
@@ -101,7 +117,7 @@ def _script(uri: str) -> str:
         given.pop("keyfile", None)
     for name, (variable, option) in _PATHS.items():
         if given.get(name):
-            lines.append(f"export {variable}={shlex.quote(given[name])}")
+            lines.append(f"export {variable}={shlex.quote(with_home(given[name]))}")
             options.append(f"{option}=${{{variable}}}")
     if "keyfile" in given:
         lines.append(_UNREADABLE.format(_PATHS["keyfile"][0]))
@@ -120,7 +136,8 @@ def _folder_with(script: str) -> str:
     """A new folder, closed to others, with the script; not every place lets programs run."""
     import tempfile  # imported here: only such URIs need it, and it costs 5 ms and 1 MiB
 
-    for parent in (tempfile.gettempdir(), "/var/tmp", "/dev/shm", os.environ.get("HOME", "/")):
+    first = os.environ.get("TMPDIR") or "/tmp"
+    for parent in (first, "/var/tmp", "/dev/shm", os.environ.get("HOME", "/")):
         try:
             folder = tempfile.mkdtemp(prefix="telegraf-execd-libvirt-", dir=parent)
         except OSError:
@@ -134,7 +151,9 @@ def _folder_with(script: str) -> str:
                 return folder
         _remove(folder)
     tried = "tried TMPDIR (or /tmp), /var/tmp, /dev/shm and HOME"
-    raise LibvirtError(0, 0, f"no folder takes the program that runs ssh: {tried}")
+    raise LibvirtError(
+        0, 0, f"no folder takes the program that runs ssh: {tried}", help=_NEEDS_FOLDER
+    )
 
 
 def _remove(folder: str) -> None:

@@ -27,7 +27,7 @@ from ..health import Health
 from ..identity import IdentityReader
 from ..log import log
 from ..selection import Selection
-from ..uri import is_remote, redact
+from ..uri import is_remote, redact_uri
 from .dispatch import Dispatcher
 from .gather import Gatherer
 from .patience import LATE_TICKS, Patience
@@ -68,7 +68,7 @@ class Hypervisor:
     """Reads the wanted domains of one hypervisor."""
 
     def __init__(self, config: HypervisorConfig, name: str) -> None:
-        self.name = f"{name} ({redact(config.libvirt_uri)})"
+        self.name = f"{name} ({redact_uri(config.libvirt_uri)})"
         self.driver = self.version = ""
         #: The outcome of the last tick.
         self.outcome = Outcome()

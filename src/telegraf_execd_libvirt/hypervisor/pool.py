@@ -16,6 +16,7 @@ from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.reader import Reader
 from ..log import log
 from .patience import CHEAP_ATTEMPT_SECONDS, Patience, pause_after
+from .tick_times import TickTimes
 from .worker import Answer, Opened, Worker
 
 
@@ -44,15 +45,11 @@ class Pool:
         self._pause = 0.0
         self._not_before = 0.0
         self._is_remote = is_remote
-        self._ticked = 0.0
-        self._intervals: list[float] = []
+        self._ticks = TickTimes()
 
     def tick(self) -> None:
         """Notes the time of a tick."""
-        now = time.monotonic()
-        if self._ticked:
-            self._intervals = [*self._intervals[-1:], now - self._ticked]
-        self._ticked = now
+        self._ticks.note(time.monotonic())
 
     @property
     def hanging(self) -> int:
@@ -123,11 +120,10 @@ class Pool:
         self.refusal = error
         denied = error.kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
         if denied or seconds > CHEAP_ATTEMPT_SECONDS:
-            # The shorter one: a pipe that is not read makes an interval long.
-            interval = min(self._intervals, default=0.0)
             by_ticks = denied and self._is_remote
-            self._pause = pause_after(self._pause, interval if by_ticks else 0.0)
+            self._pause = pause_after(self._pause, self._ticks.interval if by_ticks else 0.0)
             self._not_before = time.monotonic() + self._pause * random.uniform(0.75, 1.0)
             log.debug("the next connection attempt follows after %.1f s", self._pause)
         else:
-            self._pause = self._not_before = 0.0
+            # Its pause goes on after the next refusal: a host counts them, whatever is between.
+            self._not_before = 0.0

@@ -11,18 +11,26 @@ from typing import Optional
 from ..connection.errors import ErrorKind
 from .lane import Fetched
 from .patience import CHEAP_ATTEMPT_SECONDS, pause_after
+from .tick_times import TickTimes
 
 #: A tick may come this part of the interval too early.
 _EARLY = 0.05
 
 
 class Rhythm:
-    """The rhythm of a source with this ``interval`` in nanoseconds."""
+    """The rhythm of a source with this ``interval`` in nanoseconds. A host that ``is_remote`` may
+    lock this one out, so the pauses after its refusals skip ticks."""
 
-    def __init__(self, interval: int) -> None:
+    def __init__(self, interval: int, is_remote: bool) -> None:
         self._interval = interval / 1e9 * (1 - _EARLY)
         self._asked: Optional[float] = None
         self._not_before = self._pause = 0.0
+        self._is_remote = is_remote
+        self._ticks = TickTimes()
+
+    def tick(self, now: float) -> None:
+        """Notes a tick at this monotonic time."""
+        self._ticks.note(now)
 
     def is_due(self, now: float) -> bool:
         """Whether a fetch should start at this monotonic time."""
@@ -48,7 +56,8 @@ class Rhythm:
         kind = fetched.error.kind if fetched.error is not None else ErrorKind.FAILED
         denied = kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
         if denied or (fetched.opening and fetched.seconds > CHEAP_ATTEMPT_SECONDS):
-            self._pause = pause_after(self._pause)
+            by_ticks = denied and self._is_remote
+            self._pause = pause_after(self._pause, self._ticks.interval if by_ticks else 0.0)
             self._not_before = time.monotonic() + self._pause
         if fetched.opening or kind is ErrorKind.LOST:
             self.repeat()

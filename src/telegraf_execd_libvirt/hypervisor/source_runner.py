@@ -26,6 +26,7 @@ from ..log import log
 from ..output import Closed
 from ..selection import Selection
 from ..sources.source import Fetch, Source
+from ..uri import is_remote
 from .hanging_sources import Hanging
 from .hypervisor import Hypervisor
 from .lane import Fetched, Lane
@@ -69,7 +70,7 @@ class SourceRunner:
         self._last: list[Optional[Fetched]] = [None] * source.lanes
         self._overdue: set[Lane] = set()
         self._given_up: set[Lane] = set()
-        self._rhythm = Rhythm(self.settings.interval)
+        self._rhythm = Rhythm(self.settings.interval, is_remote(config.libvirt_uri))
         self._errors = 0
 
     def tick(self, timestamp: int, collected: Optional[threading.Event] = None) -> None:
@@ -78,6 +79,7 @@ class SourceRunner:
         now = time.monotonic()
         with self._lock:
             self._look(now)
+            self._rhythm.tick(now)
             if not self._rhythm.is_due(now):
                 return
             free = [n for n, lane in enumerate(self._lanes) if lane is None or not lane.busy]
