@@ -3,7 +3,7 @@
 First 10,000 ticks against a scripted daemon with another domain at each tick, which drops its
 connections at every 100th tick and does not answer at every 500th. Then, if a hypervisor can be
 started, minutes in which its daemon is stopped, killed and restarted at random, and a guest comes
-and goes after each failure. Prints figures; status 1 if one is out of bounds.
+and goes after each failure. It prints figures; status 1: one is out of bounds.
 
 Usage: python scripts/soak.py [--ticks N] [--minutes M] [--seed S]
 """

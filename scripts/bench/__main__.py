@@ -1,9 +1,9 @@
 """What a tick costs: the plugin beside libvirt-python's bare call, and beside a plain loop.
 
-A small daemon of the tests' own reports made-up KVM guests of some 280 keys: once such whose values
-stay, once such whose counters all grow from tick to tick, which no host's ever do.
-Processes are ticked in turn, so that whatever else the machine does meets all of them; what counts
-are the ratios within one run. Nothing here passes or fails.
+The scripted daemon of the tests reports invented KVM guests of about 280 keys each: in one run all
+values are constant, in another one all counters grow at each tick, which is the worst case. The
+processes are ticked in turn, so that other load on the machine affects all of them; compare ratios
+within one run only. Nothing here passes or fails.
 
 Usage: python scripts/bench [--guests 1,100,1000,5000] [--real GUESTS] [--json]
 """
@@ -31,7 +31,7 @@ from support.plugin import Plugin
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
-#: Where one answer cannot hold all guests, the bare calls ask for this many at once.
+#: If one answer cannot hold all guests, a bare call requests this many.
 AT_ONCE = 2500
 
 BARE = """
@@ -88,7 +88,7 @@ def whole_ticks(folder: Path, guests: int, metric_set: str, step: int = 0) -> di
         }
         bare.close()
         plugin.close()
-    # Of the calls, as many are the bare ones: each process ticked as often as the other.
+    # Half of the calls are the bare ones: both processes are ticked equally often.
     result["calls_a_tick"] = calls[0] / 2 / (4 + ticks)
     return result
 
@@ -135,7 +135,7 @@ def mapping(folder: Path) -> dict[str, float]:
 
 
 def start(rounds: int = 9) -> dict[str, float]:
-    """From the start to the first line on the test driver, and to the end of a mere import."""
+    """The time from the start to the first line of the test driver, and of an import alone."""
 
     def seconds(*command: str) -> float:
         started = time.perf_counter()

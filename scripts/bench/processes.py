@@ -50,7 +50,7 @@ class Ticked:
         self.seconds.append(time.perf_counter() - started)
 
     def settle(self) -> None:
-        """From here on it counts."""
+        """Start measuring."""
         self.seconds.clear()
         self._before = self._cpu()
 
@@ -118,7 +118,7 @@ def daemon(folder: Path, guests: int, step: int = 0) -> Iterator[tuple[str, list
 
 
 def serve(path: str, guests: int, step: int) -> None:
-    """Be such a daemon until stdin ends."""
+    """Run the daemon until stdin ends."""
     crowd = Crowd(guests, step)
     with Daemon(Path(path), crowd=crowd):
         print("listening", flush=True)

@@ -1,4 +1,4 @@
-"""Translation and encoding, beside what one would write first."""
+"""Compare translation and encoding with a simple loop."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def translation(folder: Path, guests: int = TYPICAL, rounds: int = 5) -> dict[st
 
 
 class PlainLoop:
-    """What one would write first: a loop over the keys, each looked up once and remembered."""
+    """The simple solution: a loop over the keys; the target of each key is cached."""
 
     def __init__(self, config: HypervisorConfig) -> None:
         self._field_map = FieldMap(config.groups, config.full)

@@ -1,4 +1,4 @@
-"""What the hosts have and the guests need, and the list of all guests."""
+"""Panels: capacity of the hosts, needs of the guests, and the list of all guests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Queries for values in both languages, made from the same names of measurements, fields and tags.
 
-InfluxQL: the filter of the time is in the outermost SELECT only; inner ones without it get it from
-there. PromQL: what is so now is what was written in the last two minutes. A changed tag starts a
+InfluxQL: only the outermost SELECT has the time filter; InfluxDB applies it to inner ones, too.
+PromQL: present values are those that were written in the last two minutes. A changed tag starts a
 new series while the old one is still present, so values are made one before they are added up.
 """
 
@@ -177,7 +177,7 @@ def total_of_running(which: Scope, name: str, legend: str) -> Target:
 def now(
     which: Scope, measurement: str, name: str, by: Sequence[str], column: str, legend: str = ""
 ) -> Target:
-    """A present value of each."""
+    """The present value of each series."""
     return Target(
         f'SELECT last("{name}") AS "{column}" FROM "{measurement}" '
         f"WHERE {which.influxql} AND $timeFilter GROUP BY {quoted(by)}",

@@ -1,7 +1,7 @@
 """``--check``: which parts of a configuration work, and what to do about the others.
 
-Invariant: it reads hypervisors by the same code as a collection, so it reports what a collection
-would meet.
+Invariant: it reads hypervisors with the same code as a collection, so it reports the problems that
+a collection would have.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
 
 
 def _sources(config: HypervisorConfig, hypervisor: Hypervisor) -> Iterator[str]:
-    """Fetches all sources, each within its timeout."""
+    """Fetches all sources; yields a report on each after at most twice the longest timeout."""
     hanging = Hanging(hypervisor)
     runners = [
         SourceRunner(source, config, hypervisor, hanging, lambda _: True, level=logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Child processes that libvirt's client has started, such as ssh: they end with this program.
+"""End the child processes of libvirt's client, such as ssh, together with this program.
 
 Invariant: a process that was a child before the program began, such as one of the shell that became
 this program, is left alone.
@@ -19,20 +19,20 @@ _LOOK_AGAIN_SECONDS = 0.01
 
 
 class Children:
-    """Remembers the children of the moment in which it is made."""
+    """The child processes; those that exist at its creation are left alone."""
 
     def __init__(self) -> None:
         self._others = _children("self")
 
     def end(self) -> None:
-        """Ends all later children and theirs, also those that start meanwhile; those that do not
-        end soon are killed."""
+        """Ends all later children and their descendants, also new ones; kills those that do not
+        end within 0.5 s."""
         asked: set[int] = set()
         ran = True
         deadline = time.monotonic() + _GRACE_SECONDS
         while time.monotonic() < deadline:
             running = {process for process in self._descendants() | asked if _runs(process)}
-            # Look twice: the kernel's list of threads breaks off at a thread that ends meanwhile.
+            # Look twice: the kernel's list of threads is incomplete if a thread ends meanwhile.
             if not running and not ran:
                 return
             ran = bool(running)

@@ -28,7 +28,7 @@ from .signals import Signals
 
 _NAME = "telegraf-execd-libvirt"
 
-#: Ends and removes what connection attempts leave behind, and waits for the log.
+#: Ends processes and removes folders that connection attempts left, and waits for the log.
 CleanUp = Callable[[], None]
 
 
@@ -201,7 +201,7 @@ def _read(options: argparse.Namespace) -> Config:
 
 
 def _clean_up(children: Children) -> CleanUp:
-    """What to do when the process ends: hung connection attempts leave processes and folders."""
+    """The function for the end of the process: hung attempts leave processes and folders."""
 
     def clean_up() -> None:
         children.end()

@@ -1,8 +1,8 @@
-"""One hypervisor's ticks: read, encode, write, in one thread; and its sources beside it.
+"""The ticks of one hypervisor: one thread reads, encodes and writes; sources run beside it.
 
-Invariant: a tick that comes during a collection is kept, once, and starts when that one has ended.
-Each batch of domains is one write of whole lines. Its timestamp is the tick's, or the time of its
-request if that was made late, because an earlier one hung.
+Invariant: ticks that arrive during a collection count as one, which starts when the collection
+ends. Each batch of domains is one write of whole lines. Its timestamp is that of the tick, or the
+time of its request if the request was late because an earlier one hung.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .log import log
 from .output import Closed, Output
 from .summaries import Summaries
 
-#: A tick this soon after the start of the last one does not mean that collecting is slow.
+#: A tick this soon after the start of a collection is no sign that collecting is slow.
 _NO_TIME_SECONDS = 0.1
 
 
@@ -65,7 +65,7 @@ class Collector:
 
     @property
     def busy(self) -> bool:
-        """Whether a tick is being collected or waits for that, or a source is being fetched."""
+        """Whether a tick is being collected or waiting, or a source is being fetched."""
         return self.collecting or any(runner.busy for runner in self._runners)
 
     @property
@@ -123,7 +123,7 @@ class Collector:
             self._idle()
 
     def _collect(self, timestamp: int) -> bool:
-        """One tick; whether the hypervisor was read and its lines were written."""
+        """Collects a tick; returns whether the hypervisor was read and its lines were written."""
         started = time.monotonic()
         written = True
         tick = self._hypervisor.begin()
@@ -143,7 +143,7 @@ class Collector:
         return written and outcome.up
 
     def _write(self, lines: bytes) -> bool:
-        """Writes whole lines; whether it could. A failure is logged once."""
+        """Writes whole lines; returns whether that worked. A failure is logged once."""
         try:
             self._output.write(lines)
         except OSError as error:

@@ -1,7 +1,7 @@
 """The record of one domain: name, identity and flat keys.
 
 Invariant: keys are named and typed as in libvirt's bulk statistics, whether the bulk call or calls
-for one domain fill them, so that one translation serves all sources.
+for one domain fill them, so that one translation serves both.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _items(stats: Stats, info: Mapping[str, str], now: float) -> Iterator[tuple[
 
 
 def _memory(stats: Stats, now: float) -> Iterator[tuple[str, Value]]:
-    """What the guest uses. Without the balloon's driver in the guest nothing is known."""
+    """The memory that the guest uses; unknown without a balloon driver in the guest."""
     updated = _number(stats, "balloon.last-update")
     if updated:
         yield "domain.balloon_age_s", max(0, int(now - updated))
@@ -121,7 +121,7 @@ def _sums(stats: Stats) -> dict[str, int]:
 
 @lru_cache(maxsize=1_024)
 def _layout(keys: tuple[str, ...]) -> _Layout:
-    """Domains share their sets of keys and keep them from tick to tick."""
+    """The layout of these keys, cached: domains share sets of keys, and keep them between ticks."""
     parts, names = [], []
     for key in keys:
         first, _, rest = key.partition(".")

@@ -17,7 +17,7 @@ from .schema import Group
 from .templates import TIMESTAMP_MARK, LineLayout, Template
 from .translate import Translator
 
-#: Sets of keys are few; the bound is for guests that come and go with ever new ones.
+#: There are few sets of keys; the bound limits memory if new ones come all the time.
 _REMEMBERED_LAYOUTS = 1_024
 
 

@@ -1,4 +1,4 @@
-"""The target of a key: its measurement, tags and fields, by its declaration or derived from it.
+"""The target of a key (measurement, tags, fields), from its declaration or from the key itself.
 
 Invariant: the two ways agree. An undeclared key joins the metric with its prefix, so that a later
 declaration changes nothing but the description.
@@ -12,7 +12,7 @@ from typing import Optional
 
 from .schema import ANY, INDEX, Field, Group, Metric, Type
 
-#: Derived fields follow the declared ones of a line, derived metrics the declared ones.
+#: Derived fields and derived metrics come after the declared ones.
 _LAST = 1 << 30
 
 
@@ -29,8 +29,8 @@ class Slot:
 class Target:
     """The line of a key, and the fields of it that the key fills.
 
-    ``order`` is the position of the measurement in the output, ``tags`` the names of its tags,
-    the subject's first, ``indexes`` the numbers in the key, which are the values of the others.
+    ``order`` is the position of the measurement in the output. ``tags`` are the names of its tags,
+    beginning with the subject; ``indexes`` are the values of the others, the numbers in the key.
     """
 
     order: int
@@ -45,7 +45,7 @@ class FieldMap:
     """Finds the targets of keys by the declarations of these groups.
 
     With ``full`` the declarations of the full set count as well, and a key without declaration
-    has a derived target; without, it has none.
+    has a derived target. Without ``full`` such a key has no target.
     """
 
     def __init__(self, groups: Iterable[Group], full: bool) -> None:
@@ -80,7 +80,7 @@ class FieldMap:
             order=order,
             measurement=metric.measurement,
             tags=metric.tags,
-            # Such a name may be a number as well, which stays in the name.
+            # A name from the hypervisor may be a number too; it stays in the field's name.
             indexes=indexes[: len(metric.tags) - 1],
             slots=tuple(
                 Slot(

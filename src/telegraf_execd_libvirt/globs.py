@@ -50,7 +50,7 @@ class Globs:
 
     def matches(self, name: str) -> bool:
         if not self._start:
-            return False  # without globs nothing is kept either
+            return False  # do not cache names without globs
         found = self._known.get(name)
         if found is None:
             if len(self._known) >= _REMEMBERED:
@@ -129,7 +129,7 @@ class _Parser:
         return self._next()
 
     def _character_class(self, start: int) -> _Test:
-        """A class: ``[abc]``, ``[a-z]``, ``[a-cx-z]``, all of them with ``!`` for the others."""
+        """A class: ``[abc]``, ``[a-z]``, ``[a-cx-z]``; a leading ``!`` inverts it."""
         inverted = self._text.startswith("!", self._at)
         self._at += inverted
         ranges: list[tuple[str, str]] = []

@@ -16,8 +16,8 @@ INCOMPLETE: dict[str, Value] = {"domain_health.complete": 0}
 
 @dataclass(frozen=True)
 class Health:
-    """One hypervisor after a tick. ``daemon_version`` is empty until it was reached once;
-    ``domains_untagged`` is None if no tags from XML are configured."""
+    """One hypervisor after a tick. ``daemon_version`` is empty before the first connection;
+    ``domains_untagged`` is None if neither tags nor summaries need XML."""
 
     up: bool
     domains: int

@@ -1,4 +1,4 @@
-"""What a domain's XML says about its identity: tags of its lines, and texts of its summary.
+"""The identity of a domain, from its XML: tags of its lines, and texts of its summary.
 
 Invariant: a value is one line of at most 256 characters, and an empty one gives no tag.
 """
@@ -19,7 +19,7 @@ from .tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 #: Largest XML in bytes; libvirt's own limit for one text.
 MOST_BYTES = 4 * 1024 * 1024
 
-#: The elements of each family of device statistics; their target is ``NAME.<id>.name`` there.
+#: The XML elements of each family of device statistics; ``FAMILY.<id>.name`` is their target.
 _DEVICES = {"block": "devices/disk", "net": "devices/interface"}
 
 

@@ -1,7 +1,7 @@
 """The main thread: hands ticks from stdin, signals and the clock to the collectors.
 
-Invariant: the main thread waits in one place only, for the first of these; so it obeys the end of
-stdin and SIGTERM whatever libvirt and the reader of stdout do.
+Invariant: the main thread waits in one place only, for the first of these events. So the end of
+stdin and SIGTERM always work, also while libvirt or the reader of stdout hangs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .signals import Signals
 #: At the end of stdin: time for encoding and for a slow reader, in addition to the timeouts.
 _LAST_TICK_SECONDS = 5.0
 
-#: At the end of stdin: nothing wakes the main thread when a source turns out to hang.
+#: At the end of stdin the main thread polls: a source that hangs does not wake it.
 _LOOK_AGAIN_SECONDS = 0.25
 
 #: poll() counts milliseconds in 32 bits; once a day it may look at the clock again.
@@ -50,7 +50,7 @@ class _Clock:
         self.due = (now // self.interval + 1) * self.interval
 
     def seconds(self, now: int) -> float:
-        """Until the next tick; a new wait if the wall clock was set back."""
+        """The seconds until the next tick; computed anew if the wall clock was set back."""
         if self.due - now > self.interval:
             self.set(now)
         return max(0, self.due - now) / 1e9
@@ -91,7 +91,7 @@ class Loop:
         return int(any(c.failed or c.collecting for c in self._collectors))
 
     def run(self, stdin: int) -> int:
-        """Collects at each tick until the end of stdin; the exit status."""
+        """Collects at each tick until stdin ends or a signal; returns the exit status."""
         with selectors.PollSelector() as selector:
             selector.register(self._signals.fd, selectors.EVENT_READ)
             selector.register(stdin, selectors.EVENT_READ)
@@ -134,7 +134,7 @@ class Loop:
             collector.tick(now)
 
     def _outside_tick(self) -> None:
-        """A tick from stdin or by a signal: its sender sets the interval from then on."""
+        """Handles a tick from stdin or a signal; the option interval is ignored from then on."""
         now = self._last_outside = time.time_ns()
         ticked = [c.collector for c in self._clocks if abs(now - c.last) < _SAME_TICK_NS]
         if any(clock.yields for clock in self._clocks):

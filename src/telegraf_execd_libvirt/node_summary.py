@@ -44,7 +44,7 @@ class Node:
         }
 
     def add(self, active: bool, stats: Stats) -> None:
-        """Add one domain by its bulk statistics; what they do not have adds nothing."""
+        """Add one domain; values that its bulk statistics do not have count as 0."""
         state = _number(stats.get("state.state"))
         name = STATE_NAMES[state] if state is not None and state < len(STATE_NAMES) else ""
         self._keys[f"node.domains_{name if name in _COUNTED else 'other'}"] += 1
@@ -62,10 +62,10 @@ class Node:
         memory: Optional[Mapping[str, object]] = None,
         cpu: Optional[Mapping[str, object]] = None,
     ) -> Stats:
-        """The keys of the summary, from this and what libvirt-python returns for the host.
+        """The keys of the summary: the sums, and the host's values as libvirt-python returns them.
 
-        ``node_info`` is that of getInfo(), ``memory`` that of getMemoryStats() in KiB, ``cpu`` that
-        of getCPUStats() in ns. Empty or None: the driver does not have it.
+        ``node_info`` comes from getInfo(), ``memory`` in KiB from getMemoryStats(), ``cpu`` in ns
+        from getCPUStats(). Empty or None: the driver does not have it.
         """
         host: dict[str, Optional[int]] = {}
         if len(node_info) > _CPUS:

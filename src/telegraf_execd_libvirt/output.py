@@ -1,7 +1,7 @@
 """The program's stdout: line protocol and nothing else.
 
-Invariant: lines are whole. Each batch is one write under one lock; whatever else in the process
-prints to stdout or stderr (libraries that libvirt uses do) becomes lines of the log.
+Invariant: lines are whole. Each batch is one write under one lock. Other output of the
+process to stdout or stderr, such as that of libvirt's libraries, becomes lines of the log.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Output:
                 while written < len(rest):
                     try:
                         written += os.write(self._fd, rest[written:])
-                    except BlockingIOError:  # another process set the pipe to that
+                    except BlockingIOError:  # another process made the pipe non-blocking
                         select.select((), (self._fd,), ())
             except BrokenPipeError as error:
                 raise Closed from error

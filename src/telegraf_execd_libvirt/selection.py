@@ -39,7 +39,7 @@ class Selection:
             self.flags |= _FILTERS.get(name, _OTHER_STATES)
 
     def names(self, names: Iterable[str]) -> list[str]:
-        """The selected ones of these names."""
+        """Those of these names that are selected."""
         return [name for name in names if self._selects(name)]
 
     def _selects(self, name: str) -> bool:

@@ -34,7 +34,7 @@ def table(source: Source, value: object, path: str, problems: Problems) -> Sourc
 
 
 def check(values: Mapping[str, Any], path: str, problems: Problems) -> None:
-    """Warn about tables of sources that are not read."""
+    """Warn about tables of sources that are not in additional_statistics."""
     for name in values.get("source_tables", {}):
         if name not in values.get("additional_statistics", ()):
             problems.warn(

@@ -1,5 +1,4 @@
-"""What is computed from the statistics of a tick: the summary of each domain, of the node, and the
-health of the collection.
+"""The summaries of a tick: of each domain, of the node, and the health of the collection.
 
 Invariant: one thread uses it. It adds keys in separate namespaces, and drops the keys that were
 only read for a summary.
@@ -49,7 +48,7 @@ class Summaries:
         self._node = Node()
 
     def add(self, reading: Reading) -> None:
-        """Adds keys to the domains of a reading, and drops those that nobody wants."""
+        """Adds keys to the domains of a reading, and drops keys that are not configured."""
         if not (self._with_node or self._with_domain or self._extra or reading.incomplete):
             return
         for domain in reading.domains:

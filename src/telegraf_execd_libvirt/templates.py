@@ -1,7 +1,7 @@
-"""Lines of a domain the fast way: one format string, filled with all changing values at once.
+"""Fast encoding of a domain's lines: one format string, filled with all changing values at once.
 
-Invariant: the bytes are those of the plain way. A template notices what it was not made for (other
-keys, a new value of a constant, a value of another type or beyond its limits) and is replaced.
+Invariant: the bytes are those of the plain way. If a template does not fit (other keys, a new value
+of a constant, a value of another type or beyond its limits), a new one replaces it.
 
 Most statistics of a domain are the same from tick to tick: limits, sizes, names, counters of errors
 and of idle disks. So a template begins with all values in its text; values that change become
@@ -30,8 +30,8 @@ from .lineprotocol import (
 from .schema import Type
 from .translate import LaidOutField, LaidOutLine, convert, line_tags
 
-#: The place of the timestamp in the lines. libvirt's texts cannot have it; a text of the
-#: configuration that has it rules out the fast way.
+#: Marks the place of the timestamp in the lines. libvirt's texts cannot contain it. If a text of
+#: the configuration contains it, the plain way is used.
 TIMESTAMP_MARK = "\x00"
 
 #: marshal's last version that writes equal values as equal bytes; 1, 1.0 and True differ.
@@ -98,7 +98,7 @@ class LineLayout:
 class Template:
     """The lines of one domain, valid while its keys and its constant values are unchanged.
 
-    ``before`` is the template that is replaced: values that moved for it move here as well.
+    ``before`` is the template that this one replaces; values that changed there may change here.
     """
 
     __slots__ = (
@@ -114,7 +114,7 @@ class Template:
         before: Optional[Template],
     ) -> None:
         values = tuple(domain.stats.values())
-        #: Whether it knows what moves: the first template only serves to find that out.
+        #: Whether it knows which values change; a domain's first template serves to find them.
         self.settled = before is not None
         self._keys = layout.keys_hash
         self._active = domain.active
@@ -154,8 +154,8 @@ class Template:
         self._plain = tuple(plain)
         self._format = "".join(lines)
         self._usable = self._format.count(TIMESTAMP_MARK) == len(lines)
-        # Constant values are kept as two objects, and none of the statistics themselves: small
-        # objects that stay would fragment the memory that the next batch needs.
+        # Keep the constant values as two objects, not as the statistics themselves: many small
+        # objects would fragment the memory that the next batch needs.
         self._texts = _getter(tuple(at for at in still if isinstance(values[at], str)))
         self._known_texts = _joined(self._texts(values))
         self._numbers = _getter(tuple(at for at in still if not isinstance(values[at], str)))
@@ -187,7 +187,7 @@ class Template:
             text = self._format % filled
         else:
             text = self._format % moving
-        # struct accepts bools; this is their text.
+        # struct accepts bools; detect them by their text, True or False.
         if ("True" in text or "False" in text) and not _INTEGERS.issuperset(map(type, moving)):
             return None
         return text
@@ -213,7 +213,7 @@ class Template:
 
 
 def line_head(line: LaidOutLine, domain: Domain, tags: Mapping[str, str]) -> str:
-    """The measurement and the tags of a line, ``tags`` among them, escaped."""
+    """The measurement and all tags of a line, including ``tags``, escaped."""
     all_tags = {**tags, **line_tags(line, domain)}
     return escape_measurement(line.measurement) + format_tags(all_tags)
 

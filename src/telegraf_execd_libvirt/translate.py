@@ -17,8 +17,8 @@ from .field_map import FieldMap, Target
 from .lineprotocol import FieldValue, Unsigned
 from .schema import Group, Type
 
-#: One run sees few different keys and sets of keys; the bounds are for guests that come and go
-#: with ever new ones.
+#: There are few different keys and sets of keys. The bounds limit memory if guests come and go with
+#: new ones all the time.
 _REMEMBERED_KEYS = 65_536
 _REMEMBERED_LAYOUTS = 1_024
 
@@ -127,8 +127,8 @@ class Translator:
 
 
 def line_tags(line: LaidOutLine, domain: Domain) -> dict[str, str]:
-    """The tags of a line: the domain's name, its identity, indexes, and what identifies the device
-    of the line, which libvirt's statistics call by its name."""
+    """The tags of a line: the domain's name, its identity, the indexes, and the tags of the line's
+    device, which is found by its name in libvirt's statistics."""
     identity = domain.identity or NO_IDENTITY
     tags = {line.subject: domain.name, **identity.tags}
     for tag, index in line.tags:

@@ -1,4 +1,4 @@
-"""Libvirt URIs: remove credentials, find passwords, take them apart.
+"""Libvirt URIs: split them, remove credentials, find passwords.
 
 Invariant: user names, passwords and queries (keys, tokens, key file paths) of a URI reach no log
 and no metric, also if the URI is part of a libvirt message.

@@ -1,6 +1,6 @@
 """Guests and daemons that hang, die and come back: what still arrives, and when.
 
-Each test looks at what arrived at a tick, and bounds the time in which it did.
+Each test checks the metrics of a tick, and limits the time until they arrive.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def name(domain: str) -> str:
 
 @SIDE_BY_SIDE
 def test_one_guest_hangs_three_rounds(host: Host) -> None:
-    """The others are complete in each tick, the one that hangs is not; the first tick takes the
-    timeout, the next ones do not; when the guest answers again, it is complete in the next tick."""
+    """All guests but the hung one are complete in each tick. Only the first tick takes the timeout.
+    When the hung guest answers again, it is complete in the next tick."""
     whole = host.calm()
     for _ in range(3):
         host.hypervisor.pause_process("idle1")
@@ -187,7 +187,7 @@ def test_guests_hang_one_after_another(host: Host) -> None:
 
 @SIDE_BY_SIDE
 def test_two_guests_hang_at_once(host: Host) -> None:
-    """Two that hang from the same moment on cost one late tick."""
+    """Two guests that begin to hang at the same time delay one tick only."""
     whole = host.calm()
     host.hypervisor.pause_process("idle1")
     host.hypervisor.pause_process(ODD)
@@ -200,7 +200,7 @@ def test_two_guests_hang_at_once(host: Host) -> None:
 
 @SIDE_BY_SIDE
 def test_all_guests_hang(host: Host) -> None:
-    """Where every guest hangs, what needs no monitor still comes of each, at every tick."""
+    """If all guests hang, each tick has the fields of all guests that need no monitor."""
     whole = host.calm()
     running = [guest for guest in host.hypervisor.guests if guest != OFF]
     for guest in running:

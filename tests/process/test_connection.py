@@ -1,4 +1,4 @@
-"""What libvirt does that no hypervisor does on demand: its own calls are made to fail here."""
+"""Failures that no hypervisor produces on demand: libvirt's own calls are made to fail."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def hypervisor(uri: str) -> Hypervisor:
 
 
 def refuse_one(mocker: MockerFixture, error: Exception) -> None:
-    """Make each bulk call fail that has guest3 in it, as libvirt would."""
+    """Make each bulk call that includes guest3 fail, as in libvirt."""
     real = libvirt.virConnect.domainListGetStats
 
     def all_at_once(connection: Any, *_: Any) -> Any:
@@ -190,7 +190,7 @@ def test_a_flag_is_given_up_for_all_connections(uri: str, mocker: MockerFixture)
 
 
 def test_a_driver_without_bulk_statistics(hypervisor: Hypervisor, mocker: MockerFixture) -> None:
-    """A driver that has none is asked once, and read by the calls for one domain from then on."""
+    """A driver without bulk statistics gets one bulk call, and then calls for one domain only."""
     asked: list[int] = []
 
     def none(_: Any, groups: int, flags: int) -> Any:
@@ -206,7 +206,7 @@ def test_a_driver_without_bulk_statistics(hypervisor: Hypervisor, mocker: Mocker
 
 
 def test_calls_for_one_domain_side_by_side(uri: str) -> None:
-    """The domains are shared out as well where each of them is asked by itself."""
+    """Domains that are read by calls for one domain are divided among the connections, too."""
     config = HypervisorConfig(
         libvirt_uri=uri,
         statistics_groups=("state", "balloon"),
@@ -221,8 +221,8 @@ def test_calls_for_one_domain_side_by_side(uri: str) -> None:
 
 
 def test_what_fits_in_an_answer_is_learnt(hypervisor: Hypervisor, mocker: MockerFixture) -> None:
-    """Where libvirt refuses answers with more than three domains, the tick in which that is found
-    out loses nothing, and the next one asks for as many as fit."""
+    """If libvirt refuses answers with more than three domains, the first tick loses nothing, and
+    the next one requests only as many domains as fit."""
     real = libvirt.virConnect.domainListGetStats
     asked: list[int] = []
 
@@ -248,7 +248,7 @@ def test_what_fits_in_an_answer_is_learnt(hypervisor: Hypervisor, mocker: Mocker
 def test_a_connection_that_dies_under_the_calls_for_one_domain(
     tmp_path: Path, mocker: MockerFixture
 ) -> None:
-    """It is given up, and another one has everything in the same tick."""
+    """A dead connection is dropped, and a new one reads everything in the same tick."""
     hypervisor = Hypervisor(HypervisorConfig(libvirt_uri="test:///default"), "test")
     real = libvirt.virDomain.info
     failures = [libvirt_error(mocker, 38, 7)]
@@ -275,7 +275,7 @@ def test_a_call_that_the_driver_lacks_is_tried_once(mocker: MockerFixture) -> No
 
 
 def test_xml_is_read_again_when_the_domain_changes(mocker: MockerFixture) -> None:
-    """Once for a domain, and again after an event, here its being started anew."""
+    """XML is read once for a domain, and again after an event such as a new start."""
     hypervisor = Hypervisor(HypervisorConfig(libvirt_uri="test:///default"), "test")
     xml = mocker.spy(libvirt.virDomain, "XMLDesc")
     for _ in range(3):
@@ -303,7 +303,7 @@ def test_a_device_that_fails_costs_itself_only(mocker: MockerFixture) -> None:
 
 
 def test_a_timeout_that_is_too_short_is_said_once(uri: str, mocker: MockerFixture) -> None:
-    """Where calls come back whole but late, the log says so, for nobody would think of it."""
+    """If complete answers arrive late, the log says that the timeout is too short."""
     config = HypervisorConfig(libvirt_uri=uri, statistics_groups=("state",), timeout=100_000_000)
     slow = Hypervisor(config, "test")
     real = libvirt.virConnect.getAllDomainStats

@@ -1,4 +1,4 @@
-"""What of a fleet the panels have to show at the end of a range.
+"""The values of a fleet that the panels must show at the end of a range.
 
 The rule: it follows from the fleet's description alone.
 """

@@ -1,7 +1,8 @@
 """Far hosts with a libvirtd, which are processes on loopback.
 
-The rule: a host has own mounts, so that the machine's accounts, sockets and configuration stay as
-they are, and own processes: all of them end with its first one. Its users exist only in its mounts.
+The rule: a host has its own mount namespace, so the machine's accounts, sockets and configuration
+do not change, and its own process namespace: all processes end with the first one. Its users exist
+only in its mounts.
 libvirtd has no driver except libvirt's test driver, which it contains.
 """
 

@@ -1,6 +1,6 @@
 """SASL for the tests: a database of users for a libvirtd, and a client's auth.conf.
 
-The rule: nothing of the machine's is read: libsasl finds its configuration by a variable.
+The rule: no file of the machine is read; a variable tells libsasl where its configuration is.
 """
 
 from __future__ import annotations

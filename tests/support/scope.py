@@ -1,4 +1,4 @@
-"""What a source asks, without libvirt: objects with prepared answers.
+"""A scope for sources without libvirt: objects with prepared answers.
 
 The rule: it answers as libvirt-python does; a call that was not prepared fails, which gives None.
 """

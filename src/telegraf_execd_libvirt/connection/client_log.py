@@ -1,7 +1,7 @@
-"""What libvirt's client writes to stderr: only there it gives the reason of some errors.
+"""The lines that libvirt's client writes to stderr: some errors have their reason only there.
 
-Invariant: a line of libvirt's is no warning of this program. It is kept, by thread, for the error
-that the call of this thread raises; ``--log-level debug`` shows it.
+Invariant: a line from libvirt is never logged as a warning. It is kept for the error that a call of
+the same thread raises; ``--log-level debug`` shows it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WAIT_SECONDS = 1.0
 
 
 class ClientLog:
-    """Takes the lines of stderr, which is this file descriptor, that are libvirt's."""
+    """Takes libvirt's lines out of those of stderr, which is this file descriptor."""
 
     def __init__(self, stderr: int = 2) -> None:
         self._stderr = stderr
@@ -38,7 +38,7 @@ class ClientLog:
         self._listens = False
 
     def start(self) -> Callable[[str], bool]:
-        """From now on the returned function gets each line of stderr; it takes libvirt's."""
+        """Returns the function that must get each line of stderr; it takes libvirt's lines."""
         self._listens = True
         return self._claim
 
@@ -65,7 +65,7 @@ class ClientLog:
         return [text for thread, text in lines if thread == own]
 
     def _wait(self) -> None:
-        """Waits until the lines before have been read: another thread reads stderr."""
+        """Waits until all earlier lines are read: another thread reads stderr."""
         if not self._listens:
             return
         mark = f"{_MARK}{threading.get_native_id()}"

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from ..domain import Domain
 from ..schema import Group
 
-#: The end of a key of disks that only the monitor gives; a guest without disks has none, and a
-#: drive without a medium may lack it.
+#: The end of a disk's key that only the monitor provides. A guest without disks has no such key,
+#: and a drive without a medium may lack it.
 _DISK_KEY = ".rd.reqs"
 
 
@@ -26,8 +26,8 @@ class Completeness:
         self._seen = False
 
     def incomplete(self, domains: Sequence[Domain]) -> frozenset[str]:
-        """The names of the running domains that lack their monitor's keys; none as long as no
-        domain at all has shown such a key."""
+        """The names of the running domains that lack their monitor's keys; empty until at least
+        one domain has had such a key."""
         running = [domain for domain in domains if domain.active]
         if self._monitor_keys:
             keys = self._monitor_keys

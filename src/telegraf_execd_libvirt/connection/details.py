@@ -1,7 +1,7 @@
-"""What bulk statistics do not have: the keys from calls for one domain, XML, and the host.
+"""Data that bulk statistics do not have: keys from calls for one domain, XML, and the host.
 
-Invariant: where bulk statistics have all that is wanted, nothing is called. A call that fails costs
-its own result only, unless the connection is dead.
+Invariant: if bulk statistics have everything that is wanted, no call is made. A failed call loses
+only its own result, unless the connection is dead.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _CPUS_SECONDS = 600.0
 
 
 class Details:
-    """The details by one connection."""
+    """Reads the details on one connection."""
 
     def __init__(self, connection: Connection, wanted: Wanted, facts: Facts) -> None:
-        #: The domain in whose own calls the connection is; empty outside of such calls.
+        #: The domain whose own calls are running; empty if there are none.
         self.at = ""
         self._connection = connection
         self._wanted = wanted
@@ -40,8 +40,8 @@ class Details:
         self._cpus, self._cpus_until = 0, 0.0
 
     def fill(self, records: Records, request: BatchRequest) -> frozenset[str]:
-        """Adds the keys that calls for one domain give; the names of the domains that are not
-        asked for all of them. Raises LibvirtError only if the connection is dead."""
+        """Adds the keys from calls for one domain; returns the names of the domains for which only
+        some calls are made. Raises LibvirtError only if the connection is dead."""
         groups = self._groups()
         self._watch()
         if not groups and not self._wanted.mapping:

@@ -1,4 +1,4 @@
-"""The disks and interfaces of a domain, out of its XML.
+"""The disks and interfaces of a domain, from its XML.
 
 Invariant: disks and interfaces keep the order of the XML, which is that of libvirt's statistics.
 """
@@ -25,8 +25,8 @@ class Disk:
 
 @dataclass(frozen=True)
 class Devices:
-    """What of a domain's XML its statistics need. ``interfaces`` has the host's name of each
-    interface, or None where it has none."""
+    """The part of a domain's XML that its statistics need. ``interfaces`` has the name of each
+    interface on the host, or None."""
 
     disks: tuple[Disk, ...]
     interfaces: tuple[Optional[str], ...]

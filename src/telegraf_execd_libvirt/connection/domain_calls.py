@@ -1,4 +1,4 @@
-"""The calls for one domain, and the flat keys that they fill where there are no bulk statistics.
+"""Calls for one domain, which fill the flat keys if there are no bulk statistics.
 
 Invariant: the keys are those of libvirt's bulk statistics. A call that the driver does not have is
 tried once; a call or a device that fails costs its own keys only.
@@ -50,8 +50,8 @@ class DomainCalls:
         self._cpus = cpus
 
     def fill(self, handle: Handle, keys: Keys, no_monitor: bool) -> None:
-        """Adds the keys of one domain, with ``no_monitor`` only those for which QEMU needs no
-        monitor; these come first, since the others may hang. Raises LibvirtError only if the
+        """Adds the keys of one domain; with ``no_monitor`` only those that need no QEMU monitor.
+        These come first, because the other calls may hang. Raises LibvirtError only if the
         connection is dead."""
         active = libvirt_api.is_active(handle)
         info: Any = None
@@ -119,7 +119,7 @@ class DomainCalls:
             return None
 
     def _devices(self, handle: Handle) -> Optional[Devices]:
-        """The devices of the domain as it is now; an id changes with each start."""
+        """The devices of the domain since its last start, which changed its id."""
         uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
         cache = self._facts.devices
         known, is_due = cache.find(uuid, life)
@@ -211,7 +211,7 @@ class DomainCalls:
 
         uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
         if libvirt_api.is_active(handle):
-            self._facts.pins.forget(uuid)  # all lives without an id look the same
+            self._facts.pins.forget(uuid)  # off again, the domain has the same id: -1
             if vcpus is not None:
                 vcpu_mapping.add(keys, vcpus)
             else:  # the domain may have stopped, or the driver may have the pinning only

@@ -57,8 +57,7 @@ _INTERNAL_ERROR, _SYSTEM_ERROR = 1, 38
 class LibvirtError(Exception):
     """An error of libvirt: code, domain, message, and the system's errno, or 0.
 
-    ``known`` and ``help`` are the consequence and the advice, if more is known than the code alone
-    says.
+    ``known`` is the consequence and ``help`` the advice, if the message says more than the code.
     """
 
     def __init__(
@@ -145,7 +144,7 @@ def _is_from_daemon(error: LibvirtError) -> bool:
 _DAEMON_REFUSES = (29, 88)  # OPERATION_DENIED, ACCESS_DENIED
 _DAEMON_WORDS = re.compile("policy|polkit|authentication unavailable", re.IGNORECASE)
 
-#: The drivers of a daemon. The client sends every other name to a daemon as well.
+#: The drivers that a daemon can have. libvirt's client asks a daemon for unknown names too.
 _DRIVERS = frozenset(("qemu", "xen", "lxc", "ch", "vz", "bhyve", "test", "vbox", "openvz"))
 
 #: The daemons of drivers, where libvirt runs a daemon for each driver.

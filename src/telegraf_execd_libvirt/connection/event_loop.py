@@ -1,6 +1,6 @@
 """libvirt's event loop, in a separate thread: keepalive and events need it.
 
-Invariant: it runs once for the process, from before the first connection until the end.
+Invariant: a process has one loop, which starts before the first connection and never ends.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import libvirt
 
 from ..log import log
 
-#: The loop pauses for so long after each turn. If it waits in another thread, each request wakes it
-#: twice, which costs as much CPU time as the request; in a pause it is not woken.
+#: The pause after each turn of the loop. Without pauses, each request wakes the loop twice, which
+#: costs as much CPU time as the request itself.
 _PAUSE_SECONDS = 0.02
 
 _lock = threading.Lock()

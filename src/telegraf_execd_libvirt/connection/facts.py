@@ -1,7 +1,7 @@
-"""What was learnt about a hypervisor's driver; all connections to it share this.
+"""Facts learnt about a hypervisor's driver; all connections to the hypervisor share them.
 
-Invariant: a flag is given up only after a call without it has succeeded; a call is given up only if
-libvirt itself says that the driver does not have it.
+Invariant: a flag is dropped only after a call without it has succeeded; a call is dropped only if
+libvirt reports that the driver does not have it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OLDEST_PINS_SECONDS = 600.0
 
 @dataclass
 class Facts:
-    """Several threads use it: each change is one assignment."""
+    """Several threads use this object, so each change is one assignment."""
 
     completeness: Completeness
     devices: XmlCache[Devices]

@@ -1,9 +1,9 @@
 """The one module that calls libvirt: calls go in, records and translated errors come out.
 
-Invariant: nothing here learns or decides, and nothing of libvirt's own (exceptions, constants,
-messages on stderr) leaves this module; a handle is opaque to its callers. Connections are read-only
-unless a source needs more. Each function may block for as long as libvirt does: only threads that
-own a connection call them.
+Invariant: this module keeps no facts and makes no decisions. libvirt's exceptions, constants and
+messages on stderr stay inside it; a handle is opaque to its callers. Connections are read-only
+unless a source needs more. A function may block as long as libvirt does: only threads that own a
+connection call these functions.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Connection:
     """A connection to a hypervisor, read-only if not stated otherwise. Opening it may hang; it
     raises LibvirtError.
 
-    It closes when nothing refers to it any more, neither a call nor a domain's handle.
+    It closes when no call and no domain's handle refers to it any more.
     """
 
     def __init__(self, uri: str, read_only: bool = True) -> None:
         event_loop.start()
         self._callbacks: list[int] = []
         flags = libvirt.VIR_CONNECT_RO if read_only else 0
-        client_log.reasons()  # those of earlier calls
+        client_log.reasons()  # drop those of earlier calls
         try:
             with _errors(), ssh_command.prepared(uri) as client_uri:
                 self._connection = libvirt.openAuth(client_uri, _AUTHENTICATION, flags)
@@ -79,14 +79,14 @@ class Connection:
             pass  # drivers without a daemon, such as test and esx, have no keepalive
 
     def alive(self) -> bool:
-        """Whether the connection is not known to be dead; sends nothing."""
+        """False if the connection is known to be dead; sends nothing."""
         try:
             return bool(self._connection.isAlive())
         except libvirt.libvirtError:
             return False
 
     def count(self) -> Optional[int]:
-        """The number of domains, active and not as far as the driver counts them, or None."""
+        """The number of domains, with inactive ones if the driver counts them; None if unknown."""
         active: Optional[int] = None
         try:
             active = int(self._connection.numOfDomains())
@@ -133,7 +133,7 @@ class Connection:
                 pass  # the connection is dead; libvirt has dropped the callback already
 
     def domains(self, flags: int) -> list[Handle]:
-        """All domains that libvirt's filters select, all with 0; raises LibvirtError."""
+        """The domains that libvirt's filters select (0: all); raises LibvirtError."""
         with _errors():
             return list(self._connection.listAllDomains(flags))
 
@@ -143,8 +143,7 @@ class Connection:
             return getattr(self._connection, method)(*arguments)
 
     def statistics(self, handles: Optional[Sequence[Handle]], groups: int, flags: int) -> Records:
-        """The bulk statistics of these domains, of all with None; a domain that is gone is left
-        out.
+        """The bulk statistics of these domains (None: of all), without domains that are gone.
 
         ``groups`` is a mask of VIR_DOMAIN_STATS_* bits; 0 selects all groups of the driver. Raises
         LibvirtError, and UnicodeDecodeError if a string is not UTF-8.

@@ -1,8 +1,8 @@
-"""One connection and one request: which domains there are, and the statistics of a batch of them.
+"""Serve requests on one connection: list the domains, read the statistics of a batch of them.
 
-Invariant: an answer that is larger than libvirt's limit, or has a string that is not UTF-8, costs
-the one domain that cannot be read alone; if no domain at all can be read, the request fails. No
-thread, no clock: a request that hangs is the concern of the caller.
+Invariant: if an answer is larger than libvirt's limit or has a string that is not UTF-8, only the
+domain that causes it is left out; if libvirt lets no domain be read, the request fails. No threads
+and no clock: the caller handles requests that hang.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from .libvirt_api import BACKING, NOWAIT, Connection, Handle, Records
 from .requests import BatchRequest, Content, HostRequest, Listing, Piece, Request, XmlRequest
 from .wanted import Wanted
 
-#: What drivers answer to a flag that they do not know (vz: NOWAIT): INVALID_ARG,
+#: Error codes for a flag that the driver does not know (vz: NOWAIT): INVALID_ARG,
 #: ARGUMENT_UNSUPPORTED.
 _FLAG_NOT_KNOWN = (8, 74)
 
-#: After this many domains that are refused one by one while none is read, the request has failed.
+#: The request fails after this many domains were refused one by one and none was read.
 _MOST_REFUSED = 3
 
 
 class Reader:
-    """Serves requests by one connection. Its making may hang; it raises LibvirtError."""
+    """Serves requests on one connection. The constructor may hang, and raises LibvirtError."""
 
     def __init__(self, uri: str, wanted: Wanted, facts: Facts) -> None:
         self.connection = Connection(uri)
@@ -44,7 +44,7 @@ class Reader:
 
     @property
     def at(self) -> str:
-        """The domain in whose own calls the reader is; empty outside of such calls."""
+        """The domain whose own calls are running; empty if there are none."""
         return self._details.at
 
     def close(self) -> None:
@@ -112,8 +112,8 @@ class Reader:
         return self._wanted.bulk and self._facts.has_bulk
 
     def _records(self, handles: Optional[list[Handle]], mask: Optional[int]) -> Iterator[Records]:
-        """The bulk statistics of these domains, of all with None, answer by answer; domains without
-        keys where there are none."""
+        """The bulk statistics of these domains (None: of all), answer by answer; without bulk
+        statistics, domains without keys."""
         if self._has_bulk and mask is not None:
             try:
                 yield from self._bulk(handles, mask)
@@ -144,7 +144,7 @@ class Reader:
                 log.warning("domain %s: no statistics: %s", uuid, failure)
 
     def _halve(self, handles: Optional[list[Handle]], mask: int) -> Iterator[Records]:
-        """By one call, or if its answer cannot be had by two for the halves, and so on."""
+        """Make one call; if its answer cannot be received, one call for each half, and so on."""
         failure: Exception
         try:
             records = self._call(handles, mask)

@@ -1,7 +1,7 @@
 """Failed connection attempts: what each of them means, and what helps.
 
-libvirt has one code for many troubles, and for errors of ssh it gives only ssh's text. So the words
-of a message decide, by the table of cases; without a case the code does.
+libvirt uses one code for many problems, and returns only ssh's text for errors of ssh. So the table
+of cases decides by the words of the message; if no case matches, the code decides.
 
 Invariant: the messages that leave this module are one short line, without the user name and the
 parameters of the URI.
@@ -18,7 +18,7 @@ from .errors import LibvirtError
 from .refusal_cases import CASES
 from .ssh_command import with_home
 
-#: Of a banner of several lines, ssh's lines that say what is wrong.
+#: The lines that name the problem, in ssh's messages of several lines.
 _TELLING = re.compile(
     r"REVOKED HOST KEY|IDENTIFICATION HAS CHANGED|Host key verification failed"
     r"|Load key|Identity file|Permission denied \(|Too many authentication|: not found"
@@ -26,14 +26,14 @@ _TELLING = re.compile(
 )
 _LONGEST = 600
 
-#: ssh writes so before its reason.
+#: The user name that ssh writes before its reason.
 _LOGIN = re.compile(r"[\w.+-]+@(?=[\w.:\[\]-]+: )")
 
 
 def refused(error: LibvirtError, uri: str, reasons: Iterable[str] = ()) -> LibvirtError:
     """The error of a connection attempt, with its kind, its advice, and a short message.
 
-    ``reasons`` are what libvirt wrote about it to stderr.
+    ``reasons`` are libvirt's lines about it on stderr.
     """
     message = _short(error.message)
     for reason in dict.fromkeys(reasons):
@@ -49,7 +49,7 @@ def refused(error: LibvirtError, uri: str, reasons: Iterable[str] = ()) -> Libvi
 
 
 def _short(message: str) -> str:
-    """The message as one line: of several lines those that say what is wrong, or the last."""
+    """The message as one line: the lines that name the problem, or else the last line."""
     lines = [line.strip("@* \t\r") for line in message.split("\n")]
     lines = [line for line in lines if line]
     if len(lines) < 2:
@@ -61,7 +61,7 @@ def _short(message: str) -> str:
 
 
 def _discreet(message: str, uri: str) -> str:
-    """The message without user names, and with the names of parameters for their paths."""
+    """The message without user names, and with a parameter's name in place of its path."""
     message = message.replace(uri, redact_uri(uri))
     if user := user_name(uri):
         for written in (user, user.replace("\\", "\\\\")):

@@ -1,7 +1,7 @@
-"""What a connection can be asked for, and the parts of its answers.
+"""The requests to a connection, and the parts of its answers.
 
-Invariant: data only. A request says all that its reader has to know; an answer holds nothing of
-libvirt's.
+Invariant: data only. A request has everything that its reader needs; an answer contains no libvirt
+objects.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class BatchRequest:
     """Statistics of the domains of these names, or of all domains.
 
     With ``list_first`` the domains are listed, and the first ``list_first`` of them are read. With
-    ``no_monitor`` only statistics that need no monitor are requested. Calls for one domain hang on
-    those in ``stuck``, so these are asked for little, and those in ``skip`` for nothing but their
-    bulk statistics.
+    ``no_monitor`` only statistics that need no monitor are requested. ``stuck`` names domains whose
+    own calls hang: only calls that need no monitor are made for them. For domains in ``skip`` only
+    bulk statistics are requested.
     """
 
     names: Optional[Sequence[str]] = None
@@ -55,8 +55,8 @@ class Listing:
 
 @dataclass(frozen=True)
 class Piece:
-    """Domains of a batch. ``partial`` names those that lack keys, ``due`` those whose XML is to be
-    read: at once if the domain has no identity, some time soon if it has one."""
+    """Domains of a batch. ``partial`` names the domains that lack keys. ``due`` names the domains
+    whose XML should be read; a domain without an identity waits for it."""
 
     domains: list[Domain]
     partial: frozenset[str]
@@ -72,7 +72,7 @@ class Identities:
 
 @dataclass(frozen=True)
 class Host:
-    """libvirt's records of the host; empty what the driver does not have."""
+    """libvirt's records of the host; a record that the driver does not have is empty."""
 
     info: Sequence[Any] = ()
     memory: Mapping[str, Any] = field(default_factory=dict)

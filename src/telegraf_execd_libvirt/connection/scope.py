@@ -1,4 +1,4 @@
-"""What a source can ask by its connection, and the records of domains.
+"""The calls that a source can make on its connection, and the records of domains.
 
 Invariant: a call that fails costs its own record only, unless the connection is dead or access is
 refused; a call that the driver does not have is tried once.
@@ -29,7 +29,7 @@ _ACTIVE = 1
 
 
 class Abandoned(Exception):
-    """The fetch has been given up: it must not ask any further."""
+    """The fetch has been given up: it must make no more calls."""
 
 
 class Scope:
@@ -56,7 +56,7 @@ class Scope:
         self.succeeded = 0
         #: The earlier error of a domain that is not asked now.
         self.held: Optional[LibvirtError] = None
-        #: The domain in whose call the source is, or empty; the start of the current step.
+        #: The domain whose call is running, or empty; the start of the current step.
         self.at = ""
         self.step = time.monotonic()
         self.abandoned = False
@@ -82,8 +82,8 @@ class Scope:
     def domains(
         self, active: bool = False, any_state: bool = False, hanging: bool = False
     ) -> Iterator[Handle]:
-        """The selected domains, with ``active`` only those that run; with ``any_state`` the
-        selected states do not matter. Those whose calls hang are left out unless ``hanging``."""
+        """The selected domains. ``active``: only active ones; ``any_state``: regardless of the
+        selected states; ``hanging``: also domains whose calls hang."""
         self._at("")
         flags = 0 if any_state else self._selection.flags
         handles = self._connection.domains(flags | (_ACTIVE if active else 0))
@@ -172,7 +172,7 @@ class Scope:
         return result
 
     def _is_invalid(self, error: LibvirtError, handle: Handle) -> bool:
-        """Whether a call is never possible here, or only because the domain has just ended. Looks
+        """Whether a call is never possible here; False if only the domain has just ended. Checks
         once in a fetch."""
         if error.code != _INVALID or self.error is not None or handle is None:
             return False

@@ -1,11 +1,11 @@
 """Parameters of an ssh URI that libvirt's client ignores: ``known_hosts``, ``sshauth``.
 
-Telegraf's inputs.libvirt and libvirt's own ``+libssh`` understand them; the client's ``+ssh`` runs
-the program of ``command=``, ssh by default, without them. So a short script, for the time of the
-connection attempt, runs ssh with them.
+Telegraf's inputs.libvirt and libvirt's own ``+libssh`` support them. With ``+ssh`` libvirt's client
+runs the program of ``command=``, by default ssh, without them. So this module writes a short script
+that runs ssh with them, and removes it after the connection attempt.
 
-Invariant: no part of the URI becomes a word of the script or of ssh's configuration. Paths reach
-ssh in variables, which ssh puts in place without looking for anything in them.
+Invariant: neither the shell nor ssh interprets a part of the URI. Paths reach ssh in quoted
+environment variables, whose values ssh does not expand again.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _PATHS = {
     "keyfile": ("TELEGRAF_EXECD_LIBVIRT_KEYFILE", "IdentityFile"),
 }
 
-#: ssh itself says so only of a key that is an argument.
+#: ssh itself reports an unreadable key only if an argument names the key.
 _UNREADABLE = 'test -r "${}" || echo "Identity file keyfile not accessible" >&2'
 
-#: ps shows this name.
+#: The name of the script, as ps shows it.
 _PROGRAM = "ssh"
 
 _NEEDS_FOLDER = "let TMPDIR name a folder where this user can write and programs may run"
@@ -78,7 +78,7 @@ def remove_all() -> None:
 
 
 def unknown_values(uri: str) -> Iterator[tuple[str, str, str]]:
-    """The wrong values of parameters: the name of each, what is known, and the value."""
+    """The wrong values of parameters: parameter, allowed values, and wrong value of each."""
     given = parameters(uri)
     methods = _methods(given)
     if transport(uri) in SSH and methods and _ASKING.issuperset(methods):
@@ -133,7 +133,7 @@ def _script(uri: str) -> str:
 
 
 def _folder_with(script: str) -> str:
-    """A new folder, closed to others, with the script; not every place lets programs run."""
+    """A new private folder with the script; some places do not allow programs to run."""
     import tempfile  # imported here: only such URIs need it, and it costs 5 ms and 1 MiB
 
     first = os.environ.get("TMPDIR") or "/tmp"

@@ -1,8 +1,8 @@
 """The two calls about the vCPUs of a domain, each by one request to the daemon.
 
-libvirt-python makes three requests of each: first it asks for the CPUs of the host and for the
-number of the domain's vCPUs. The caller knows both, so this module calls the C functions, in the
-library that libvirt-python is linked with. Where that cannot be done, it calls libvirt-python.
+libvirt-python makes three requests for each of them: it first asks for the host's CPUs and for the
+number of the domain's vCPUs. The caller has both numbers, so this module calls the C functions of
+libvirt's library. If that is not possible, it calls libvirt-python.
 
 Invariant: both ways give the same results and raise the same errors.
 """

@@ -27,7 +27,7 @@ def add(stats: Stats, vcpus: Vcpus) -> None:
 
 
 def pinned(affinities: Iterable[int]) -> Stats:
-    """The keys of a domain of which only the pinning is known."""
+    """The keys of a domain if only its pinning is known."""
     return {
         f"vcpu_mapping.{number}.affinity": cpus
         for number, affinity in enumerate(affinities)
@@ -37,7 +37,7 @@ def pinned(affinities: Iterable[int]) -> Stats:
 
 @lru_cache(maxsize=4096)
 def _listed(affinity: int) -> str:
-    """The CPUs of an affinity. Guests of a host share few of them, and a host has many CPUs."""
+    """The CPUs of an affinity as text, cached: a host has many CPUs, but few affinities."""
     return ",".join(str(cpu) for cpu in range(affinity.bit_length()) if affinity >> cpu & 1)
 
 

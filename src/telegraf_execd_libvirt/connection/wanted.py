@@ -18,8 +18,8 @@ _ALL_GROUPS = 0
 
 @dataclass(frozen=True)
 class Wanted:
-    """With ``everything`` all groups of the driver, known or not; with ``mapping`` also the mapping
-    of vCPUs, with ``identity`` the domains' XML, with ``host`` the host's CPUs and memory."""
+    """What to read: the groups, or with ``everything`` all groups of the driver, known or not.
+    ``mapping`` adds the mapping of vCPUs, ``identity`` the domains' XML, ``host`` the host."""
 
     groups: Sequence[Group]
     selection: Selection
@@ -39,7 +39,7 @@ class Wanted:
         return self.groups
 
     def mask(self, no_monitor: bool) -> Optional[int]:
-        """The bits of the groups, with ``no_monitor`` of those that need none; None if empty."""
+        """The bits of the groups; ``no_monitor``: without groups that need it; None if empty."""
         if self.everything and not no_monitor:
             return _ALL_GROUPS
         groups = self.all_groups

@@ -1,7 +1,7 @@
-"""What was read from the domains' XML, and other configuration, kept until it may have changed.
+"""Cache of values from the domains' XML and other configuration, until these may have changed.
 
-Invariant: an entry is as new as the last event about its domain, also an event that comes while
-it is being read. The reads because of age are spread over time.
+Invariant: an entry is read after the last event about its domain, also if the event arrives during
+a read. Reads of old entries are spread over time.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Life = int
 
 
 class XmlCache(Generic[T]):
-    """The results of ``parse`` by UUID, for about ``seconds``; ``nothing`` where the XML cannot be
-    used (ValueError). It may be anything else that libvirt has about a domain. Several threads may
-    use it."""
+    """The results of ``parse`` by UUID, for about ``seconds``; ``nothing`` if the XML is unusable
+    (ValueError). Instead of XML, ``parse`` may get other data of a domain. Several threads may use
+    the cache."""
 
     def __init__(self, parse: Callable[[Any], T], nothing: T, seconds: float) -> None:
         self._parse = parse
@@ -48,8 +48,8 @@ class XmlCache(Generic[T]):
         return entry[2], entry[1] < time.monotonic()
 
     def read(self, uuid: str, life: Life, fetch: Callable[[], Optional[Any]]) -> Optional[T]:
-        """Reads the XML by ``fetch``, which may raise ValueError too; None if that returns None. An
-        equal result keeps the object that was known."""
+        """Reads the XML with ``fetch``, which may raise ValueError too; None if ``fetch`` returns
+        None. If the result is equal to the known one, returns the known object."""
         now = time.monotonic()
         mark = self._reading[uuid] = object()
         try:

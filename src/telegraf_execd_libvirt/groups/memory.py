@@ -42,7 +42,7 @@ GROUP = Group(
                     Type.ULLONG,
                     Kind.COUNTER,
                     "bytes",
-                    "traffic through the controller of the processor of the vCPUs",
+                    "traffic through the memory controller of the vCPUs' own processor",
                 ),
                 Field(
                     "bytes.total",

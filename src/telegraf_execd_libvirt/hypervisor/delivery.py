@@ -16,7 +16,7 @@ _ON_TIME_SECONDS = 0.5
 
 
 def moment(timestamp: int, late: float) -> int:
-    """The timestamp, in nanoseconds, of what was requested this many seconds after the tick."""
+    """The timestamp, in nanoseconds, of a request made ``late`` seconds after the tick."""
     return timestamp + (int(late * 1e9) if late > _ON_TIME_SECONDS else 0)
 
 
@@ -66,8 +66,8 @@ class Delivery:
         return len(self._anonymous) + sum(h.domain.identity is None for h in self._held.values())
 
     def accept(self, domains: list[Domain], partial: frozenset[str], asked: float) -> Reading:
-        """The domains to write now. Those that lack keys (``partial``) or an identity are held
-        back; what was delivered before is dropped."""
+        """The domains to write now. Domains that lack keys (``partial``) or an identity are held
+        back; domains that were already delivered are dropped."""
         names = [domain.name for domain in domains]
         unknown = any(domain.identity is None for domain in domains)
         if not (partial or unknown or self._held) and self._delivered.isdisjoint(names):

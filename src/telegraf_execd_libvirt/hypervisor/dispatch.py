@@ -1,4 +1,4 @@
-"""Which requests run, which connection serves each of them, and which of them are overdue.
+"""Start requests, choose a connection for each, and find the requests that are overdue.
 
 Invariant: a request that hangs is repeated beside the hung one, and the number of both is bounded.
 This is the only place that applies the hang policy to requests.
@@ -35,8 +35,8 @@ class Running:
 
 
 class Dispatcher:
-    """Runs up to ``parallel_calls`` requests at once; with ``by_name`` names select domains, so
-    that these have to be listed."""
+    """Runs up to ``parallel_calls`` requests at once. ``by_name``: names select the domains, so the
+    domains must be listed first."""
 
     def __init__(self, pool: Pool, patience: Patience, by_name: bool, parallel_calls: int) -> None:
         #: All requests that have not ended, also those of earlier ticks.
@@ -49,7 +49,7 @@ class Dispatcher:
         self._by_name = by_name
 
     def leave(self) -> None:
-        """The tick is over: no request is waited for any more."""
+        """The tick is over: stop waiting for its requests."""
         for running in self.running.values():
             running.overdue = True
 
@@ -71,8 +71,8 @@ class Dispatcher:
             worker.ask(request)
 
     def _next_batch(self, tick: Tick, now: float) -> Optional[Batch]:
-        """The first queued batch that may start now. Hung requests for XML keep only other requests
-        for XML waiting, and the other way round."""
+        """The first queued batch that may start now. Hung requests for XML delay only requests for
+        XML; other hung requests delay only requests of the other kinds."""
         slow = now - self._patience.slow_seconds()
         busy = sum(not r.overdue and r.started > slow for r in self.running.values())
         for batch in tick.queue:
@@ -121,7 +121,7 @@ class Dispatcher:
         return tick.delivery.incomplete.difference(tick.stuck, self._hung_at())
 
     def _hung_at(self) -> list[str]:
-        """The domains in whose own calls the overdue requests are now."""
+        """The domains whose own calls delay the overdue requests now."""
         return [w.at for w, running in self.running.items() if running.overdue and w.at]
 
     def plan_retry(self, tick: Tick) -> None:
@@ -136,7 +136,7 @@ class Dispatcher:
             tick.retries += 1
 
     def next_moment(self, tick: Tick, now: float) -> Optional[float]:
-        """The monotonic time until which to wait for an answer; None if the tick is over."""
+        """The monotonic time at which the wait for an answer ends; None if the tick is over."""
         if now >= tick.deadline or tick.failed:
             return None
         mine = [running for running in self.running.values() if running.tick is tick]

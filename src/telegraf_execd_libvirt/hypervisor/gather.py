@@ -2,8 +2,8 @@
 
 Invariant: a tick ends within the timeout, and a request that hangs delays only the domains that
 hang. A guest whose QEMU does not answer blocks a bulk call for its whole batch; a second call with
-NOWAIT skips that guest. So a hung request is left alone and repeated beside it, by another
-connection. What it still brings in time is used; what it brings later is dropped.
+NOWAIT skips that guest. So a hung request keeps running, and another connection repeats it. An
+answer of the hung request is used if it arrives in time, and dropped later.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Gatherer:
     """Reads all domains of a hypervisor; with ``host`` also the host."""
 
     def __init__(self, pool: Pool, patience: Patience, dispatcher: Dispatcher, host: bool) -> None:
-        #: For each of the last ticks without an answer, the seconds after which one came.
+        #: The last ticks without an answer, and the seconds after which a late answer came.
         self.late: dict[Tick, float] = {}
         self._pool = pool
         self._patience = patience
@@ -41,7 +41,7 @@ class Gatherer:
         return len(self._dispatcher.running)
 
     def begin(self) -> Tick:
-        """A new tick; what earlier ticks left behind and has ended is cleared away."""
+        """Begins a tick, after handling the late answers to earlier ticks."""
         self._pool.tick()
         tick = Tick(time.monotonic() + self._patience.timeout)
         while (answer := self._next_answer(0.0)) is not None:
@@ -66,7 +66,7 @@ class Gatherer:
             readings = self._handle(answer, tick) if answer is not None else []
             del answer
             if readings:
-                dispatcher.start(tick, time.monotonic())  # it arrives while these are written
+                dispatcher.start(tick, time.monotonic())  # runs while these readings are written
             while readings:
                 yield readings.pop(0)
             dispatcher.expire(tick)

@@ -1,7 +1,7 @@
 """The fetches of sources that hang, and the domains on which they hang.
 
-Invariant: all sources of one hypervisor share it, so that the others leave out a domain that hangs
-one of them. Each fetch needs a turn and keeps it while it hangs, so their number is bounded.
+Invariant: all sources of one hypervisor share one such object, so no source asks a domain on which
+another source hangs. A fetch keeps its turn while it hangs, so the number of fetches is bounded.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from .patience import MOST_FETCHES
 
 
 class Hanging:
-    """The fetches that hang, of all sources of one hypervisor, and the domains in whose calls."""
+    """The hanging fetches of all sources of one hypervisor, and the domain of each hung call."""
 
     def __init__(self, hypervisor: Hypervisor) -> None:
         self._hypervisor = hypervisor
         self._at: dict[Lane, str] = {}
-        #: What a fetch needs as long as it is in libvirt.
+        #: The turns; a fetch holds one while it makes libvirt calls.
         self.turns = threading.BoundedSemaphore(MOST_FETCHES)
 
     def add(self, lane: Lane) -> None:

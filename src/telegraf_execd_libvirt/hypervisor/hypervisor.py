@@ -38,17 +38,17 @@ from .tick import Tick
 _OLDEST_DEVICES_SECONDS = 60.0
 _OLDEST_IDENTITY_SECONDS = 600.0
 
-#: More names than these do not help in one line of the log.
+#: The largest number of names in one line of the log.
 _NAMES_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a tick; ``trouble`` says why nothing was read.
+    """The result of a tick; ``trouble`` is the reason if nothing was read.
 
-    ``domains`` counts the domains that were read, ``incomplete`` names those of them that lack the
-    keys that need their monitor, ``anonymous`` counts those whose XML could not be read in time,
-    and ``unread`` counts those that exist and were not read.
+    ``domains`` is the number of domains that were read. ``incomplete`` names those without the keys
+    that need their monitor; ``anonymous`` is the number of those whose XML could not be read in
+    time. ``unread`` is the number of domains that exist and were not read.
     """
 
     domains: int = 0
@@ -126,11 +126,11 @@ class Hypervisor:
         )
 
     def begin(self) -> Tick:
-        """A new tick; its readings come from ``gatherer.gather(tick)``, then :meth:`end` is due."""
+        """Begins a tick. Read it with ``gatherer.gather(tick)``, then call :meth:`end`."""
         return self.gatherer.begin()
 
     def end(self, tick: Tick) -> Outcome:
-        """What became of a tick; also in ``outcome``."""
+        """Ends a tick; returns its result, also kept in ``outcome``."""
         if tick.read:
             read = tick.delivery
             found = Outcome(read.count, read.incomplete, tick.unread, read.anonymous, tick.host)
@@ -140,14 +140,14 @@ class Hypervisor:
         return found
 
     def check_connected(self) -> None:
-        """Raises LibvirtError if the last tick could not read the hypervisor. The sources leave it
-        to the ticks to find out when it can be read: a host counts each attempt that it refuses."""
+        """Raises LibvirtError if the last tick could not read the hypervisor. Only ticks try to
+        connect then, not sources: a host may lock this one out after many refused attempts."""
         if (trouble := self.outcome.trouble) is not None:
             raise LibvirtError(0, 0, trouble.reason, known=ErrorKind.LOST)
 
     def _connect(self) -> Reader:
-        """A new connection. What was learnt is forgotten after a loss: the daemon, and its
-        domains, may be others now."""
+        """A new connection. After a lost connection all facts are dropped: the daemon and its
+        domains may be different now."""
         if self._facts_of != self._pool.losses:
             self._facts_of = self._pool.losses
             self.facts = self._new_facts()

@@ -1,7 +1,7 @@
 """A thread with its connection; it fetches one source, again and again.
 
-Invariant: nobody else waits inside libvirt. A fetch that hangs can be given up: what it brings
-later is dropped, and the thread ends as soon as libvirt returns.
+Invariant: only this thread waits for libvirt. A fetch that hangs can be given up: its late results
+are dropped, and the thread ends as soon as libvirt returns.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Fetched:
 class Lane:
     """One fetch at a time. ``connect`` opens a connection, ``scope`` wraps it, ``write`` takes the
     records of a fetch and their timestamp, ``done`` its outcome; all run in the thread. A fetch
-    takes one of the ``turns``, for which it waits this many ``seconds``."""
+    needs one of the ``turns`` and waits at most ``seconds`` for it."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class Lane:
         threading.Thread(target=self._run, name="libvirt source", daemon=True).start()
 
     def ask(self, timestamp: int, after: Optional[threading.Event] = None) -> None:
-        """Starts a fetch for a tick, after an event or soon; only after the previous one has
-        ended."""
+        """Starts a fetch for a tick, when ``after`` is set or soon. Call it only if the previous
+        fetch has ended."""
         self.busy = True
         self._asked = time.monotonic()
         self._requests.put((timestamp, after))
@@ -98,7 +98,7 @@ class Lane:
 
     @property
     def at(self) -> str:
-        """The domain in whose call the fetch is; empty outside of such calls."""
+        """The domain whose call is running; empty if there is none."""
         scope = self._scope
         return scope.at if scope is not None else ""
 
@@ -106,7 +106,7 @@ class Lane:
         while (request := self._requests.get()) is not None:
             timestamp, after = request
             if after is not None:
-                # Whether a connection can be made is known when the bulk statistics have come.
+                # Only the end of the bulk statistics shows whether a connection can be made.
                 after.wait(SOURCE_DELAY_SECONDS if self._connection is not None else None)
             outcome = Fetched(skipped=True)
             if self._turns.acquire(timeout=self._seconds):

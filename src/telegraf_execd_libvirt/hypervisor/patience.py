@@ -1,8 +1,8 @@
-"""How long anything may take: the one hang policy, for every kind of request and for connecting.
+"""Time limits: the one policy for hung requests of every kind and for connection attempts.
 
 Invariant: no other module has a constant about hanging. A request that takes longer than its
-patience is repeated beside the hung one, and the number of hung requests is bounded; a connection
-attempt is waited for until the timeout, and given up much later.
+patience is repeated beside the hung one, and the number of hung requests is bounded. A tick waits
+for a connection attempt until the timeout; the attempt is given up much later.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _LEAST_REPEAT_SECONDS = 0.1
 #: A request frees its place in the queue after this, or after twice its usual time.
 _SLOW_SECONDS = 0.1
 
-#: Above this many hung requests, only statistics that need no monitor are requested. Each one
-#: occupies a worker of the daemon; libvirtd has 20 for all clients. Above this many hung connection
-#: attempts, each further one comes after twice the time.
+#: From this many hung requests on, only statistics that need no monitor are requested. Each one
+#: occupies a worker of the daemon; libvirtd has 20 for all clients. From this many hung connection
+#: attempts on, the time before the next attempt doubles.
 MOST_HANGING = 4
 
 #: Fetches of all sources at the same time, also those that hang and were given up: others wait.
 MOST_FETCHES = 8
 
-#: Fetches of one source at the same time, likewise, so that there are always some for the others.
+#: The same for one source, so that turns remain for the other sources.
 MOST_FETCHES_PER_SOURCE = 5
 
 #: Sources wait this long for the bulk statistics of the same tick, to not slow them down.
@@ -34,34 +34,34 @@ SOURCE_DELAY_SECONDS = 0.4
 #: A domain whose own calls hung this many times is skipped until one of them has ended.
 MOST_HANGING_PER_DOMAIN = 2
 
-#: NOWAIT skips a guest that another client uses at that moment: pauses before it is asked again.
+#: Pauses before a guest is requested again that NOWAIT skipped because another client used it.
 RETRY_PAUSES = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.17)
 
-#: A guest that wakes up first serves the request that hung: the wait for the end of that one.
+#: The wait for the end of a hung request: a guest that wakes up serves that request first.
 SETTLE_SECONDS = 0.1
 
 #: A connection attempt is given up after this, or after twice the timeout.
 _LEAST_ATTEMPT_SECONDS = 15.0
 
-#: Beside many attempts that hang, another one is made after at most this.
+#: The longest time before the next attempt if many attempts hang.
 _LONGEST_AGE_SECONDS = 3600.0
 
 #: An attempt that took longer than this was not refused at once, so attempts become rarer.
 CHEAP_ATTEMPT_SECONDS = 1.0
 _LONGEST_PAUSE = 60.0
 
-#: A pause is this many intervals if that is longer, up to ten minutes: a refused key must not be
-#: tried at each tick, or the host locks this one out.
+#: The longest pause is this many intervals if that is longer, up to ten minutes: a host may lock
+#: this one out if a refused key is tried at each tick.
 _LONGEST_TICKS = 16
 _LONGEST_PAUSE_BY_TICKS = 600.0
 
-#: Ticks in a row whose requests came back complete after the end of the tick, before the log says
-#: that the timeout is too short: one such tick is a daemon that was stopped for a while.
+#: The log says that the timeout is too short after this many ticks in a row whose answers arrived
+#: after the end of the tick. A single such tick means that the daemon was stopped for a while.
 LATE_TICKS = 3
 
 
 class Patience:
-    """The patience with the requests of one hypervisor. It learns their usual time."""
+    """The time limits for the requests of one hypervisor, from the usual time of a request."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout

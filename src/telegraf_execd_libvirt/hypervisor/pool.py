@@ -1,8 +1,8 @@
 """The connections to one hypervisor: opened one at a time, lent out, found dead, opened again.
 
-Invariant: one connection attempt is current, however long it hangs. It is given up after a while
-and another one is made, ever later if many of them hang. Attempts are made at each tick while they
-fail at once, and ever more rarely if they take long or are refused.
+Invariant: at most one connection attempt is current. An attempt that hangs is given up after a
+while, and another one is made; if many hang, they are given up later and later. Attempts that fail
+at once are repeated at each tick; attempts that take long or are refused become rarer.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Pool:
         del self._idle[self._keep :]
 
     def connect(self) -> bool:
-        """Starts a connection attempt, unless one is current; whether one is current now."""
+        """Starts a connection attempt if none is current; returns whether one is current now."""
         now = time.monotonic()
         longest = self._patience.attempt_age(len(self._given_up))
         if self._attempt and now - self._attempt.started > longest:
@@ -100,7 +100,7 @@ class Pool:
         return self._attempt.started + self._patience.timeout if self._attempt else 0.0
 
     def opened(self, answer: Opened) -> bool:
-        """Notes the end of a connection attempt; whether the current one was refused."""
+        """Notes the end of an attempt; returns whether it was the current one and was refused."""
         current = answer.worker is self._attempt
         if current:
             self._attempt = None

@@ -11,8 +11,8 @@ from ..log import log
 
 
 class Report:
-    """The state of what has this ``name``. Problems are logged at this ``level``, their end at the
-    level info; with the level debug at that one."""
+    """The state of the source with this ``name``. Problems are logged at ``level``; their end is
+    logged at info, or at debug if ``level`` is debug."""
 
     def __init__(self, name: str, level: int = logging.WARNING) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class Report:
         return self._state == "up"
 
     def set(self, state: str, error: str = "", help: str = "", quiet: bool = False) -> None:
-        """The state is now this one; "up" if all is well. A ``quiet`` problem is told by others."""
+        """Sets the state, "up" if all is well. ``quiet``: the hypervisor reports the problem."""
         self.error, self.help = error, help
         if state == self._state:
             return

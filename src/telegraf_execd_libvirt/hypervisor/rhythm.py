@@ -1,4 +1,4 @@
-"""When a source is fetched: at its interval, and ever later while it cannot be reached.
+"""When a source is fetched: at its interval, and less often while it cannot be reached.
 
 Invariant: a fetch that had no turn, or whose connection was lost, is repeated at the next tick.
 """
@@ -13,7 +13,7 @@ from .lane import Fetched
 from .patience import CHEAP_ATTEMPT_SECONDS, pause_after
 from .tick_times import TickTimes
 
-#: A tick may come this part of the interval too early.
+#: A tick may come early by this part of the interval.
 _EARLY = 0.05
 
 

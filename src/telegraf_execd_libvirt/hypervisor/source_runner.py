@@ -1,8 +1,8 @@
-"""A source at work: when it is fetched, what becomes of a fetch that hangs, and what is reported.
+"""Run one source: fetch it when it is due, handle fetches that hang, and report its state.
 
-Invariant: a source that hangs, fails or is refused costs only itself, and each change of that is
-logged once. :meth:`SourceRunner.tick` never waits. Results are written when they are there, with
-the time at which they were requested.
+Invariant: a source that hangs, fails or is refused affects nothing else, and each change of its
+state is logged once. :meth:`SourceRunner.tick` never waits. Results are written as soon as they
+arrive, with the time of the tick, or of the request if that was late.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from .rhythm import Rhythm
 
 class SourceRunner:
     """Fetches one source of one hypervisor when it is due. ``write`` takes whole lines, ``idle`` is
-    called when a fetch has ended, ``closed`` when stdout has no reader any more. Changes are logged
-    at this ``level`` or at the level info; with the level debug at that one."""
+    called when a fetch has ended, ``closed`` when stdout has no reader any more. ``level`` is that
+    of the source's :class:`.Report`."""
 
     def __init__(
         self,
@@ -74,8 +74,8 @@ class SourceRunner:
         self._errors = 0
 
     def tick(self, timestamp: int, collected: Optional[threading.Event] = None) -> None:
-        """Starts a fetch if it is due and none is under way; it begins when the bulk statistics of
-        the tick are ``collected``, but soon in any case."""
+        """Starts a fetch if it is due and none is running. It begins after the bulk statistics of
+        the tick (``collected``); if the source is connected, at the latest after 0.4 s."""
         now = time.monotonic()
         with self._lock:
             self._look(now)
@@ -90,7 +90,7 @@ class SourceRunner:
 
     @property
     def busy(self) -> bool:
-        """Whether a fetch is under way that does not hang."""
+        """Whether a fetch is running and does not hang."""
         with self._lock:
             self._look(time.monotonic())
             return any(lane and lane.busy and lane not in self._overdue for lane in self._lanes)
@@ -230,7 +230,7 @@ class SourceRunner:
 
 
 def failure(last: Sequence[Fetched]) -> Optional[Fetched]:
-    """The fetch that failed. Calls for single domains may fail if others were answered."""
+    """The fetch that failed, if any. Failed calls for domains do not count if others succeeded."""
     worked = any(fetched.worked for fetched in last)
     for fetched in last:
         if fetched.error is not None:

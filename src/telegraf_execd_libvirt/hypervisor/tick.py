@@ -25,10 +25,10 @@ from .delivery import Delivery
 #: Domains in one request for XML.
 _XML_BATCH = 20
 
-#: One guest whose QEMU dies under a call makes it fail for its batch; asked again, nothing is lost.
+#: If a guest's QEMU dies during a call, the call fails for the whole batch; a repeat succeeds.
 _WORTH_ANOTHER_CALL = (ErrorKind.LOST, ErrorKind.FAILED, ErrorKind.BUSY)
 
-#: After this many batches that failed while none was read, the tick has failed.
+#: The tick fails after this many failed batches if none was read.
 _MOST_FAILED = 2
 
 
@@ -145,13 +145,13 @@ class Tick:
             self.longest = max(self.longest, seconds)
 
     def fail(self, error: LibvirtError, batch: Batch, connections: int) -> None:
-        """Queues a batch again, or notes that it has failed for good. A lost connection is no
-        reason as long as another one may be alive."""
+        """Queues a batch again, or notes that it has failed for good. A lost connection does not
+        fail a batch while another connection may be alive."""
         batch.failures += 1
         most = connections + 1 if error.kind is ErrorKind.LOST else 1
         if error.kind in _WORTH_ANOTHER_CALL and batch.failures <= most:
             self.queue.appendleft(batch)
         elif batch.has_statistics:
             self.error = error
-            # A batch that is too large down to its single domains speaks for all batches.
+            # If even single domains are too large for an answer, all other batches fail as well.
             self._failed += _MOST_FAILED if error.kind is ErrorKind.TOO_LARGE else 1

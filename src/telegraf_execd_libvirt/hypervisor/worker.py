@@ -1,8 +1,8 @@
-"""A thread with its connection: it opens it, serves requests one by one, and closes it.
+"""A thread that opens a connection, serves requests one by one, and closes the connection.
 
-Invariant: nobody else waits inside libvirt, and nobody else uses the connection. Calls of several
-threads on one connection would be allowed, but if it dies under them, libvirt clients before 10.3
-use freed memory. Results go one way: into the queue of answers.
+Invariant: only this thread uses the connection and waits for libvirt. libvirt allows calls of
+several threads on one connection, but if the connection dies during them, libvirt clients before
+10.3 use freed memory. Results go one way: into the queue of answers.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Worker:
         self._requests.put(None)
 
     def alive(self) -> bool:
-        """Whether the connection is not known to be dead."""
+        """False if there is no connection, or if it is known to be dead."""
         return self.reader is not None and self.reader.connection.alive()
 
     @property
@@ -83,7 +83,7 @@ class Worker:
 
     @property
     def at(self) -> str:
-        """The name of the domain in whose own calls the worker is; empty outside of such calls."""
+        """The name of the domain whose own calls are running; empty if there are none."""
         return self.reader.at if self.reader is not None else ""
 
     def _run(self) -> None:

@@ -1,8 +1,8 @@
 """Source ``guest_agent``: what the QEMU guest agent reports about the guest.
 
-libvirt refuses these calls on a read-only connection, so this source alone opens another one. Only
-guests whose agent is connected are asked. A guest whose agent does not answer is asked less and
-less often, until its agent connects again: agents are frozen during backups.
+libvirt refuses these calls on a read-only connection, so only this source opens read-write ones. It
+asks only guests whose agent is connected. If an agent does not answer, its guest is asked less and
+less often until the agent connects again: agents are frozen during backups.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Guests that are asked at the same time.
 AT_ONCE = 4
 
-#: Seconds until a guest is asked again whose agent did not answer; doubled each time.
+#: Seconds before a guest is asked again if its agent did not answer; doubled each time.
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 3600.0
 
 #: VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, and its state for an agent that has connected.
@@ -118,7 +118,7 @@ def is_ready(scope: Scope, handle: Any) -> bool:
 def ask(scope: Scope, handle: Any) -> Optional[dict[str, Any]]:
     """The report of a guest's agent, within the timeout of the source; None if it fails."""
     everything = 0
-    # The agent has to synchronize before it answers, which may take as long.
+    # Half of the timeout: the agent first synchronizes, which may take as long as the answer.
     seconds = max(1, int(scope.timeout / 2))
     scope.quietly(handle, "agentSetResponseTimeout", seconds, 0)
     try:

@@ -1,4 +1,4 @@
-"""What a source of statistics declares: its name, its metrics, its rhythm, and how it is asked.
+"""The declaration of a source: its name, its metrics, its interval, and the function that reads it.
 
 Invariant: a source imports nothing of libvirt and starts no thread. It asks through its scope, and
 yields one record for each line.
@@ -36,8 +36,8 @@ class Option:
 class Source:
     """One source; its name is that of its group.
 
-    ``new`` makes the function that asks, once for each connection that is in use at the same time;
-    it may have a memory. ``interval`` is the default in nanoseconds, 0: at each tick. ``options``
+    ``new`` makes the function that reads the source, once for each of its connections; the function
+    may keep state. ``interval`` is the default in nanoseconds, 0: at each tick. ``options``
     are those of its table beside ``interval`` and ``timeout``. ``lanes`` is the number of
     connections among which its domains are divided. With ``read_only=False`` it needs a connection
     with more rights; ``advice`` says how to grant them.
@@ -68,7 +68,7 @@ class SourceTable:
 
 @dataclass(frozen=True)
 class Settings:
-    """The same with the defaults for what a configuration does not have."""
+    """The table of a source, with defaults for the options that a configuration does not set."""
 
     interval: int
     timeout: int

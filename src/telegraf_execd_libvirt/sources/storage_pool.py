@@ -1,7 +1,7 @@
 """Source ``storage_pool``: storage pools, and with the option ``volumes`` their volumes.
 
-A refresh of a pool needs more rights than a read-only connection has, so the sizes are as old as
-the last refresh by anybody else.
+A refresh of a pool needs more rights than a read-only connection has, so the sizes are those of the
+last refresh by another program.
 """
 
 from __future__ import annotations
