@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from queue import Empty
 from typing import Any, cast
 
 import pytest
@@ -196,3 +198,41 @@ def test_a_local_daemon_that_denies_is_tried_soon(
         assert pool.connect()
         pool.opened(cast(Opened, pool.answers.get(timeout=SECONDS)))
     assert peer.attempts == 8
+
+
+@pytest.mark.smoke
+def test_a_wait_for_no_time_ends() -> None:
+    """A look for answers ends at once if there is none, however slow the process is just then."""
+    answers = Pool(Peer().connect, 1, Patience(5.0)).answers
+    none = cast(Opened, None)
+    ended = threading.Event()
+    looks: list[None] = []
+    late = 0
+
+    def be_busy() -> None:
+        while not ended.is_set():
+            pass
+
+    def rescue() -> None:
+        nonlocal late
+        before = -1
+        while not ended.wait(0.3):
+            if len(looks) == before:
+                late += 1
+                answers.put(none)
+            before = len(looks)
+
+    threads = [threading.Thread(target=work) for work in (be_busy, rescue)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        answers.put(none)
+        answers.get()
+        with suppress(Empty):
+            answers.get(timeout=0.0)
+        looks.append(None)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert late == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from queue import SimpleQueue
+from queue import Queue
 from typing import Callable, Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
@@ -30,8 +30,9 @@ class Pool:
         patience: Patience,
         is_remote: bool = True,
     ) -> None:
-        #: All outcomes of all workers, also of those that were given up.
-        self.answers: SimpleQueue[Answer] = SimpleQueue()
+        #: All outcomes of all workers, also of those that were given up. Not a SimpleQueue: before
+        #: Python 3.11 its get() may ignore a short timeout and wait for ever.
+        self.answers: Queue[Answer] = Queue()
         self.reconnects = 0
         self.losses = 0
         self.refusal: Optional[LibvirtError] = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Queue, SimpleQueue
 from typing import Callable, Optional, Union
 
 from ..connection.errors import LibvirtError
@@ -56,7 +56,7 @@ Answer = Union[Opened, Part, Ended]
 class Worker:
     """Opens a connection at once. Every outcome arrives in ``answers``."""
 
-    def __init__(self, connect: Callable[[], Reader], answers: SimpleQueue[Answer]) -> None:
+    def __init__(self, connect: Callable[[], Reader], answers: Queue[Answer]) -> None:
         self.started = time.monotonic()
         self.reader: Optional[Reader] = None
         self._connect = connect
