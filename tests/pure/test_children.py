@@ -5,21 +5,29 @@ from __future__ import annotations
 import subprocess
 import threading
 from contextlib import ExitStack
+from queue import Queue
 
 from telegraf_execd_libvirt.children import Children
 
 SLEEP = ["sleep", "60"]
 
 
+def start_sleep(stack: ExitStack) -> subprocess.Popen[bytes]:
+    """A child that does not outlive the stack."""
+    child = stack.enter_context(subprocess.Popen(SLEEP))
+    stack.callback(child.kill)
+    return child
+
+
 def test_a_later_child_ends() -> None:
     """A child that began later is asked to end, an earlier one is not."""
-    with subprocess.Popen(SLEEP) as earlier:
+    with ExitStack() as stack:
+        earlier = start_sleep(stack)
         children = Children()
-        with subprocess.Popen(SLEEP) as later:
-            children.end()
-            assert later.wait(10) < 0
+        later = start_sleep(stack)
+        children.end()
+        assert later.wait(10) < 0
         assert earlier.poll() is None
-        earlier.kill()
 
 
 def test_threads_end_while_children_are_listed() -> None:
@@ -28,24 +36,23 @@ def test_threads_end_while_children_are_listed() -> None:
         with ExitStack() as stack:
             children = Children()
             leave, stay = threading.Event(), threading.Event()
-            leaving = [threading.Thread(target=leave.wait) for _ in range(20)]
-            started: list[subprocess.Popen[bytes]] = []
+            started: Queue[subprocess.Popen[bytes]] = Queue()
 
             def start_a_child(
-                stay: threading.Event = stay, started: list[subprocess.Popen[bytes]] = started
+                stack: ExitStack = stack,
+                stay: threading.Event = stay,
+                started: Queue[subprocess.Popen[bytes]] = started,
             ) -> None:
-                started.append(subprocess.Popen(SLEEP))
+                started.put(start_sleep(stack))
                 stay.wait()
 
-            parent = threading.Thread(target=start_a_child)
-            for thread in (*leaving, parent):
+            leaving = [threading.Thread(target=leave.wait) for _ in range(20)]
+            for thread in (*leaving, threading.Thread(target=start_a_child)):
                 thread.start()
                 stack.callback(thread.join)
+            stack.callback(leave.set)
             stack.callback(stay.set)
-            while not started:
-                pass
-            child = stack.enter_context(started[0])
-            stack.callback(child.kill)
+            child = started.get(timeout=10)
             leave.set()
             children.end()
             assert child.wait(10) < 0

@@ -28,7 +28,7 @@ MOST_FETCHES = 8
 #: The same for one source, so that turns remain for the other sources.
 MOST_FETCHES_PER_SOURCE = 5
 
-#: Sources wait this long for the bulk statistics of the same tick, to not slow them down.
+#: Sources wait this long for the bulk statistics of the same tick, which they would slow down.
 SOURCE_DELAY_SECONDS = 0.4
 
 #: A domain whose own calls hung this many times is skipped until one of them has ended.
