@@ -130,9 +130,10 @@ CASES = (
         "polkit cannot check this user, for example from inside a container: see polkit's log, or "
         'set auth_unix_ro = "none" in libvirtd.conf',
     ),
-    # no authentication at all
+    # no authentication at all: libvirt has many words for a peer that hangs up
     case(
-        "received from server too large|Cannot recv data|End of file",
+        "received from server too large|Cannot (recv|write) data|End of file|error event on socket"
+        "|client socket is closed|get remote socket name",
         LOST,
         "is that port libvirt's TCP port (usually 16509), and not its TLS port?",
         ("tcp",),
