@@ -23,10 +23,12 @@ from . import (
     tag_options,
 )
 from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
+from .identity import IdentityReader
 from .known_options import DEFAULT_URI, OLD_NAMES, OPTIONS
 from .metadata import MetadataTag
 from .options import Problems
 from .schema import Group
+from .selection import Selection
 from .sources import SOURCES
 from .sources.source import Settings, Source, SourceTable
 from .uri import has_password
@@ -96,6 +98,23 @@ class HypervisorConfig:
         """The configured additional statistics that are sources."""
         names = self.additional_statistics
         return tuple(source for name, source in SOURCES.items() if name in names)
+
+    @property
+    def selection(self) -> Selection:
+        """The domains to read."""
+        return Selection(
+            self.domains, self.domain_include, self.domain_exclude, self.domain_state_include
+        )
+
+    @property
+    def identities(self) -> IdentityReader:
+        """Reads the tags of the domains, and the texts of their summaries."""
+        return IdentityReader(
+            self.additional_domain_tags,
+            self.additional_device_tags,
+            self.metadata_tags,
+            info="domain" in self.additional_statistics,
+        )
 
     def settings(self, source: Source) -> Settings:
         """The table of a source, with defaults."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 #: A statistic as libvirt-python returns it.
 Value = Union[int, float, bool, str]
@@ -56,3 +56,13 @@ class Domain(NamedTuple):
     active: bool
     stats: Stats
     identity: Optional[Identity] = NO_IDENTITY
+
+
+def record(subject: str, prefix: str, keys: Mapping[str, Any], tags: Mapping[str, str]) -> Domain:
+    """The record of one line: each key gets the prefix of its metric; None is left out."""
+    stats: Stats = {
+        f"{prefix}.{key}": value if isinstance(value, (bool, int, float, str)) else str(value)
+        for key, value in keys.items()
+        if value is not None
+    }
+    return Domain(subject, True, stats, Identity(tags=tags))

@@ -6,52 +6,53 @@ Invariant: a value is one line of at most 256 characters, and an empty one gives
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Optional
 
 from . import metadata
-from .config import HypervisorConfig
 from .domain import Identity
 from .domain_xml import parse_xml
-from .metadata import clean
+from .metadata import MetadataTag, clean
 from .tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
 #: Largest XML in bytes; libvirt's own limit for one text.
-MOST_BYTES = 4 * 1024 * 1024
+_MOST_BYTES = 4 * 1024 * 1024
 
 #: The XML elements of each family of device statistics; ``FAMILY.<id>.name`` is their target.
 _DEVICES = {"block": "devices/disk", "net": "devices/interface"}
 
 
 class IdentityReader:
-    """Reads the identity of domains as configured."""
+    """Reads the identity of domains: tags of DOMAIN_TAGS and DEVICE_TAGS, those of metadata, and
+    with ``info`` the texts of the summary."""
 
-    def __init__(self, config: HypervisorConfig) -> None:
-        self._domain_tags = [(name, DOMAIN_TAGS[name]) for name in config.additional_domain_tags]
-        self._metadata_tags = config.metadata_tags
+    def __init__(
+        self,
+        domain_tags: Sequence[str] = (),
+        device_tags: Sequence[str] = (),
+        metadata_tags: Sequence[MetadataTag] = (),
+        info: bool = False,
+    ) -> None:
+        self._domain_tags = [(name, DOMAIN_TAGS[name]) for name in domain_tags]
+        self._metadata_tags = metadata_tags
         self._device_tags = {
             family: [
                 (name, DEVICE_TAGS[name][1])
-                for name in config.additional_device_tags
+                for name in device_tags
                 if DEVICE_TAGS[name][0] == family
             ]
             for family in _DEVICES
         }
 
         #: Whether anything needs the XML at all.
-        self.wanted = bool(
-            config.additional_domain_tags
-            or config.additional_device_tags
-            or config.metadata_tags
-            or "domain" in config.additional_statistics
-        )
+        self.wanted = bool(domain_tags or device_tags or metadata_tags or info)
 
     def read(self, xml: str) -> Identity:
         """Read a domain's XML.
 
         Raises ValueError if it is broken, has a document type or is larger than 4 MiB.
         """
-        if len(xml.encode("utf-8", "surrogatepass")) > MOST_BYTES:
+        if len(xml.encode("utf-8", "surrogatepass")) > _MOST_BYTES:
             raise ValueError("the domain's XML is larger than 4 MiB")
         root = parse_xml(xml)
         return Identity(

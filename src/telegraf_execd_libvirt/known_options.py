@@ -6,11 +6,10 @@ Invariant: an option that is not in :data:`OPTIONS` is an error, except the tabl
 from __future__ import annotations
 
 from . import options, selection_options, tag_options
-from .connection import ssh_command
 from .groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from .options import Problems
 from .sources import SOURCES
-from .uri import redact_uri
+from .uri import redact_uri, unknown_values
 
 DEFAULT_URI = "qemu:///system"
 
@@ -25,7 +24,7 @@ def uri(value: object, path: str, problems: Problems) -> str:
         problems.expected(path, "a URI without control characters", redact_uri(text))
     elif "/" in text and "://" not in text:
         problems.add(path, "expected driver[+transport]://[host]/path, such as qemu:///system")
-    for parameter, known, unknown in ssh_command.unknown_values(text):
+    for parameter, known, unknown in unknown_values(text):
         problems.expected(path, f"{parameter} with {known}", unknown)
     return text or DEFAULT_URI
 

@@ -6,10 +6,9 @@ is filtered again, so that a domain that has just changed its state is selected 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
-from .config import HypervisorConfig
 from .domain import STATE_NAMES, Stats
 from .globs import compile_globs
 
@@ -20,17 +19,24 @@ _OTHER_STATES = 0x80
 
 
 class Selection:
-    """The selection of one configuration."""
+    """The domains with these ``names`` (empty: all), or with names that a glob of ``include``
+    matches (empty: all); without those that a glob of ``exclude`` matches; in one of ``states``
+    (empty: all), which are of STATE_NAMES."""
 
-    def __init__(self, config: HypervisorConfig) -> None:
-        self._names = frozenset(config.domains)
-        self._include = compile_globs(config.domain_include)
-        self._exclude = compile_globs(config.domain_exclude)
-        self._includes = bool(config.domain_include)
-        states = config.domain_state_include
+    def __init__(
+        self,
+        names: Sequence[str] = (),
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        states: Sequence[str] = (),
+    ) -> None:
+        self._names = frozenset(names)
+        self._include = compile_globs(include)
+        self._exclude = compile_globs(exclude)
+        self._includes = bool(include)
         self._states = frozenset(STATE_NAMES.index(name) for name in states)
         #: Whether names select, so that the domains have to be listed.
-        self.by_name = bool(self._names or config.domain_include or config.domain_exclude)
+        self.by_name = bool(names or include or exclude)
         #: Whether states select, so that the group ``state`` has to be read.
         self.by_state = bool(states)
         #: The bits of libvirt's filters; 0 for all domains.

@@ -15,13 +15,17 @@ from .sources.source import Settings, Source, SourceTable
 
 _COMMON: dict[str, Getter] = {"interval": options.duration, "timeout": options.duration}
 
+#: The getter of an option that only one source has, by the type of its default.
+_BY_TYPE: dict[type, Getter] = {bool: options.boolean, tuple: options.strings}
+
 
 def table(source: Source, value: object, path: str, problems: Problems) -> SourceTable:
     """The table of one source."""
     if not isinstance(value, dict):
         problems.expected(path, "a table", value)
         return SourceTable()
-    getters = {**_COMMON, **{name: option.getter for name, option in source.options.items()}}
+    own = {name: _BY_TYPE[type(default)] for name, default in source.options.items()}
+    getters = {**_COMMON, **own}
     values: dict[str, Any] = {}
     for name, raw in value.items():
         at = options.join(path, name)
@@ -44,9 +48,8 @@ def check(values: Mapping[str, Any], path: str, problems: Problems) -> None:
 
 def resolved(source: Source, given: SourceTable, timeout: int) -> Settings:
     """A table with defaults; ``timeout`` is that of the hypervisor."""
-    defaults = {name: option.default for name, option in source.options.items()}
     return Settings(
         interval=source.interval if given.interval is None else given.interval,
         timeout=timeout if given.timeout is None else given.timeout,
-        options={**defaults, **given.options},
+        options={**source.options, **given.options},
     )

@@ -7,6 +7,7 @@ and no metric, also if the URI is part of a libvirt message.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 #: An apostrophe is a part of a URI, unless it may be the end of a quotation.
@@ -112,3 +113,39 @@ def without_parameter(uri: str, name: str) -> str:
         if part and unquote(part.partition("=")[0]).lower() != name
     ]
     return f"{address}{'?' if parts else ''}{'&'.join(parts)}{mark}{fragment}"
+
+
+#: Authentication methods of ``sshauth``, and their names in ssh's configuration.
+SSH_METHODS = {
+    "agent": "publickey",
+    "privkey": "publickey",
+    "password": "password",
+    "keyboard-interactive": "keyboard-interactive",
+}
+
+#: Those that need an answer, which nobody gives.
+_ASKING = frozenset(("password", "keyboard-interactive"))
+
+#: Values of ``known_hosts_verify``, and what ssh calls them.
+SSH_VERIFY = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
+
+
+def unknown_values(uri: str) -> Iterator[tuple[str, str, str]]:
+    """The wrong values of parameters: parameter, allowed values, and wrong value of each."""
+    given = parameters(uri)
+    methods = ssh_methods(given)
+    if transport(uri) in SSH and methods and _ASKING.issuperset(methods):
+        silent = " or ".join(method for method in SSH_METHODS if method not in _ASKING)
+        yield "sshauth", silent, given["sshauth"]
+    if transport(uri) == "ssh":
+        for method in methods:
+            if method not in SSH_METHODS:
+                yield "sshauth", ", ".join(SSH_METHODS), method
+        verify = given.get("known_hosts_verify", "normal")
+        if verify not in SSH_VERIFY:
+            yield "known_hosts_verify", ", ".join(SSH_VERIFY), verify
+
+
+def ssh_methods(given: dict[str, str]) -> list[str]:
+    """The methods of sshauth."""
+    return [method for method in given.get("sshauth", "").lower().split(",") if method]

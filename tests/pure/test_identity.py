@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.config import HypervisorConfig
-from telegraf_execd_libvirt.identity import IdentityReader
 from telegraf_execd_libvirt.metadata import MetadataTag, clean, is_path
 from telegraf_execd_libvirt.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
@@ -79,7 +78,7 @@ def domain(metadata: str = "", title: str = "", devices: str = DEVICES) -> str:
 
 def read(xml: str, **options: Any) -> Any:
     """The identity of a domain under a configuration."""
-    return IdentityReader(HypervisorConfig(**options)).read(xml)
+    return HypervisorConfig(**options).identities.read(xml)
 
 
 def metadata_tag(xml: str, namespace: str, path: str) -> Any:

@@ -15,7 +15,6 @@ from telegraf_execd_libvirt.domain import Domain, Identity
 from telegraf_execd_libvirt.domain_summary import summarize
 from telegraf_execd_libvirt.encode import Encoder
 from telegraf_execd_libvirt.health import INCOMPLETE, Health, SourceHealth
-from telegraf_execd_libvirt.identity import IdentityReader
 from telegraf_execd_libvirt.node_summary import Node
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Source
@@ -42,7 +41,7 @@ class _Plugin:
         self._host = host
         self._fleet = fleet
         self._encoder = Encoder(config)
-        self._reader = IdentityReader(config)
+        self._reader = config.identities
         self._identities: dict[int, Identity] = {}
         self._errors = 0
         self._sources = [_Fetcher(source, config, host) for source in config.sources]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from telegraf_execd_libvirt.connection.devices import Devices, parse
-from telegraf_execd_libvirt.domain import Domain
-from telegraf_execd_libvirt.sources.source import Source, record
+from telegraf_execd_libvirt.domain import Domain, record
+from telegraf_execd_libvirt.sources.source import Source
 
 
 @dataclass(eq=False)
@@ -121,4 +121,4 @@ def fetched(fetch: Any, scope: FakeScope) -> list[Domain]:
 
 def defaults(source: Source, **changes: Any) -> dict[str, Any]:
     """The options of a source with some changes."""
-    return {**{name: option.default for name, option in source.options.items()}, **changes}
+    return {**source.options, **changes}

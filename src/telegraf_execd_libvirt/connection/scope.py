@@ -11,10 +11,9 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, Optional
 
-from ..domain import NO_IDENTITY, Domain, Identity
+from ..domain import NO_IDENTITY, Domain, Identity, record
 from ..log import log
 from ..selection import Selection
-from ..sources.source import record
 from . import libvirt_api
 from .devices import NO_DEVICES, Devices
 from .errors import NO_SUPPORT, ErrorKind, LibvirtError
@@ -121,14 +120,6 @@ class Scope:
     def name(self, handle: Handle) -> str:
         """The name of a domain, pool, volume or network; no call."""
         return libvirt_api.name(handle)
-
-    def is_active(self, handle: Handle) -> bool:
-        """Whether the domain ran when it was listed; no call."""
-        return libvirt_api.is_active(handle)
-
-    def life(self, handle: Handle) -> int:
-        """A number of the domain that changes at each start; no call."""
-        return libvirt_api.identity(handle)
 
     def host(self, method: str, *arguments: Any) -> Any:
         """The result of a call of virConnect, or None if it fails."""

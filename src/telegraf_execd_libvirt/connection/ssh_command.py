@@ -17,22 +17,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from ..uri import SSH, parameters, transport, with_parameter, without_parameter
+from ..uri import (
+    SSH_METHODS,
+    SSH_VERIFY,
+    parameters,
+    ssh_methods,
+    transport,
+    with_parameter,
+    without_parameter,
+)
 from .errors import LibvirtError
-
-#: Authentication methods of ``sshauth``, and their names in ssh's configuration.
-_METHODS = {
-    "agent": "publickey",
-    "privkey": "publickey",
-    "password": "password",
-    "keyboard-interactive": "keyboard-interactive",
-}
-
-#: Those that need an answer, which nobody gives.
-_ASKING = frozenset(("password", "keyboard-interactive"))
-
-#: Values of ``known_hosts_verify``, and what ssh calls them.
-_VERIFY = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
 
 #: ssh never asks, notices a host that is silent, while connecting and later, and prints no banner:
 #: libvirt cannot read a long one, and loses the reason that follows.
@@ -77,26 +71,6 @@ def remove_all() -> None:
         _remove(folder)
 
 
-def unknown_values(uri: str) -> Iterator[tuple[str, str, str]]:
-    """The wrong values of parameters: parameter, allowed values, and wrong value of each."""
-    given = parameters(uri)
-    methods = _methods(given)
-    if transport(uri) in SSH and methods and _ASKING.issuperset(methods):
-        silent = " or ".join(method for method in _METHODS if method not in _ASKING)
-        yield "sshauth", silent, given["sshauth"]
-    if transport(uri) == "ssh":
-        for method in methods:
-            if method not in _METHODS:
-                yield "sshauth", ", ".join(_METHODS), method
-        verify = given.get("known_hosts_verify", "normal")
-        if verify not in _VERIFY:
-            yield "known_hosts_verify", ", ".join(_VERIFY), verify
-
-
-def _methods(given: dict[str, str]) -> list[str]:
-    return [method for method in given.get("sshauth", "").lower().split(",") if method]
-
-
 def with_home(path: str) -> str:
     """The path with the user's home for a tilde, as ssh has it."""
     # Path.expanduser() raises an error without a home.
@@ -109,7 +83,7 @@ def _script(uri: str) -> str:
     ours = {"known_hosts", "sshauth", "known_hosts_verify"}
     if transport(uri) != "ssh" or "command" in given or not ours & given.keys():
         return ""
-    methods = _methods(given)
+    methods = ssh_methods(given)
     options = list(_OPTIONS)
     lines = ["#!/bin/sh"]
     if methods == ["agent"]:
@@ -122,12 +96,14 @@ def _script(uri: str) -> str:
     if "keyfile" in given:
         lines.append(_UNREADABLE.format(_PATHS["keyfile"][0]))
     if methods:
-        names = dict.fromkeys(_METHODS[method] for method in methods if method in _METHODS)
+        names = dict.fromkeys(SSH_METHODS[method] for method in methods if method in SSH_METHODS)
         options.append(f"PreferredAuthentications={','.join(names)}")
         if "agent" not in methods:
             options.append("IdentityAgent=none")
     if "known_hosts_verify" in given:
-        options.append(f"StrictHostKeyChecking={_VERIFY.get(given['known_hosts_verify'], 'yes')}")
+        options.append(
+            f"StrictHostKeyChecking={SSH_VERIFY.get(given['known_hosts_verify'], 'yes')}"
+        )
     words = " ".join(f"-o {shlex.quote(option)}" for option in options)
     return "\n".join([*lines, f'exec ssh {words} "$@"', ""])
 

@@ -24,9 +24,7 @@ from ..domain import NO_IDENTITY
 from ..duration import format_duration
 from ..groups import node, vcpu_mapping
 from ..health import Health
-from ..identity import IdentityReader
 from ..log import log
-from ..selection import Selection
 from ..uri import is_remote, redact_uri
 from .dispatch import Dispatcher
 from .gather import Gatherer
@@ -75,8 +73,8 @@ class Hypervisor:
         #: The number of domains when the connection was made, selected or not, if it is known.
         self.existing: Optional[int] = None
         self._config = config
-        self._identities = IdentityReader(config)
-        selection = Selection(config)
+        self._identities = config.identities
+        selection = config.selection
         self._wanted = Wanted(
             groups=config.read_groups,
             selection=selection,

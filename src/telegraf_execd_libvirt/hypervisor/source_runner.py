@@ -24,7 +24,6 @@ from ..encode import Encoder
 from ..health import SourceHealth
 from ..log import log
 from ..output import Closed
-from ..selection import Selection
 from ..sources.source import Fetch, Source
 from ..uri import is_remote
 from .hanging_sources import Hanging
@@ -62,7 +61,7 @@ class SourceRunner:
         self._write = write
         self._idle = idle
         self._closed = closed
-        self._selection = Selection(config)
+        self._selection = config.selection
         self._patience = Patience(self.settings.timeout / 1e9)
         self._lock = threading.Lock()
         self._fetches: list[Fetch] = [source.new() for _ in range(source.lanes)]

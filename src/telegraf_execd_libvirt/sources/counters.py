@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Callable, Optional
 
-from ..domain import Domain
-from .source import record
+from ..domain import Domain, record
 
 if TYPE_CHECKING:
     from ..connection.scope import Scope

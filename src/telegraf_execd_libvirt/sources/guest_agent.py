@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
-from .. import options
 from ..domain import Domain
 from ..domain_xml import parse_xml
 from ..groups import guest_agent
 from .guest_info import lines
-from .source import MINUTE, Option, Source
+from .source import MINUTE, Source
 
 if TYPE_CHECKING:
     from ..connection.scope import Scope
@@ -145,8 +144,8 @@ SOURCE = Source(
     lanes=AT_ONCE,
     read_only=False,
     options={
-        "users": Option(options.boolean, False),
-        "filesystem_exclude": Option(options.strings, PSEUDO_FILESYSTEMS),
+        "users": False,
+        "filesystem_exclude": PSEUDO_FILESYSTEMS,
     },
     advice="the guest agent needs a read-write connection: allow this user the polkit action "
     "org.libvirt.unix.manage, or add it to the group libvirt; both are equivalent to root on the "

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..domain import Domain
+from ..domain import Domain, record
 from ..groups import network
-from .source import Source, record
+from .source import Source
 
 if TYPE_CHECKING:
     from ..connection.scope import Scope

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from ..domain import Domain, Identity, Stats
-from ..options import Getter
+from ..domain import Domain
 from ..schema import Group
 
 if TYPE_CHECKING:
@@ -25,20 +24,13 @@ MINUTE = 60 * 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Option:
-    """An option of a source's table: the function that checks its value, and its default."""
-
-    getter: Getter
-    default: Any
-
-
-@dataclass(frozen=True)
 class Source:
     """One source; its name is that of its group.
 
     ``new`` makes the function that reads the source, once for each of its connections; the function
     may keep state. ``interval`` is the default in nanoseconds, 0: at each tick. ``options``
-    are those of its table beside ``interval`` and ``timeout``. ``lanes`` is the number of
+    are those of its table beside ``interval`` and ``timeout``, with their defaults, whose types
+    they have: bool or tuple of str. ``lanes`` is the number of
     connections among which its domains are divided. With ``read_only=False`` it needs a connection
     with more rights; ``advice`` says how to grant them.
     """
@@ -48,7 +40,7 @@ class Source:
     interval: int = 0
     lanes: int = 1
     read_only: bool = True
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     advice: str = ""
 
     @property
@@ -73,13 +65,3 @@ class Settings:
     interval: int
     timeout: int
     options: Mapping[str, Any]
-
-
-def record(subject: str, prefix: str, keys: Mapping[str, Any], tags: Mapping[str, str]) -> Domain:
-    """The record of one line: each key gets the prefix of its metric; None is left out."""
-    stats: Stats = {
-        f"{prefix}.{key}": value if isinstance(value, (bool, int, float, str)) else str(value)
-        for key, value in keys.items()
-        if value is not None
-    }
-    return Domain(subject, True, stats, Identity(tags=tags))

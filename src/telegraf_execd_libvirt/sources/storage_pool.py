@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
-from .. import options
-from ..domain import Domain
+from ..domain import Domain, record
 from ..domain_xml import parse_xml
 from ..groups import storage_pool
-from .source import Option, Source, record
+from .source import Source
 
 if TYPE_CHECKING:
     from ..connection.scope import Scope
@@ -70,5 +69,5 @@ def _type(xml: Optional[str]) -> str:
 SOURCE = Source(
     group=storage_pool.GROUP,
     new=_Pools,
-    options={"volumes": Option(options.boolean, False)},
+    options={"volumes": False},
 )
