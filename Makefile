@@ -16,8 +16,12 @@ unexport PYTHONDONTWRITEBYTECODE
 CPUS := $(shell getconf _NPROCESSORS_ONLN)
 PARALLEL := --numprocesses $(shell expr $(CPUS) + 1) --maxprocesses 8 --dist loadfile \
   --no-loadscope-reorder
-TIMED := tests/hypervisor $(addprefix tests/process/test_,clock.py gather.py hung_guest.py \
-  silent_hypervisor.py tags.py)
+TIMED := tests/real tests/hypervisor/test_gather.py $(addprefix tests/process/test_,clock.py \
+  hung_guest.py silent_hypervisor.py tags.py)
+
+# The rooms of the source, what runs it as a process, and the documents.
+INNER := tests/test_*.py $(addprefix tests/,program hypervisor lines config sources connection \
+  groups domain process documents)
 
 # For every change: no tests of time and of large hosts, and fewer examples of property tests.
 QUICK := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8 --dist worksteal \
@@ -34,8 +38,8 @@ run: $(INSTALLED) ## install what is missing, print one collection from libvirt'
 	@echo "That was libvirt's test driver. For a real hypervisor: $(BIN)/telegraf-execd-libvirt --check," \
 	  "then $(BIN)/telegraf-execd-libvirt --once --uri qemu:///system" >&2
 
-check: lint ## check style and types, run the pure and process tests (a minute)
-	$(BIN)/python -m pytest $(QUICK) $(TIMED:%=--ignore %) tests/pure tests/process
+check: lint ## check style and types, run the tests of each room and of the process (a minute)
+	$(BIN)/python -m pytest $(QUICK) $(TIMED:%=--ignore %) $(INNER)
 
 test: lint ## check style and types, run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)
@@ -43,7 +47,7 @@ test: lint ## check style and types, run all tests
 
 coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach
 	@$(BIN)/coverage erase
-	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED:%=--ignore %) tests/pure tests/process
+	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED:%=--ignore %) $(INNER)
 	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report

@@ -16,9 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable, Optional
 
-from telegraf_execd_libvirt import __version__, cli
+from telegraf_execd_libvirt import __version__
+from telegraf_execd_libvirt.config.config import sample_config
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
-from telegraf_execd_libvirt.schema import Field, Group, Metric, Type
+from telegraf_execd_libvirt.groups.schema import Field, Group, Metric, Type
+from telegraf_execd_libvirt.program import cli
 from telegraf_execd_libvirt.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +173,7 @@ def execd_block() -> str:
 
 def sample_configuration() -> str:
     """The output of --sample-config."""
-    return _fenced("toml", cli.sample_config())
+    return _fenced("toml", sample_config())
 
 
 def layout() -> str:
@@ -207,7 +209,7 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
 #: The files that are generated as a whole.
 FILES: dict[str, Callable[[], str]] = {
     "docs/telegraf-execd-libvirt.1": manual_page,
-    "examples/plugin.conf": cli.sample_config,
+    "examples/plugin.conf": sample_config,
 }
 
 

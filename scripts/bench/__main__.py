@@ -28,8 +28,8 @@ from translation import translation
 
 from support.hypervisor import Hypervisor
 from support.plugin import Plugin
+from telegraf_execd_libvirt.domain.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 from telegraf_execd_libvirt.sources import SOURCES
-from telegraf_execd_libvirt.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
 #: If one answer cannot hold all guests, a bare call requests this many.
 AT_ONCE = 2500

@@ -10,13 +10,13 @@ from typing import Any
 
 from processes import SETS, TYPICAL, daemon
 
-from telegraf_execd_libvirt.config import HypervisorConfig
-from telegraf_execd_libvirt.connection.libvirt_api import Connection
-from telegraf_execd_libvirt.domain import Domain
-from telegraf_execd_libvirt.encode import Encoder
-from telegraf_execd_libvirt.field_map import FieldMap, Target
-from telegraf_execd_libvirt.lineprotocol import escape_key, format_value
-from telegraf_execd_libvirt.translate import convert
+from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.connection.api import Connection
+from telegraf_execd_libvirt.domain.record import Domain
+from telegraf_execd_libvirt.lines.encode import Encoder
+from telegraf_execd_libvirt.lines.field_map import FieldMap, Target
+from telegraf_execd_libvirt.lines.protocol import escape_key, format_value
+from telegraf_execd_libvirt.lines.translate import convert
 
 
 def translation(folder: Path, guests: int = TYPICAL, rounds: int = 5) -> dict[str, float]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import sys
 
-from .signals import Signals
+from .program.signals import Signals
 
 
 def main() -> int:
     """Run the command and return its exit status."""
     stdout_is_open = open_missing()
     signals = Signals()
-    from . import cli
+    from .program import cli
 
     return cli.main(signals=signals, stdout_is_open=stdout_is_open)
 

@@ -27,10 +27,11 @@ PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # What the tests import; the tools for style, types, builds and dashboards are needed only once.
 TOOLS = ("build", "coverage", "grafana-foundation-sdk", "hatchling", "mypy", "pytest-xdist", "ruff")
-SKIPPED = [
-    f"--ignore={path.relative_to(ROOT)}"
-    for pattern in ("test_documents.py", "test_dashboard_*.py")
-    for path in (ROOT / "tests/pure").glob(pattern)
+#: The tests of the source's rooms; those of hangs measure time.
+ROOMS = [
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("test_*.py"))),
+    *(f"tests/{room}" for room in ("program", "lines", "config", "sources", "connection")),
+    *("tests/groups", "tests/domain"),
 ]
 LIBRARIES = [
     requirement
@@ -106,7 +107,7 @@ def run_tests(
         stamp.write_text(made_from)
     pytest_command = (environment / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider")
     # Few examples: another Python treats the types of values differently, not the values.
-    run(*pytest_command, "--hypothesis-profile=quick", *SKIPPED, "tests/pure")
+    run(*pytest_command, "--hypothesis-profile=quick", *ROOMS)
     run(*pytest_command, "-m", "smoke", "tests/process")
     return environment
 

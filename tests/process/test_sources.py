@@ -27,15 +27,15 @@ from support.server import (
     LIST_ALL_POOLS,
     Daemon,
 )
-from telegraf_execd_libvirt.config import HypervisorConfig
+from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError, Unreachable
-from telegraf_execd_libvirt.connection.scope import Scope
-from telegraf_execd_libvirt.domain import Domain
+from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.hypervisor.hanging_sources import Hanging
 from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor, Outcome
 from telegraf_execd_libvirt.hypervisor.patience import MOST_FETCHES, MOST_FETCHES_PER_SOURCE
 from telegraf_execd_libvirt.hypervisor.source_runner import SourceRunner
 from telegraf_execd_libvirt.sources import SOURCES
+from telegraf_execd_libvirt.sources.scope import Scope
 
 #: The procedures with which sources begin, by their names; others list the domains.
 BEGINS = {"storage_pool": LIST_ALL_POOLS, "network": LIST_ALL_NETWORKS}

@@ -117,7 +117,7 @@ def test_the_end_of_input_waits_for_the_running_tick(
 #: The program, with a defect: it ends by an internal error while a child of it hangs.
 DEFECT = """
 import subprocess, sys
-from telegraf_execd_libvirt import cli
+from telegraf_execd_libvirt.program import cli
 
 def collect(*arguments):
     null = subprocess.DEVNULL

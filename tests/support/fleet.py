@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 from xml.sax.saxutils import escape, quoteattr
 
-from telegraf_execd_libvirt.domain import Stats
+from telegraf_execd_libvirt.domain.record import Stats
 
 SECOND = 10**9
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 from support.fleet import SECOND, Fleet, Guest, Host
 from support.scope import FakeScope, Thing, defaults, fetched
-from telegraf_execd_libvirt.config import HypervisorConfig
-from telegraf_execd_libvirt.domain import Domain, Identity
-from telegraf_execd_libvirt.domain_summary import summarize
-from telegraf_execd_libvirt.encode import Encoder
-from telegraf_execd_libvirt.health import INCOMPLETE, Health, SourceHealth
-from telegraf_execd_libvirt.node_summary import Node
+from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.domain.record import Domain, Identity
+from telegraf_execd_libvirt.groups.domain_summary import summarize
+from telegraf_execd_libvirt.groups.health_keys import INCOMPLETE, Health, SourceHealth
+from telegraf_execd_libvirt.groups.node_summary import Node
+from telegraf_execd_libvirt.lines.encode import Encoder
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Source
 

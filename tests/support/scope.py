@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from telegraf_execd_libvirt.connection.devices import Devices, parse
-from telegraf_execd_libvirt.domain import Domain, record
+from telegraf_execd_libvirt.domain.devices import Devices, parse
+from telegraf_execd_libvirt.domain.record import Domain, record
 from telegraf_execd_libvirt.sources.source import Source
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..domain import Domain
-from ..schema import Group
+from ..domain.record import Domain
+from ..groups.schema import Group
 
 #: The end of a disk's key that only the monitor provides. A guest without disks has no such key,
 #: and a drive without a medium may lack it.

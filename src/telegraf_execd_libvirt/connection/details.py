@@ -11,15 +11,15 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
-from ..domain import NO_IDENTITY, Identity
+from ..domain.record import NO_IDENTITY, Identity
+from ..groups.schema import Group
 from ..log import log
-from ..schema import Group
-from . import libvirt_api
+from . import api
+from .api import Connection, Handle, Records
 from .domain_calls import DomainCalls
 from .drivers import FILLED, has_in_bulk
 from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
-from .libvirt_api import Connection, Handle, Records
 from .requests import BatchRequest, Host, Identities
 from .wanted import Wanted
 
@@ -52,7 +52,7 @@ class Details:
         cpus = self._host_cpus() if has_vcpus else 0
         calls = DomainCalls(groups, mapping, self._facts, cpus)
         for handle, stats in records:
-            name = libvirt_api.name(handle)
+            name = api.name(handle)
             if name in request.stuck:
                 partial.add(name)
             if name not in request.skip:
@@ -98,24 +98,24 @@ class Details:
     def _read_identities(self, handles: Sequence[Handle]) -> Iterator[tuple[str, Identity]]:
         cache = self._facts.identities
         for handle in handles:
-            self.at = libvirt_api.name(handle)
-            life = libvirt_api.identity(handle)
+            self.at = api.name(handle)
+            life = api.identity(handle)
             identity, due = self.identity(handle, life)
             if due:
-                uuid = libvirt_api.uuid(handle)
+                uuid = api.uuid(handle)
                 identity = cache.read(uuid, life, lambda: self._xml(handle))  # noqa: B023
             if identity is not None:
                 yield self.at, identity
 
     def _xml(self, handle: Handle) -> Optional[str]:
         try:
-            return str(libvirt_api.call(handle, "XMLDesc"))
+            return str(api.call(handle, "XMLDesc"))
         except LibvirtError as error:
             if error.kind is ErrorKind.LOST:
                 raise
             if error.kind is ErrorKind.TOO_LARGE:
                 raise ValueError(f"the domain's XML is too large: {error}") from None
-            log.debug("domain %s: no XML: %s", libvirt_api.uuid(handle), error)
+            log.debug("domain %s: no XML: %s", api.uuid(handle), error)
             return None
 
     def host(self) -> Host:

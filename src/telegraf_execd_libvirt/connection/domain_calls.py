@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
-from ..domain import Value
+from ..domain.devices import Devices
+from ..domain.record import Value
+from ..groups.schema import Group
 from ..log import log
-from ..schema import Group
-from . import libvirt_api, vcpu_calls, vcpu_mapping
-from .devices import Devices
+from . import api, vcpu_calls, vcpu_mapping
+from .api import Handle
 from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
-from .libvirt_api import Handle
 
 Keys = dict[str, Value]
 
@@ -53,7 +53,7 @@ class DomainCalls:
         """Adds the keys of one domain; with ``no_monitor`` only those that need no QEMU monitor.
         These come first, because the other calls may hang. Raises LibvirtError only if the
         connection is dead."""
-        active = libvirt_api.is_active(handle)
+        active = api.is_active(handle)
         info: Any = None
         found: Optional[Devices] = None
         if self._groups & {"balloon", "vcpu", "cpu_total"}:
@@ -86,7 +86,7 @@ class DomainCalls:
         """The result of a call, or None if it fails."""
 
         def call(handle: Handle, *arguments: Any) -> Any:
-            return libvirt_api.call(handle, name, *arguments)
+            return api.call(handle, name, *arguments)
 
         return self._try(handle, name, call, *arguments)
 
@@ -113,14 +113,14 @@ class DomainCalls:
         except LibvirtError as error:
             if error.kind is ErrorKind.LOST:
                 raise
-            log.debug("domain %s: %s%r: %s", libvirt_api.uuid(handle), name, arguments, error)
+            log.debug("domain %s: %s%r: %s", api.uuid(handle), name, arguments, error)
             if error.code == NO_SUPPORT:
                 self._facts.unsupported_calls.add(name)
             return None
 
     def _devices(self, handle: Handle) -> Optional[Devices]:
         """The devices of the domain since its last start, which changed its id."""
-        uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
+        uuid, life = api.uuid(handle), api.identity(handle)
         cache = self._facts.devices
         known, is_due = cache.find(uuid, life)
         if not is_due:
@@ -154,7 +154,7 @@ class DomainCalls:
         if info:
             _put(keys, "balloon.maximum", info[1])
             _put(keys, "balloon.current", info[2])
-        if libvirt_api.is_active(handle):
+        if api.is_active(handle):
             for name, value in (self._call(handle, "memoryStats") or {}).items():
                 _put(keys, f"balloon.{_MEMORY_KEYS.get(name, name)}", value)
 
@@ -175,7 +175,7 @@ class DomainCalls:
             keys[f"{start}.name"] = disk.target
             _put(keys, f"{start}.path", disk.path)
             _put(keys, f"{start}.backingIndex", disk.backing_index)
-            if libvirt_api.is_active(handle):
+            if api.is_active(handle):
                 self._disk(handle, disk.target, start, keys)
             if sizes := self._call(handle, "blockInfo", disk.target):
                 self._sizes(handle, sizes, start, keys)
@@ -184,7 +184,7 @@ class DomainCalls:
         """Like QEMU's bulk statistics: the physical size of a running domain's disk is the space
         that the image occupies; no call for one domain gives its allocation."""
         capacity, occupied, length = sizes
-        if libvirt_api.is_active(handle):
+        if api.is_active(handle):
             found = {"capacity": capacity, "physical": occupied or length}
         else:
             found = {"allocation": occupied, "capacity": capacity, "physical": length}
@@ -209,8 +209,8 @@ class DomainCalls:
         def read() -> Any:
             return self._vcpu_call(handle, "vcpuPinInfo", vcpu_calls.pins, keys, info)
 
-        uuid, life = libvirt_api.uuid(handle), libvirt_api.identity(handle)
-        if libvirt_api.is_active(handle):
+        uuid, life = api.uuid(handle), api.identity(handle)
+        if api.is_active(handle):
             self._facts.pins.forget(uuid)  # off again, the domain has the same id: -1
             if vcpus is not None:
                 vcpu_mapping.add(keys, vcpus)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ..domain import Identity, Stats
+from ..domain.devices import Devices
+from ..domain.record import Identity, Stats
 from ..log import log
 from .completeness import Completeness
-from .devices import Devices
 from .vcpu_mapping import pinned
 from .xml_cache import XmlCache
 

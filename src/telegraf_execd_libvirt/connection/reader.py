@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Optional
 
-from ..domain import Domain
+from ..domain.record import Domain
 from ..log import log
-from . import libvirt_api
+from . import api
+from .api import BACKING, NOWAIT, Connection, Handle, Records
 from .details import Details
 from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
-from .libvirt_api import BACKING, NOWAIT, Connection, Handle, Records
 from .requests import BatchRequest, Content, HostRequest, Listing, Piece, Request, XmlRequest
 from .wanted import Wanted
 
@@ -78,7 +78,7 @@ class Reader:
 
     def _list(self) -> list[str]:
         handles = self.connection.domains(self._wanted.selection.flags)
-        self._handles = dict(zip(libvirt_api.names(handles), handles))
+        self._handles = dict(zip(api.names(handles), handles))
         return self._wanted.selection.names(self._handles)
 
     def _known(self, names: Sequence[str]) -> list[Handle]:
@@ -160,7 +160,7 @@ class Reader:
             return
         handles = self._all(handles)
         if len(handles) <= 1:
-            self._refused.update((libvirt_api.uuid(handle), failure) for handle in handles)
+            self._refused.update((api.uuid(handle), failure) for handle in handles)
             if len(self._refused) >= _MOST_REFUSED:
                 self._check(failure)
             return

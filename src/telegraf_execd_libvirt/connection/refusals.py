@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from ..uri import ALIAS, parameters, redact_uri, transport, user_name
 from .errors import LibvirtError
 from .refusal_cases import CASES
-from .ssh_command import with_home
+from .ssh import with_home
 
 #: The lines that name the problem, in ssh's messages of several lines.
 _TELLING = re.compile(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
-from ..domain import Domain, Identity
+from ..domain.record import Domain, Identity
 
 
 @dataclass(frozen=True)

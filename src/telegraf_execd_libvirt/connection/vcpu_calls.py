@@ -13,8 +13,8 @@ import struct
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from . import libvirt_api
-from .libvirt_api import Handle
+from . import api
+from .api import Handle
 from .vcpu_mapping import Vcpus
 
 try:
@@ -30,11 +30,11 @@ def vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
     """The vCPUs of an active domain that has ``count`` of them, on a host with ``cpus`` CPUs; a
     number that is not known is 0. Raises LibvirtError."""
     if _library is None or count <= 0 or cpus <= 0:
-        found, affinities = libvirt_api.call(handle, "vcpus")
+        found, affinities = api.call(handle, "vcpus")
         return found, [_bits(affinity) for affinity in affinities]
     info, maps = _buffer(count * _INFO.size), _buffer(count * _width(cpus))
     result = _library.virDomainGetVcpus(_pointer(handle), info, count, maps, _width(cpus))
-    number = libvirt_api.check(result, "virDomainGetVcpus() failed")
+    number = api.check(result, "virDomainGetVcpus() failed")
     return [*_INFO.iter_unpack(info.raw[: number * _INFO.size])], _each(maps.raw, number, cpus)
 
 
@@ -42,19 +42,19 @@ def pins(handle: Handle, count: int, cpus: int) -> list[int]:
     """The physical CPUs that each vCPU of a domain may use, a bit for each; the arguments are those
     of :func:`vcpus`. Raises LibvirtError."""
     if _library is None or count <= 0 or cpus <= 0:
-        return [_bits(affinity) for affinity in libvirt_api.call(handle, "vcpuPinInfo")]
+        return [_bits(affinity) for affinity in api.call(handle, "vcpuPinInfo")]
     maps = _buffer(count * _width(cpus))
     result = _library.virDomainGetVcpuPinInfo(_pointer(handle), count, maps, _width(cpus), 0)
-    number = libvirt_api.check(result, "virDomainGetVcpuPinInfo() failed")
+    number = api.check(result, "virDomainGetVcpuPinInfo() failed")
     return _each(maps.raw, min(number, count), cpus)
 
 
 def _load() -> Optional[Any]:
     """The C library, found by way of libvirt-python's module, so that it is the same one."""
-    if ctypes is None or libvirt_api.EXTENSION is None:
+    if ctypes is None or api.EXTENSION is None:
         return None
     try:
-        library = ctypes.CDLL(libvirt_api.EXTENSION)
+        library = ctypes.CDLL(api.EXTENSION)
         for function in (library.virDomainGetVcpus, library.virDomainGetVcpuPinInfo):
             function.restype = ctypes.c_int
         size, array = ctypes.c_int, ctypes.c_void_p

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from ..domain import Stats
+from ..domain.record import Stats
 
 #: (number, state, CPU time in ns, physical CPU) of each vCPU; and for each vCPU the physical CPUs
 #: that it may use, a bit for each.

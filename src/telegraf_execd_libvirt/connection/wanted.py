@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from ..domain.selection import Selection
 from ..groups import STATISTICS_GROUPS
-from ..schema import Group
-from ..selection import Selection
+from ..groups.schema import Group
 
 _ALL_GROUPS = 0
 

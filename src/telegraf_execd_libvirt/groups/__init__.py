@@ -5,7 +5,6 @@ Invariant: the order below is the order of the output.
 
 from __future__ import annotations
 
-from ..schema import Group
 from . import (
     balloon,
     block,
@@ -23,6 +22,7 @@ from . import (
     vcpu_mapping,
     vm,
 )
+from .schema import Group
 
 #: The groups of libvirt's bulk statistics; keys are the values of ``statistics_groups``.
 STATISTICS_GROUPS: dict[str, Group] = {

@@ -5,7 +5,7 @@ libvirt reports timed groups and histograms only for disks whose XML configures 
 
 from __future__ import annotations
 
-from ..schema import Field, Kind, Metric, Type
+from .schema import Field, Kind, Metric, Type
 
 _OPERATIONS = ("read", "write", "zone_append", "flush")
 

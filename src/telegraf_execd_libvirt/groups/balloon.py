@@ -5,7 +5,7 @@ The guest's values do not change unless the domain's XML has ``<memballoon><stat
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 
 
 def _size(key: str, help: str, kind: Kind = Kind.GAUGE) -> Field:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
 from . import _block_details as details
+from .schema import Field, Group, Kind, Metric, Type
 
 
 def _counter(key: str, unit: str, help: str) -> Field:

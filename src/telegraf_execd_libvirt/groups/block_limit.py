@@ -5,7 +5,7 @@ Each parameter that libvirt reports is a field, declared here or not. 0 means no
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 
 _WAYS = (("total", "reads and writes"), ("read", "reads"), ("write", "writes"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 
 GROUP = Group(
     name="disk_error",

@@ -6,7 +6,7 @@ namespace that libvirt does not use. The names are an API: add fields, never ren
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 
 
 def _size(key: str, help: str) -> Field:

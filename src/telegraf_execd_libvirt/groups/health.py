@@ -5,7 +5,7 @@ The names below are an API: add fields, never rename them.
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 
 
 def _gauge(key: str, help: str, unit: str = "") -> Field:

@@ -6,7 +6,7 @@ that libvirt reports is a field, declared here or not.
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 
 
 def _ms(key: str, help: str) -> Field:

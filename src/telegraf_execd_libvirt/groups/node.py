@@ -5,7 +5,7 @@ The sums are over the domains that are read. The names are an API: add fields, n
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 
 
 def _gauge(key: str, help: str, unit: str = "") -> Field:

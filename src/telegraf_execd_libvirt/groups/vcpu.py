@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 from .vm import kvm_statistics
 
 _HALTED = "whether the vCPU is halted; s390 guests only"

@@ -6,7 +6,7 @@ libvirt does not use.
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 
 GROUP = Group(
     name="vcpu_mapping",

@@ -5,7 +5,7 @@ The group ``vcpu`` has the same names for each vCPU and declares them with the f
 
 from __future__ import annotations
 
-from ..schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type
 
 
 def kvm_statistics(subject: str, full: bool) -> tuple[Field, ...]:

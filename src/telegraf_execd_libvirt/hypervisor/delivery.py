@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ..domain import NO_IDENTITY, Domain, Identity
+from ..domain.record import NO_IDENTITY, Domain, Identity
 
 #: A request within this time after the tick counts as made at the tick.
 _ON_TIME_SECONDS = 0.5

@@ -9,21 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ..config import HypervisorConfig
+from ..config.config import HypervisorConfig
+from ..config.duration import format_duration
+from ..connection.api import library_version
 from ..connection.completeness import Completeness
-from ..connection.devices import NO_DEVICES
-from ..connection.devices import parse as parse_devices
 from ..connection.errors import ErrorKind, LibvirtError, Unreachable
 from ..connection.facts import Facts
-from ..connection.libvirt_api import library_version
 from ..connection.reader import Reader
 from ..connection.requests import NO_HOST, Host
 from ..connection.wanted import Wanted
 from ..connection.xml_cache import XmlCache
-from ..domain import NO_IDENTITY
-from ..duration import format_duration
+from ..domain.devices import NO_DEVICES
+from ..domain.devices import parse as parse_devices
+from ..domain.record import NO_IDENTITY
 from ..groups import node, vcpu_mapping
-from ..health import Health
+from ..groups.health_keys import Health
 from ..log import log
 from ..uri import is_remote, redact_uri
 from .dispatch import Dispatcher

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Callable, Optional
 
+from ..connection.api import Connection
 from ..connection.errors import ErrorKind, LibvirtError
-from ..connection.libvirt_api import Connection
-from ..connection.scope import Abandoned, Scope
-from ..domain import Domain
+from ..domain.record import Domain
 from ..log import trace
+from ..sources.scope import Abandoned, Scope
 from ..sources.source import Fetch
 from .delivery import moment
 from .patience import SOURCE_DELAY_SECONDS

@@ -14,16 +14,15 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Callable, Optional
 
-from ..config import HypervisorConfig
+from ..config.config import HypervisorConfig
+from ..config.duration import format_duration
+from ..connection.api import Connection
 from ..connection.errors import ErrorKind, LibvirtError, advice
-from ..connection.libvirt_api import Connection
-from ..connection.scope import Scope
-from ..domain import Domain
-from ..duration import format_duration
-from ..encode import Encoder
-from ..health import SourceHealth
+from ..domain.record import Domain
+from ..groups.health_keys import SourceHealth
+from ..lines.encode import Encoder
 from ..log import log
-from ..output import Closed
+from ..sources.scope import Scope
 from ..sources.source import Fetch, Source
 from ..uri import is_remote
 from .hanging_sources import Hanging
@@ -36,8 +35,7 @@ from .rhythm import Rhythm
 
 class SourceRunner:
     """Fetches one source of one hypervisor when it is due. ``write`` takes whole lines, ``idle`` is
-    called when a fetch has ended, ``closed`` when stdout has no reader any more. ``level`` is that
-    of the source's :class:`.Report`."""
+    called when a fetch has ended. ``level`` is that of the source's :class:`.Report`."""
 
     def __init__(
         self,
@@ -45,9 +43,8 @@ class SourceRunner:
         config: HypervisorConfig,
         hypervisor: Hypervisor,
         hanging: Hanging,
-        write: Callable[[bytes], bool],
+        write: Callable[[bytes], object],
         idle: Callable[[], None] = lambda: None,
-        closed: Callable[[], None] = lambda: None,
         level: int = logging.WARNING,
     ) -> None:
         self.source = source
@@ -60,7 +57,6 @@ class SourceRunner:
         self._hanging = hanging
         self._write = write
         self._idle = idle
-        self._closed = closed
         self._selection = config.selection
         self._patience = Patience(self.settings.timeout / 1e9)
         self._lock = threading.Lock()
@@ -144,10 +140,7 @@ class SourceRunner:
         )
 
     def _send(self, encoder: Encoder, records: Iterable[Domain], timestamp: int) -> None:
-        try:
-            self._write(encoder.encode_plain(records, timestamp))
-        except Closed:
-            self._closed()
+        self._write(encoder.encode_plain(records, timestamp))
 
     def _look(self, now: float) -> None:
         """Notes which fetches hang, and gives up those that have hung for long."""

@@ -12,14 +12,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
-from ..connection.requests import (
-    NO_HOST,
-    BatchRequest,
-    Host,
-    HostRequest,
-    Request,
-    XmlRequest,
-)
+from ..connection.requests import NO_HOST, BatchRequest, Host, HostRequest, Request, XmlRequest
 from .delivery import Delivery
 
 #: Domains in one request for XML.

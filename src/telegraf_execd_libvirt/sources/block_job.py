@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..domain import Domain
+from ..domain.record import Domain
 from ..groups import block_job
 from .source import Source
 
 if TYPE_CHECKING:
-    from ..connection.scope import Scope
+    from .scope import Scope
 
 #: From libvirt-python's names to those of the keys.
 _KEYS = {"type": "type", "cur": "current", "end": "end", "bandwidth": "bandwidth"}

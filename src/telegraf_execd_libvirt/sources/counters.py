@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Callable, Optional
 
-from ..domain import Domain, record
+from ..domain.record import Domain, record
 
 if TYPE_CHECKING:
-    from ..connection.scope import Scope
+    from .scope import Scope
 
 #: Counters of all domains of one source together; more are not kept.
 MOST_COUNTERS = 10_000

@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..domain import Domain
+from ..domain.record import Domain
 from ..groups import event
 from .counters import Counters
 from .event_names import KINDS, names
 from .source import Source
 
 if TYPE_CHECKING:
-    from ..connection.scope import Scope
+    from .scope import Scope
 
 
 class Events:

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
-from ..domain import Domain
-from ..domain_xml import parse_xml
+from ..domain.record import Domain
+from ..domain.xml import parse_xml
 from ..groups import guest_agent
 from .guest_info import lines
 from .source import MINUTE, Source
 
 if TYPE_CHECKING:
-    from ..connection.scope import Scope
+    from .scope import Scope
 
 #: Guests that are asked at the same time.
 AT_ONCE = 4

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..domain import Domain
+from ..domain.record import Domain
 from ..groups import job
 from .counters import Counters
 from .source import Source
 
 if TYPE_CHECKING:
-    from ..connection.scope import Scope
+    from .scope import Scope
 
 #: VIR_DOMAIN_EVENT_ID_JOB_COMPLETED.
 _COMPLETED = 21

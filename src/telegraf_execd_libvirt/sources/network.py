@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..domain import Domain, record
+from ..domain.record import Domain, record
 from ..groups import network
 from .source import Source
 
 if TYPE_CHECKING:
-    from ..connection.scope import Scope
+    from .scope import Scope
 
 
 def _fetch(scope: Scope) -> Iterator[Domain]:

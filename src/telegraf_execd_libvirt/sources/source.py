@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from ..domain import Domain
-from ..schema import Group
+from ..domain.record import Domain
+from ..groups.schema import Group
 
 if TYPE_CHECKING:
-    from ..connection.scope import Scope
+    from .scope import Scope
 
 #: Yields the records of one moment. Raises LibvirtError only if nothing can be asked.
 Fetch = Callable[["Scope"], Iterator[Domain]]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
-from ..domain import Domain, record
-from ..domain_xml import parse_xml
+from ..domain.record import Domain, record
+from ..domain.xml import parse_xml
 from ..groups import storage_pool
 from .source import Source
 
 if TYPE_CHECKING:
-    from ..connection.scope import Scope
+    from .scope import Scope
 
 
 class _Pools:

@@ -1,0 +1,231 @@
+"""Configuration: a TOML file with one ``[[inputs.libvirt]]`` table per hypervisor.
+
+Invariant: nothing in a file is ignored. All errors are reported at once, one line each, with the
+path of the option and the allowed values.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import tomli
+
+from ..domain.identity import IdentityReader
+from ..domain.metadata import MetadataTag
+from ..domain.selection import Selection
+from ..groups import (
+    ADDITIONAL_STATISTICS,
+    STATISTICS_GROUPS,
+    TELEGRAF_GROUPS,
+    domain_summary,
+    node_summary,
+)
+from ..groups.schema import Group
+from ..sources import SOURCES
+from ..sources.source import Settings, Source, SourceTable
+from ..uri import has_password
+from .options import DEFAULT_URI, OLD_NAMES, OPTIONS, check_together, source_settings, source_table
+from .values import Problems, expand, explain_unknown, join
+
+
+class ConfigError(Exception):
+    """The configuration is invalid; ``problems`` has one line per error."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class HypervisorConfig:
+    """One ``[[inputs.libvirt]]`` table. Durations are in nanoseconds."""
+
+    libvirt_uri: str = DEFAULT_URI
+    domains: tuple[str, ...] = ()
+    statistics_groups: Optional[tuple[str, ...]] = None
+    additional_statistics: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    timeout: int = 5_000_000_000
+    interval: Optional[int] = None
+    influx_uint_support: bool = False
+    metric_set: str = "telegraf"
+    backing_chain: bool = False
+    bulk_statistics: bool = True
+    parallel_calls: int = 1
+    domain_include: tuple[str, ...] = ()
+    domain_exclude: tuple[str, ...] = ()
+    domain_state_include: tuple[str, ...] = ()
+    additional_domain_tags: tuple[str, ...] = ()
+    additional_device_tags: tuple[str, ...] = ()
+    metadata_tags: tuple[MetadataTag, ...] = ()
+    source_tables: Mapping[str, SourceTable] = field(default_factory=dict)
+
+    @property
+    def full(self) -> bool:
+        """Whether to write every libvirt key, not only those of Telegraf's built-in plugin."""
+        return self.metric_set == "full"
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The configured statistics groups, in output order."""
+        default = tuple(STATISTICS_GROUPS) if self.full else TELEGRAF_GROUPS
+        names = default if self.statistics_groups is None else self.statistics_groups
+        return tuple(group for name, group in STATISTICS_GROUPS.items() if name in names)
+
+    @property
+    def read_groups(self) -> tuple[Group, ...]:
+        """The statistics groups to request: the wanted ones, and those that summaries need."""
+        needed = set(domain_summary.NEEDED_GROUPS if "domain" in self.additional_statistics else ())
+        if "node" in self.additional_statistics:
+            needed.update(node_summary.NEEDED_GROUPS)
+        names = needed.union(group.name for group in self.groups)
+        return tuple(group for name, group in STATISTICS_GROUPS.items() if name in names)
+
+    @property
+    def additions(self) -> tuple[Group, ...]:
+        """The configured additional statistics, in output order."""
+        names = self.additional_statistics
+        return tuple(group for name, group in ADDITIONAL_STATISTICS.items() if name in names)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The configured additional statistics that are sources."""
+        names = self.additional_statistics
+        return tuple(source for name, source in SOURCES.items() if name in names)
+
+    @property
+    def selection(self) -> Selection:
+        """The domains to read."""
+        return Selection(
+            self.domains, self.domain_include, self.domain_exclude, self.domain_state_include
+        )
+
+    @property
+    def identities(self) -> IdentityReader:
+        """Reads the tags of the domains, and the texts of their summaries."""
+        return IdentityReader(
+            self.additional_domain_tags,
+            self.additional_device_tags,
+            self.metadata_tags,
+            info="domain" in self.additional_statistics,
+        )
+
+    def settings(self, source: Source) -> Settings:
+        """The table of a source, with defaults."""
+        given = self.source_tables.get(source.name, SourceTable())
+        return source_settings(source, given, self.timeout)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All hypervisors of a configuration, and the warnings to log at the start."""
+
+    hypervisors: tuple[HypervisorConfig, ...] = (HypervisorConfig(),)
+    warnings: tuple[str, ...] = ()
+
+
+def load(path: Path, environment: Mapping[str, str]) -> Config:
+    """Read a configuration file; raise ConfigError if it is invalid."""
+    try:
+        mode = path.stat().st_mode
+        document = tomli.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: expected UTF-8, invalid at byte {error.start}"]) from None
+    except (tomli.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
+    except ValueError as error:  # Python rejects integers with thousands of digits
+        raise ConfigError([f"{path}: cannot be read: {error}"]) from None
+    problems = Problems()
+    config = parse(document, environment, problems)
+    if problems.errors:
+        raise ConfigError([f"{path}: {line}" for line in problems.errors])
+    if mode & (stat.S_IRGRP | stat.S_IROTH) and any(
+        has_password(hypervisor.libvirt_uri) for hypervisor in config.hypervisors
+    ):
+        problems.warn("", "has a password in libvirt_uri and other users can read it: chmod 600")
+    return Config(config.hypervisors, tuple(f"{path}: {line}" for line in problems.warnings))
+
+
+def parse(
+    document: Mapping[str, Any], environment: Mapping[str, str], problems: Problems
+) -> Config:
+    """Check a parsed TOML document; add errors and warnings to ``problems``."""
+    for name in document:
+        if name != "inputs":
+            problems.add(name, "unknown; only [[inputs.libvirt]] tables belong in this file")
+    inputs = document.get("inputs", {})
+    if not isinstance(inputs, dict):
+        problems.expected("inputs", "[[inputs.libvirt]] tables", inputs)
+        return Config()
+    for name in inputs:
+        if name != "libvirt":
+            problems.add(
+                join("inputs", name),
+                "unknown; only [[inputs.libvirt]] tables belong in this file",
+            )
+    tables = inputs.get("libvirt", [])
+    if isinstance(tables, dict):  # [inputs.libvirt]: Telegraf accepts it too
+        tables = [tables]
+    if not isinstance(tables, list):
+        problems.expected("inputs.libvirt", "[[inputs.libvirt]] tables", tables)
+    elif not tables and not problems.errors:
+        problems.add("inputs.libvirt", "expected at least one [[inputs.libvirt]] table, found none")
+    else:
+        return Config(
+            tuple(
+                _hypervisor(table, f"inputs.libvirt[{index}]", environment, problems)
+                for index, table in enumerate(tables)
+            )
+        )
+    return Config()
+
+
+def _hypervisor(
+    table: object, path: str, environment: Mapping[str, str], problems: Problems
+) -> HypervisorConfig:
+    if not isinstance(table, dict):
+        problems.expected(path, "a table", table)
+        return HypervisorConfig()
+    tables: dict[str, SourceTable] = {}
+    values: dict[str, Any] = {"source_tables": tables}
+    before = len(problems.errors)
+    for name, raw in table.items():
+        at = join(path, name)
+        meant = OLD_NAMES.get(name, name)
+        if meant in SOURCES:
+            value = expand(raw, at, environment, problems)
+            tables[meant] = source_table(SOURCES[meant], value, at, problems)
+            continue
+        if meant not in OPTIONS:
+            problems.add(at, explain_unknown(name, [*OPTIONS, *SOURCES]))
+            continue
+        if meant != name:
+            problems.warn(at, f"is read as {meant}; write {meant} instead")
+            if meant in table:
+                problems.add(at, f"duplicates {meant}, which has the same meaning; keep {meant}")
+                continue
+        value = expand(raw, at, environment, problems)
+        values[meant] = OPTIONS[meant](value, at, problems)
+    check_together(values, path, problems)
+    if len(problems.errors) > before:
+        return HypervisorConfig()
+    result = HypervisorConfig(**values)
+    if not (result.groups or result.additions or result.sources):
+        problems.add(
+            join(path, "statistics_groups"),
+            "is empty and so is additional_statistics: nothing to gather",
+        )
+    return result
+
+
+def sample_config() -> str:
+    """The commented sample configuration."""
+    from importlib import resources  # imported here: costs 1 MiB and 5 ms
+
+    return resources.files(__package__).joinpath("sample.conf").read_text("utf-8")

@@ -1,0 +1,158 @@
+"""The options of an ``[[inputs.libvirt]]`` table, each with the function that checks its value, and
+those of the tables of sources, ``[inputs.libvirt.NAME]``.
+
+Invariant: an option that is not in :data:`OPTIONS` is an error, except the tables of sources. These
+have ``interval`` and ``timeout``, and beside them only what their source declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..domain.globs import compile_globs
+from ..domain.record import STATE_NAMES
+from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from ..sources import SOURCES
+from ..sources.source import Settings, Source, SourceTable
+from ..uri import redact_uri, unknown_values
+from . import tags
+from .values import (
+    Getter,
+    Problems,
+    Unset,
+    boolean,
+    choice,
+    choices,
+    duration,
+    explain_unknown,
+    integer,
+    join,
+    show,
+    string,
+    string_table,
+    strings,
+)
+
+DEFAULT_URI = "qemu:///system"
+
+#: libvirtd serves 5 requests of one client at the same time, and has 20 workers for all clients.
+MOST_PARALLEL_CALLS = 5
+
+
+def uri(value: object, path: str, problems: Problems) -> str:
+    """Check a libvirt URI or the name of a libvirt URI alias; empty: the default."""
+    text = string(value, path, problems)
+    if not text.isprintable():
+        problems.expected(path, "a URI without control characters", redact_uri(text))
+    elif "/" in text and "://" not in text:
+        problems.add(path, "expected driver[+transport]://[host]/path, such as qemu:///system")
+    for parameter, known, unknown in unknown_values(text):
+        problems.expected(path, f"{parameter} with {known}", unknown)
+    return text or DEFAULT_URI
+
+
+def _groups(value: object, path: str, problems: Problems) -> tuple[str, ...]:
+    return choices(value, path, problems, list(STATISTICS_GROUPS))
+
+
+def _additional(value: object, path: str, problems: Problems) -> tuple[str, ...]:
+    return choices(value, path, problems, [*ADDITIONAL_STATISTICS, *SOURCES])
+
+
+def _metric_set(value: object, path: str, problems: Problems) -> str:
+    return choice(value, path, problems, ["telegraf", "full"])
+
+
+def _parallel_calls(value: object, path: str, problems: Problems) -> int:
+    return integer(value, path, problems, 1, MOST_PARALLEL_CALLS)
+
+
+def _globs(value: object, path: str, problems: Problems) -> tuple[str, ...]:
+    """An array of globs. One that passes here compiles later."""
+    texts = strings(value, path, problems)
+    for index, text in enumerate(texts):
+        try:
+            compile_globs([] if isinstance(text, Unset) else [text])
+        except ValueError as error:
+            problems.add(f"{path}[{index}]", f"{error}, got {show(text)}")
+    return texts
+
+
+def _states(value: object, path: str, problems: Problems) -> tuple[str, ...]:
+    """An array of names of domain states."""
+    return choices(value, path, problems, list(STATE_NAMES))
+
+
+#: The function that checks and converts the value of each option.
+OPTIONS: dict[str, Getter] = {
+    "libvirt_uri": uri,
+    "domains": strings,
+    "statistics_groups": _groups,
+    "additional_statistics": _additional,
+    "tags": string_table,
+    "timeout": duration,
+    "interval": duration,
+    "influx_uint_support": boolean,
+    "metric_set": _metric_set,
+    "backing_chain": boolean,
+    "bulk_statistics": boolean,
+    "parallel_calls": _parallel_calls,
+    "domain_include": _globs,
+    "domain_exclude": _globs,
+    "domain_state_include": _states,
+    "additional_domain_tags": tags.domain_tags,
+    "additional_device_tags": tags.device_tags,
+    "metadata_tags": tags.metadata_tags,
+}
+
+#: Names from an example in the README of the built-in plugin, which that plugin does not read.
+OLD_NAMES = {"domain_names": "domains", "libvirt_metrics": "statistics_groups"}
+
+#: The options of the table of each source.
+_OF_SOURCES: dict[str, Getter] = {"interval": duration, "timeout": duration}
+
+#: The getter of an option that only one source has, by the type of its default.
+_BY_TYPE: dict[type, Getter] = {bool: boolean, tuple: strings}
+
+
+def source_table(source: Source, value: object, path: str, problems: Problems) -> SourceTable:
+    """The table of one source."""
+    if not isinstance(value, dict):
+        problems.expected(path, "a table", value)
+        return SourceTable()
+    own = {name: _BY_TYPE[type(default)] for name, default in source.options.items()}
+    getters = {**_OF_SOURCES, **own}
+    values: dict[str, Any] = {}
+    for name, raw in value.items():
+        at = join(path, name)
+        if name in getters:
+            values[name] = getters[name](raw, at, problems)
+        else:
+            problems.add(at, explain_unknown(name, [*getters]))
+    common = {name: values.pop(name) for name in _OF_SOURCES if name in values}
+    return SourceTable(**common, options=values)
+
+
+def source_settings(source: Source, given: SourceTable, timeout: int) -> Settings:
+    """A table with defaults; ``timeout`` is that of the hypervisor."""
+    return Settings(
+        interval=source.interval if given.interval is None else given.interval,
+        timeout=timeout if given.timeout is None else given.timeout,
+        options={**source.options, **given.options},
+    )
+
+
+def check_together(values: Mapping[str, Any], path: str, problems: Problems) -> None:
+    """Check the options of one hypervisor that depend on each other."""
+    if values.get("domains") and values.get("domain_include"):
+        problems.add(
+            join(path, "domain_include"),
+            "cannot be combined with domains; put the names from domains here, as globs",
+        )
+    tags.check(values, OPTIONS, path, problems)
+    for name in values.get("source_tables", {}):
+        if name not in values.get("additional_statistics", ()):
+            problems.warn(
+                join(path, name), f'has no effect: "{name}" is not in additional_statistics'
+            )

@@ -1,0 +1,226 @@
+"""The one module that calls libvirt: calls go in, records and translated errors come out.
+
+Invariant: this module keeps no facts and makes no decisions. libvirt's exceptions, constants and
+messages on stderr stay inside it; a handle is opaque to its callers. Connections are read-only
+unless a source needs more. A function may block as long as libvirt does: only threads that own a
+connection call these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Callable, Optional
+
+import libvirt
+
+from ..domain.record import Stats
+from ..log import log
+from . import events, ssh
+from .client_log import client_log
+from .errors import LibvirtError
+from .refusals import refused
+
+#: A domain of a connection, for further calls about it.
+Handle = Any
+
+#: Domains with their bulk statistics.
+Records = list[tuple[Handle, Stats]]
+
+_EVENTS = (
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+    libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+    libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+)
+#: The file of libvirt-python's C module.
+EXTENSION: Optional[str] = getattr(getattr(libvirt, "libvirtmod", None), "__file__", None)
+
+NOWAIT: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+BACKING: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
+
+# Seconds between keepalive messages, and the number of them that may stay unanswered.
+_KEEPALIVE = (5, 2)
+
+
+def library_version() -> str:
+    """The version of the libvirt client library, such as 9.0.0."""
+    return format_version(int(libvirt.getVersion()))
+
+
+def format_version(number: int) -> str:
+    """A libvirt version number as text: 9000001 is 9.0.1."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+class Connection:
+    """A connection to a hypervisor, read-only if not stated otherwise. Opening it may hang; it
+    raises LibvirtError.
+
+    It closes when no call and no domain's handle refers to it any more.
+    """
+
+    def __init__(self, uri: str, read_only: bool = True) -> None:
+        events.start()
+        self._callbacks: list[int] = []
+        flags = libvirt.VIR_CONNECT_RO if read_only else 0
+        client_log.reasons()  # drop those of earlier calls
+        try:
+            with _errors(), ssh.prepared(uri) as client_uri:
+                self._connection = libvirt.openAuth(client_uri, _AUTHENTICATION, flags)
+                self.driver: str = self._connection.getType()
+                self.version = format_version(self._connection.getLibVersion())
+        except LibvirtError as error:
+            raise refused(error, uri, client_log.reasons()) from None
+        try:
+            self._connection.setKeepAlive(*_KEEPALIVE)
+        except libvirt.libvirtError:
+            pass  # drivers without a daemon, such as test and esx, have no keepalive
+
+    def alive(self) -> bool:
+        """False if the connection is known to be dead; sends nothing."""
+        try:
+            return bool(self._connection.isAlive())
+        except libvirt.libvirtError:
+            return False
+
+    def count(self) -> Optional[int]:
+        """The number of domains, with inactive ones if the driver counts them; None if unknown."""
+        active: Optional[int] = None
+        try:
+            active = int(self._connection.numOfDomains())
+            return active + int(self._connection.numOfDefinedDomains())
+        except libvirt.libvirtError:
+            return active
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """Calls ``changed`` with the UUID of each domain that is changed or started, in libvirt's
+        event thread; drivers without such events never call it."""
+
+        def event(connection: Any, handle: Handle, *_: Any) -> None:
+            changed(uuid(handle))
+
+        for kind in _EVENTS:
+            self._register(kind, event)
+
+    def watch_kinds(
+        self, kinds: Iterable[int], changed: Callable[[int, str, str, tuple[Any, ...]], None]
+    ) -> None:
+        """Calls ``changed`` with the kind (VIR_DOMAIN_EVENT_ID_*), the domain's UUID and name, and
+        what else libvirt passes, for each event; kinds that the driver lacks never come."""
+        for kind in kinds:
+
+            def event(connection: Any, handle: Handle, *details: Any, kind: int = kind) -> None:
+                changed(kind, uuid(handle), name(handle), details[:-1])
+
+            self._register(kind, event)
+
+    def _register(self, kind: int, event: Callable[..., None]) -> None:
+        try:
+            number = self._connection.domainEventRegisterAny(None, kind, event, None)
+        except libvirt.libvirtError as error:
+            log.debug("no events of kind %s: %s", kind, error)
+        else:
+            self._callbacks.append(number)
+
+    def unwatch(self) -> None:
+        """Removes the event callbacks, which would keep the connection open."""
+        while self._callbacks:
+            try:
+                self._connection.domainEventDeregisterAny(self._callbacks.pop())
+            except libvirt.libvirtError:
+                pass  # the connection is dead; libvirt has dropped the callback already
+
+    def domains(self, flags: int) -> list[Handle]:
+        """The domains that libvirt's filters select (0: all); raises LibvirtError."""
+        with _errors():
+            return list(self._connection.listAllDomains(flags))
+
+    def host(self, method: str, *arguments: Any) -> Any:
+        """One call about the host, by the name of its virConnect method; raises LibvirtError."""
+        with _errors():
+            return getattr(self._connection, method)(*arguments)
+
+    def statistics(self, handles: Optional[Sequence[Handle]], groups: int, flags: int) -> Records:
+        """The bulk statistics of these domains (None: of all), without domains that are gone.
+
+        ``groups`` is a mask of VIR_DOMAIN_STATS_* bits; 0 selects all groups of the driver. Raises
+        LibvirtError, and UnicodeDecodeError if a string is not UTF-8.
+        """
+        with _errors():
+            if handles is None:
+                return list(self._connection.getAllDomainStats(groups, flags))
+            if not handles:
+                return []
+            return list(self._connection.domainListGetStats(list(handles), groups, flags))
+
+
+def name(handle: Handle) -> str:
+    """The domain's name; no call."""
+    return str(handle.name())
+
+
+def names(handles: Iterable[Handle]) -> list[str]:
+    """The names of these domains; no call."""
+    return [handle.name() for handle in handles]
+
+
+def uuid(handle: Handle) -> str:
+    """The domain's UUID as text; no call."""
+    return str(handle.UUIDString())
+
+
+def is_domain(handle: Handle) -> bool:
+    """Whether it is a domain, not a pool, a volume or a network; no call."""
+    return isinstance(handle, libvirt.virDomain)
+
+
+def is_active(handle: Handle) -> bool:
+    """Whether the domain ran when the handle was made; no call."""
+    return bool(handle.ID() != -1)
+
+
+def identity(handle: Handle) -> int:
+    """The domain's id, a new number at each start and -1 while it is off; no call."""
+    return int(handle.ID())
+
+
+def call(handle: Handle, method: str, *arguments: Any) -> Any:
+    """One call for one domain, by the name of its virDomain method; raises LibvirtError."""
+    with _errors():
+        return getattr(handle, method)(*arguments)
+
+
+def check(result: int, text: str) -> int:
+    """The result of a function of libvirt's C library; raises LibvirtError if it is negative."""
+    with _errors():
+        if result < 0:
+            raise libvirt.libvirtError(text)
+    return result
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise LibvirtError(
+            error.get_error_code() or 0,
+            error.get_error_domain() or 0,
+            error.get_error_message() or str(error),
+            max(0, error.get_int1() or 0),
+        ) from None
+
+
+def _no_credentials(credentials: list[Any], _: object) -> int:
+    """Never prompt: libvirt uses auth.conf only."""
+    return -1
+
+
+# libvirt looks up these kinds of credentials in its auth.conf.
+_AUTHENTICATION = [
+    [libvirt.VIR_CRED_AUTHNAME, libvirt.VIR_CRED_PASSPHRASE],
+    _no_credentials,
+    None,
+]

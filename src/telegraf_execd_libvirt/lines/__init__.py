@@ -1,0 +1,1 @@
+"""From the records of domains to line protocol."""

@@ -1,0 +1,108 @@
+"""The lines of a hypervisor's domains: translation and line protocol under a configuration.
+
+Invariant: the same domains and the same timestamp give the same bytes, by the fast way and by the
+plain one. One thread uses an encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Optional
+
+from ..config.config import HypervisorConfig
+from ..domain.record import Domain
+from ..groups import STATISTICS_GROUPS
+from ..groups.schema import Group
+from .protocol import format_line
+from .templates import TIMESTAMP_MARK, LineLayout, Template
+from .translate import Translator
+
+#: There are few sets of keys; the bound limits memory if new ones come all the time.
+_REMEMBERED_LAYOUTS = 1_024
+
+
+class Encoder:
+    """Writes domains as lines, with the groups, tags and integers that are configured; or with a
+    ``source`` every key of that group, declared or not."""
+
+    def __init__(self, config: HypervisorConfig, source: Optional[Group] = None) -> None:
+        # The full set leaves no key out, so it needs all declarations.
+        groups = (*STATISTICS_GROUPS.values(),) if config.full else config.groups
+        if source is None:
+            self._translator = Translator((*groups, *config.additions), config.full)
+        else:
+            self._translator = Translator((source,), full=True)
+        self._tags = config.tags
+        self._uint_support = config.influx_uint_support
+        self._layouts: dict[tuple[tuple[str, ...], bool], LineLayout] = {}
+        self._templates: dict[str, Template] = {}
+        self._seen: set[str] = set()
+
+    def encode(self, domains: list[Domain], timestamp: int) -> bytes:
+        """All lines of these domains in UTF-8, each with its newline; ``timestamp`` in
+        nanoseconds of Unix time.
+
+        The list is emptied: a domain is freed while the processor's cache still holds it, which
+        saves 5 % of a tick (make bench, 1000 guests).
+        """
+        stamp = str(timestamp)
+        texts = []
+        for domain in drain(domains):
+            self._seen.add(domain.name)
+            template = self._templates.get(domain.name)
+            text = template.fill(domain) if template and template.settled else None
+            if template is None or text is None:
+                template = Template(self._layout(domain), domain, self._tags, template)
+                self._templates[domain.name] = template
+                text = template.fill(domain)
+            if text is None:
+                texts.append(self._plain(domain, timestamp))
+            else:
+                texts.append(text.replace(TIMESTAMP_MARK, stamp))
+        return _utf8("".join(texts))
+
+    def encode_plain(self, domains: Iterable[Domain], timestamp: int) -> bytes:
+        """The same lines by the plain way, value by value."""
+        return _utf8("".join(self._plain(domain, timestamp) for domain in domains))
+
+    def forget_others(self) -> None:
+        """Drops the templates of domains that were not encoded since the last call."""
+        if len(self._templates) > len(self._seen):
+            self._templates = {name: self._templates[name] for name in self._seen}
+        self._seen.clear()
+
+    def _plain(self, domain: Domain, timestamp: int) -> str:
+        return "".join(
+            format_line(
+                point.measurement,
+                {**self._tags, **dict(point.tags)},
+                point.fields,
+                timestamp,
+                self._uint_support,
+            )
+            for point in self._translator.points(domain)
+        )
+
+    def _layout(self, domain: Domain) -> LineLayout:
+        """The layout for the domain's keys; made once for all domains that have them."""
+        keys = tuple(domain.stats)
+        layout = self._layouts.get((keys, domain.active))
+        if layout is None:
+            if len(self._layouts) >= _REMEMBERED_LAYOUTS:
+                self._layouts.clear()
+            lines = self._translator.layout(keys, domain.active)
+            layout = LineLayout(keys, lines, self._uint_support)
+            self._layouts[keys, domain.active] = layout
+        return layout
+
+
+def drain(domains: list[Domain]) -> Iterator[Domain]:
+    """Yields each domain and drops it from the list."""
+    domains.reverse()
+    while domains:
+        yield domains.pop()
+
+
+def _utf8(text: str) -> bytes:
+    """Encode as UTF-8; replace unencodable characters, which only a configuration has, by ``?``."""
+    return text.encode("utf-8", "replace")

@@ -1,0 +1,142 @@
+"""The target of a key (measurement, tags, fields), from its declaration or from the key itself.
+
+Invariant: the two ways agree. An undeclared key joins the metric with its prefix, so that a later
+declaration changes nothing but the description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Optional
+
+from ..groups.schema import ANY, INDEX, Field, Group, Metric, Type
+
+#: Derived fields and derived metrics come after the declared ones.
+_LAST = 1 << 30
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One field that a key fills; ``number`` is its position among the fields of its line."""
+
+    number: int
+    name: str
+    type: Optional[Type]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The line of a key, and the fields of it that the key fills.
+
+    ``order`` is the position of the measurement in the output. ``tags`` are the names of its tags,
+    beginning with the subject; ``indexes`` are the values of the others, the numbers in the key.
+    """
+
+    order: int
+    measurement: str
+    tags: tuple[str, ...]
+    indexes: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    active_only: bool = False
+
+
+class FieldMap:
+    """Finds the targets of keys by the declarations of these groups.
+
+    With ``full`` the declarations of the full set count as well, and a key without declaration
+    has a derived target. Without ``full`` such a key has no target.
+    """
+
+    def __init__(self, groups: Iterable[Group], full: bool) -> None:
+        self._full = full
+        self._declared: dict[str, tuple[Metric, int, list[tuple[int, Field]]]] = {}
+        self._prefixes: dict[str, tuple[Metric, int]] = {}
+        self._orders: dict[str, int] = {}
+        number = 0
+        for metric in (metric for group in groups for metric in group.metrics):
+            order = self._orders.setdefault(metric.measurement, len(self._orders))
+            self._prefixes.setdefault(metric.lookup_prefix, (metric, order))
+            for field in metric.fields:
+                number += 1
+                if full or not field.full:
+                    pattern = metric.lookup_pattern(field)
+                    declared = self._declared.setdefault(pattern, (metric, order, []))
+                    declared[2].append((number, field))
+
+    def find(self, key: str) -> Optional[Target]:
+        """The target of a key, or None."""
+        words = key.split(".")
+        indexes = tuple(word for word in words if is_index(word))
+        pattern = [INDEX if is_index(word) else _literal(word) for word in words]
+        declared = self._declared.get(".".join(pattern))
+        if declared is None and len(words) > 2:
+            # A name from the hypervisor, with a declared last word.
+            declared = self._declared.get(".".join([*pattern[:-2], ANY, pattern[-1]]))
+        if declared is None:
+            return self._derive(words, pattern, indexes) if self._full else None
+        metric, order, fields = declared
+        return Target(
+            order=order,
+            measurement=metric.measurement,
+            tags=metric.tags,
+            # A name from the hypervisor may be a number too; it stays in the field's name.
+            indexes=indexes[: len(metric.tags) - 1],
+            slots=tuple(
+                Slot(
+                    number,
+                    field.name.replace(ANY, _name(words[-2:-1]) if ANY in field.name else ""),
+                    field.type,
+                )
+                for number, field in fields
+            ),
+            active_only=any(field.active_only for _, field in fields),
+        )
+
+    def _derive(self, words: list[str], pattern: list[str], indexes: tuple[str, ...]) -> Target:
+        """The target of an undeclared key.
+
+        The key belongs to the metric with its longest prefix that leaves no number behind. If there
+        is none, the words up to the last number name the measurement. Each number is a tag, named
+        after the word before it; the words behind the last number name the field.
+        """
+        last = max((at + 1 for at, word in enumerate(pattern) if word == INDEX), default=0)
+        for length in range(len(words) - 1, last - 1, -1):
+            if length and (found := self._prefixes.get(".".join(pattern[:length]))):
+                metric, order = found
+                slot = Slot(_LAST, _name(words[length:]), None)
+                return Target(order, metric.measurement, metric.tags, indexes, (slot,))
+        head = max(last, 1)
+        measurement = "_".join(["libvirt", *(_name([w]) for w in words[:head] if not is_index(w))])
+        slot = Slot(_LAST, _name(words[head:]), None)
+        order = self._orders.get(measurement, _LAST)
+        return Target(order, measurement, self._derived_tags(words, pattern), indexes, (slot,))
+
+    def _derived_tags(self, words: list[str], pattern: list[str]) -> tuple[str, ...]:
+        tags = ["domain_name"]
+        for at, word in enumerate(pattern):
+            if word == INDEX:
+                found = self._prefixes.get(".".join(pattern[: at + 1]))
+                if found:
+                    tags = list(found[0].tags)
+                    continue
+                named = next((w for w in reversed(words[:at]) if not is_index(w)), "")
+                tag = f"{_name([named])}_id"
+                tags.append(tag if tag not in tags else f"{tag}_{len(tags)}")
+        return tuple(tags)
+
+
+def is_index(word: str) -> bool:
+    """Whether a word of a key is a number: ASCII digits only, none of Unicode's others."""
+    return word.isascii() and word.isdigit()
+
+
+def _literal(word: str) -> str:
+    """A word of a key for a pattern; the words with a meaning there become empty."""
+    return "" if word in (INDEX, ANY) else word
+
+
+def _name(words: list[str]) -> str:
+    """A name in the style of the declared ones: letters, digits and underscores."""
+    text = "_".join(words)
+    return "".join(char if char.isalnum() else "_" for char in text) or "value"

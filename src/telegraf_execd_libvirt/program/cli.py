@@ -1,0 +1,212 @@
+"""Command line: parse the arguments, load the configuration, run the requested action.
+
+Invariant: a wrong command line or configuration exits with status 2 and one line per error, before
+any connection is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, NoReturn, Optional
+
+from .. import __version__, log
+from ..config.config import Config, ConfigError, load, sample_config
+from ..config.duration import parse_duration
+from ..config.options import uri as read_uri
+from ..config.values import Problems
+from ..connection.client_log import client_log
+from ..connection.ssh import remove_all
+from ..log import log as logger
+from .children import Children
+from .output import Closed, Output, divert
+from .signals import Signals
+
+_NAME = "telegraf-execd-libvirt"
+
+#: Ends processes and removes folders that connection attempts left, and waits for the log.
+CleanUp = Callable[[], None]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        try:
+            Output(2).write(f"E! {log.one_line(message)} (see {_NAME} --help)\n".encode())
+        except (Closed, OSError):
+            pass  # stderr is closed
+        sys.exit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        _print(message)
+
+
+def _duration(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=_NAME,
+        allow_abbrev=False,
+        description="Write the statistics of libvirt domains as InfluxDB line protocol. Each "
+        "newline on stdin, SIGHUP, SIGUSR1 or SIGUSR2 requests one collection; the end of stdin "
+        "ends the program. Made for Telegraf's inputs.execd.",
+    )
+    add = parser.add_argument
+    add(
+        "--config",
+        "-config",
+        metavar="FILE",
+        type=Path,
+        help="TOML configuration file; without it the defaults apply",
+    )
+    add("--once", action="store_true", help="collect once and exit; status 1 on failure")
+    add(
+        "--poll-interval",
+        "-poll_interval",
+        "--poll_interval",
+        metavar="DURATION",
+        type=_duration,
+        help="collect every DURATION, such as 10s, aligned to the clock; overrides `interval`",
+    )
+    add("--uri", metavar="URI", help="libvirt URI; overrides `libvirt_uri`")
+    add("--sample-config", action="store_true", help="print a commented configuration and exit")
+    add("--check", action="store_true", help="test the configuration and suggest fixes")
+    add(
+        "--log-level",
+        choices=list(log.LEVELS),
+        default="info",
+        help="lowest level of messages; default: info",
+    )
+    add("--version", action="store_true", help="print the versions and exit")
+    return parser
+
+
+def main(
+    arguments: Optional[Sequence[str]] = None,
+    signals: Optional[Signals] = None,
+    stdout_is_open: bool = True,
+) -> int:
+    """Run the command and return its exit status; a collection ends the process itself.
+
+    ``signals`` has recorded signals since the start; without it, recording begins with the
+    collection.
+    """
+    options = _parser().parse_args(arguments)
+    log.start(options.log_level)
+    clean_up = _clean_up(Children())
+    try:
+        if options.sample_config:
+            return _print(sample_config())
+        if options.version:
+            from ..connection.api import library_version
+
+            return _print(f"{_NAME} {__version__} (libvirt {library_version()})\n")
+        if not stdout_is_open:
+            return 0  # nothing can receive metrics
+        if options.check:
+            if signals is not None:
+                signals.leave(clean_up)  # there is no work to finish
+            return _check(options, clean_up)
+        return _collect(options, signals or Signals(), clean_up)
+    except ImportError as error:
+        logger.error("libvirt-python cannot be loaded: %s", error)
+        return 2
+    except Exception:  # last resort: a bug becomes one log line
+        logger.exception("internal error, the program ends")
+        clean_up()
+        return 1
+    finally:
+        log.drain()
+
+
+def _print(text: str) -> int:
+    """Write a text to stdout and return the exit status."""
+    try:
+        Output(1).write(text.encode())
+    except Closed:
+        pass  # the reader has closed stdout
+    except OSError as error:
+        logger.error("cannot write stdout: %s", error.strerror)
+        return 1
+    return 0
+
+
+def _collect(options: argparse.Namespace, signals: Signals, clean_up: CleanUp) -> int:
+    config = _load(options)
+    if config is None:
+        return 2
+    from .loop import Loop
+
+    output = Output(os.dup(1))
+    divert(1, 2, claim=client_log.start())
+    loop = Loop(config.hypervisors, output, signals, options.poll_interval)
+    if options.once:
+        return _leave(loop.once(), clean_up)
+    if os.isatty(0):
+        logger.info("Enter collects, Ctrl-D ends")
+    return _leave(loop.run(0), clean_up)
+
+
+def _check(options: argparse.Namespace, clean_up: CleanUp) -> int:
+    config = _load(options)
+    if config is None:
+        return 2
+    from .check import check
+
+    divert(2, claim=client_log.start())
+    lines, status = check(config.hypervisors)
+    return _leave(_print("".join(f"{line}\n" for line in lines)) or status, clean_up)
+
+
+def _load(options: argparse.Namespace) -> Optional[Config]:
+    """Return the configuration, or None; log its errors and warnings."""
+    try:
+        config = _read(options)
+    except ConfigError as error:
+        for problem in error.problems:
+            logger.error("%s", problem)
+        return None
+    for warning in config.warnings:
+        logger.warning("%s", warning)
+    return config
+
+
+def _read(options: argparse.Namespace) -> Config:
+    config = load(options.config, os.environ) if options.config else Config()
+    if options.uri is None:
+        return config
+    problems = Problems()
+    uri = read_uri(options.uri, "--uri", problems)
+    if len(config.hypervisors) > 1:
+        count = len(config.hypervisors)
+        problems.add("--uri", f"applies to one table, but {options.config} has {count} tables")
+    if problems.errors:
+        raise ConfigError(problems.errors)
+    return replace(config, hypervisors=(replace(config.hypervisors[0], libvirt_uri=uri),))
+
+
+def _clean_up(children: Children) -> CleanUp:
+    """The function for the end of the process: hung attempts leave processes and folders."""
+
+    def clean_up() -> None:
+        children.end()
+        remove_all()
+        log.drain()
+
+    return clean_up
+
+
+def _leave(status: int, clean_up: CleanUp) -> NoReturn:
+    """End the process without waiting for hung calls."""
+    try:
+        clean_up()
+    finally:
+        os._exit(status)

@@ -1,0 +1,325 @@
+"""Valid configurations; wrong ones are golden cases."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import tomli
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telegraf_execd_libvirt.config.config import Config, ConfigError, HypervisorConfig, load, parse
+from telegraf_execd_libvirt.config.values import Problems
+from telegraf_execd_libvirt.domain.metadata import MetadataTag
+from telegraf_execd_libvirt.sources import SOURCES
+from telegraf_execd_libvirt.sources.source import SourceTable
+
+
+def read(text: str, **environment: str) -> tuple[Config, Problems]:
+    """The configuration of a TOML text, and its errors and warnings."""
+    problems = Problems()
+    return parse(tomli.loads(text), environment, problems), problems
+
+
+def table(text: str, **environment: str) -> HypervisorConfig:
+    """The only hypervisor of a configuration without errors."""
+    config, problems = read(text, **environment)
+    assert problems.errors == []
+    (hypervisor,) = config.hypervisors
+    return hypervisor
+
+
+def test_defaults_are_those_of_the_builtin_plugin() -> None:
+    """Without a file, and with an empty table, the defaults are the built-in plugin's."""
+    (default,) = Config().hypervisors
+    assert table("[[inputs.libvirt]]") == default
+    assert default.libvirt_uri == "qemu:///system"
+    assert default.domains == () and default.additional_statistics == ()
+    assert tuple(group.name for group in default.groups) == (
+        *("state", "cpu_total", "balloon", "vcpu", "interface"),
+        *("block", "perf", "iothread", "memory", "dirtyrate"),
+    )
+    assert default.timeout == 5 * 10**9 and default.interval is None
+    assert default.influx_uint_support is False
+
+
+def test_all_options() -> None:
+    """Each option is read."""
+    assert table(
+        """
+        [[inputs.libvirt]]
+          libvirt_uri = "test:///default"
+          domains = ["a", "b c"]
+          statistics_groups = ["vcpu", "state"]
+          additional_statistics = ["vcpu_mapping"]
+          timeout = "1m"
+          interval = "500ms"
+          influx_uint_support = true
+          metric_set = "full"
+          backing_chain = true
+          bulk_statistics = false
+          parallel_calls = 5
+          domain_exclude = ["*-test", "{a,b}?"]
+          domain_state_include = ["running", "paused"]
+          additional_domain_tags = ["title", "uuid"]
+          additional_device_tags = ["mac"]
+          [inputs.libvirt.tags]
+            rack = "r1"
+          [[inputs.libvirt.metadata_tags]]
+            namespace = "urn:a"
+            path = "app/site/@name"
+            tag = "site"
+          [[inputs.libvirt.metadata_tags]]
+            tag = "owner"
+            namespace = "urn:${NAME}"
+            path = "app"
+        """,
+        NAME="b",
+    ) == HypervisorConfig(
+        libvirt_uri="test:///default",
+        domains=("a", "b c"),
+        statistics_groups=("vcpu", "state"),
+        additional_statistics=("vcpu_mapping",),
+        timeout=60 * 10**9,
+        interval=500 * 10**6,
+        influx_uint_support=True,
+        metric_set="full",
+        backing_chain=True,
+        bulk_statistics=False,
+        parallel_calls=5,
+        tags={"rack": "r1"},
+        domain_exclude=("*-test", "{a,b}?"),
+        domain_state_include=("running", "paused"),
+        additional_domain_tags=("title", "uuid"),
+        additional_device_tags=("mac",),
+        metadata_tags=(
+            MetadataTag("urn:a", "app/site/@name", "site"),
+            MetadataTag("urn:b", "app", "owner"),
+        ),
+    )
+
+
+def test_globs_select_domains() -> None:
+    """Globs may contain variables; domain_include excludes domains only if both have items."""
+    text = '[[inputs.libvirt]]\ndomains = []\ndomain_include = ["web-[0-9]", "${NAME}*"]'
+    assert table(text, NAME="db").domain_include == ("web-[0-9]", "db*")
+    text = '[[inputs.libvirt]]\ndomains = ["a"]\ndomain_include = []'
+    assert table(text).domains == ("a",)
+
+
+def test_names_of_tags_that_are_not_in_use_are_free() -> None:
+    """Names of additional tags can be given to other tags as long as they are not configured."""
+    found = table(
+        """
+        [[inputs.libvirt]]
+          additional_domain_tags = ["uuid"]
+          [inputs.libvirt.tags]
+            title = "t"
+          [[inputs.libvirt.metadata_tags]]
+            namespace = "urn:a"
+            path = "app"
+            tag = "bridge"
+        """
+    )
+    assert found.tags == {"title": "t"} and found.metadata_tags[0].tag == "bridge"
+
+
+def test_option_below_the_table_of_tags_is_warned_of() -> None:
+    """An option there is a tag, which is hardly meant."""
+    _, problems = read('[[inputs.libvirt]]\n[inputs.libvirt.tags]\ntimeout = "5s"')
+    assert problems.errors == []
+    assert problems.warnings == [
+        "inputs.libvirt[0].tags.timeout: is read as a tag; "
+        "the option timeout belongs above the table of tags"
+    ]
+
+
+def test_every_option_can_be_set_by_its_name() -> None:
+    """The options are the fields of HypervisorConfig, and the tables of sources."""
+    _, problems = read("[[inputs.libvirt]]\nnonsense = 1")
+    allowed = problems.errors[0].partition("(allowed: ")[2].rstrip(")").split(", ")
+    fields = {field.name for field in dataclasses.fields(HypervisorConfig)}
+    assert set(allowed) == (fields - {"source_tables"}) | set(SOURCES)
+
+
+def test_empty_uri_is_the_default() -> None:
+    """An empty URI means the default, as for the built-in plugin."""
+    assert table('[[inputs.libvirt]]\nlibvirt_uri = ""').libvirt_uri == "qemu:///system"
+
+
+def test_mapping_alone_is_something_to_gather() -> None:
+    """An additional statistic without any group is valid."""
+    text = '[[inputs.libvirt]]\nstatistics_groups = []\nadditional_statistics = ["vcpu_mapping"]'
+    assert table(text).groups == ()
+    assert [group.name for group in table(text).additions] == ["vcpu_mapping"]
+
+
+def test_groups_have_a_fixed_order() -> None:
+    """The order of groups does not depend on the configuration."""
+    text = '[[inputs.libvirt]]\nstatistics_groups = ["vm", "vcpu", "state"]'
+    assert [group.name for group in table(text).groups] == ["state", "vcpu", "vm"]
+
+
+def test_full_set_has_all_groups() -> None:
+    """The full set includes the group vm."""
+    assert table('[[inputs.libvirt]]\nmetric_set = "full"').groups[-1].name == "vm"
+
+
+def test_several_tables() -> None:
+    """Each table is one hypervisor."""
+    config, _ = read('[[inputs.libvirt]]\nlibvirt_uri="a:///"\n[[inputs.libvirt]]\ntimeout="1s"')
+    assert [item.libvirt_uri for item in config.hypervisors] == ["a:///", "qemu:///system"]
+    assert [item.timeout for item in config.hypervisors] == [5 * 10**9, 10**9]
+
+
+def test_single_table_is_taken_too() -> None:
+    """[inputs.libvirt] means the same as [[inputs.libvirt]], as for Telegraf."""
+    assert table('[inputs.libvirt]\ntimeout = "2s"').timeout == 2 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [("domain_names", "domains", '["a"]'), ("libvirt_metrics", "statistics_groups", '["state"]')],
+)
+def test_old_names_are_read_with_a_warning(old: str, new: str, value: str) -> None:
+    """The old option names work, with a warning that has the new names."""
+    config, problems = read(f"[[inputs.libvirt]]\n{old} = {value}")
+    assert getattr(config.hypervisors[0], new) == tuple(tomli.loads(f"x={value}")["x"])
+    assert problems.warnings == [f"inputs.libvirt[0].{old}: is read as {new}; write {new} instead"]
+
+
+def test_variables_are_expanded_everywhere() -> None:
+    """Variables in any string are expanded once, with an optional default."""
+    found = table(
+        """
+        [[inputs.libvirt]]
+          libvirt_uri = "qemu+ssh://${USER_}@${HOST}/system"
+          domains = ["${A}-${B}", "$A", "${B:-other}", "${C:-other}", "${C:-}x", "${not a name}"]
+          timeout = "${T}"
+          [inputs.libvirt.tags]
+            a = "${A}"
+        """,
+        USER_="u",
+        HOST="h",
+        A="${B}",
+        B="",
+        T="3s",
+    )
+    assert found.libvirt_uri == "qemu+ssh://u@h/system"
+    assert found.domains == ("${B}-", "$A", "other", "other", "x", "${not a name}")
+    assert found.timeout == 3 * 10**9 and found.tags == {"a": "${B}"}
+
+
+def test_value_of_a_variable_is_checked() -> None:
+    """The value of a variable is validated like any other value."""
+    _, problems = read('[[inputs.libvirt]]\ntimeout = "${T}"', T="soon")
+    assert len(problems.errors) == 1 and problems.errors[0].endswith('got "soon"')
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, True), (0o604, True)])
+def test_password_that_others_may_read_gives_a_warning(
+    tmp_path: Path, mode: int, warned: bool
+) -> None:
+    """A readable file with a password gives a warning, which does not have the password."""
+    path = tmp_path / "plugin.conf"
+    path.write_text('[[inputs.libvirt]]\nlibvirt_uri = "esx://root:secret@host/"')
+    path.chmod(mode)
+    warnings = load(path, {}).warnings
+    assert bool(warnings) is warned
+    assert "secret" not in "".join(warnings)
+
+
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
+    """The error about an unreadable file has its name and the reason."""
+    with pytest.raises(ConfigError, match=r"nowhere\.conf: cannot be read: No such file"):
+        load(tmp_path / "nowhere.conf", {})
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path, {})
+
+
+TOML_VALUES = st.recursive(
+    st.text() | st.integers() | st.booleans() | st.floats() | st.datetimes(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([field.name for field in dataclasses.fields(HypervisorConfig)])
+        | st.sampled_from(["domain_names", "libvirt_metrics"])
+        | st.text(),
+        TOML_VALUES,
+    )
+)
+def test_any_table_is_either_good_or_explained(values: dict[str, object]) -> None:
+    """Any table is accepted or explained: each error begins with its table."""
+    problems = Problems()
+    config = parse({"inputs": {"libvirt": [values]}}, {}, problems)
+    assert len(config.hypervisors) == 1
+    for error in problems.errors:
+        assert error.startswith("inputs.libvirt[0]")
+
+
+def test_tables_of_sources() -> None:
+    """A source's table overrides its defaults; without one they apply."""
+    found = table(
+        """
+        [[inputs.libvirt]]
+          additional_statistics = ["job", "block_job"]
+          timeout = "2s"
+          [inputs.libvirt.job]
+            interval = "1m"
+            timeout = "300ms"
+        """
+    )
+    job, block_job = found.sources
+    assert (job.name, block_job.name) == ("job", "block_job")
+    assert found.source_tables == {"job": SourceTable(60 * 10**9, 300 * 10**6)}
+    settings = found.settings(job)
+    assert (settings.interval, settings.timeout) == (60 * 10**9, 300 * 10**6)
+    settings = found.settings(block_job)
+    assert (settings.interval, settings.timeout) == (0, 2 * 10**9)
+
+
+def test_table_of_a_source_that_is_not_read() -> None:
+    """A table without its name in additional_statistics gives one warning."""
+    _, problems = read('[[inputs.libvirt]]\n[inputs.libvirt.job]\ninterval = "1m"\ntimeout = "1s"')
+    assert problems.errors == []
+    assert problems.warnings == [
+        'inputs.libvirt[0].job: has no effect: "job" is not in additional_statistics'
+    ]
+
+
+def test_source_alone_is_something_to_gather() -> None:
+    """A source without any group is valid."""
+    text = '[[inputs.libvirt]]\nstatistics_groups = []\nadditional_statistics = ["job"]'
+    assert [source.name for source in table(text).sources] == ["job"]
+
+
+def test_parameters_of_ssh_uris_are_checked() -> None:
+    """A wrong method or a wrong way to verify host keys is an error, for the transport ssh."""
+    text = '[[inputs.libvirt]]\nlibvirt_uri = "qemu+{}://h/system?sshauth={}&known_hosts_verify={}"'
+    _, problems = read(text.format("ssh", "agent,PrivKey,magic", "perhaps"))
+    methods = "agent, privkey, password, keyboard-interactive"
+    assert problems.errors == [
+        f'inputs.libvirt[0].libvirt_uri: expected sshauth with {methods}, got "magic"',
+        "inputs.libvirt[0].libvirt_uri: expected known_hosts_verify with normal, auto, ignore, "
+        'got "perhaps"',
+    ]
+    assert read(text.format("ssh", "agent", "auto"))[1].errors == []
+    assert read(text.format("libssh2", "magic", "perhaps"))[1].errors == []
+
+
+@pytest.mark.parametrize("transport", ["ssh", "libssh", "libssh2"])
+@pytest.mark.parametrize("methods", ["password", "Keyboard-Interactive", "password,password"])
+def test_methods_of_ssh_that_would_ask(transport: str, methods: str) -> None:
+    """Nobody answers a question for a password, so another method must be there."""
+    text = '[[inputs.libvirt]]\nlibvirt_uri = "qemu+{}://h/system?sshauth={}"'
+    assert read(text.format(transport, methods))[1].errors == [
+        f'inputs.libvirt[0].libvirt_uri: expected sshauth with agent or privkey, got "{methods}"'
+    ]
+    assert read(text.format(transport, f"{methods},privkey"))[1].errors == []
+    assert read(text.format("tls", methods))[1].errors == []

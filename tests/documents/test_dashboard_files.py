@@ -1,0 +1,208 @@
+"""The dashboards are what the list of panels says, are well formed, and follow Grafana's rules."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import tomli
+
+from support.grafana import FOLDER, Json, load, load_script, panels, variables
+from telegraf_execd_libvirt.config.config import parse
+from telegraf_execd_libvirt.config.values import Problems
+
+build = load_script("build_dashboards")
+
+BOARDS = [(name, language) for name in ("fleet", "guest") for language in ("influxql", "promql")]
+SOURCES = {"influxql": "influxdb", "promql": "prometheus"}
+BUILT_IN = {"timeFilter", "__interval", "__rate_interval", "__range"}
+KINDS = {"stat", "timeseries", "table", "state-timeline"}
+#: Units of Grafana that are used here; a text after `suffix:` is free.
+UNITS = {
+    *("none", "short", "percent", "ms", "ns", "s", "kbytes", "bytes", "Bps", "iops", "pps", "cpm"),
+}
+
+
+@pytest.fixture(params=BOARDS, ids="-".join)
+def board(request: pytest.FixtureRequest) -> tuple[Json, str]:
+    """Each dashboard and its language."""
+    name, language = request.param
+    return load(name, language), language
+
+
+def queries(dashboard: Json, language: str) -> list[str]:
+    """All queries of all panels."""
+    field = "query" if language == "influxql" else "expr"
+    return [target[field] for panel in panels(dashboard) for target in panel["targets"]]
+
+
+def test_files_are_up_to_date() -> None:
+    """The files are what the script makes of the list of panels, and there are no others."""
+    made = build.files()
+    for name, text in made.items():
+        assert (FOLDER.parent / name).read_text("utf-8") == text
+    assert {f"dashboards/{path.name}" for path in FOLDER.glob("*.json")} <= set(made)
+
+
+def test_script_lists_and_writes_what_is_stale(tmp_path: Path) -> None:
+    """--check only lists; without it the files are written."""
+    assert build.main(["--check"], tmp_path) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert build.main([], tmp_path) == 0
+    assert build.main(["--check"], tmp_path) == 0
+    written = (tmp_path / "dashboards" / "fleet-promql.json").read_text("utf-8")
+    assert json.loads(written) == load("fleet", "promql")
+
+
+def test_structure(board: tuple[Json, str]) -> None:
+    """Grafana's own model of a dashboard reads the file, and keeps all panels and variables."""
+    models = pytest.importorskip(
+        "grafana_foundation_sdk.models.dashboard", reason="needs Python 3.11"
+    )
+    dashboard, _ = board
+    read = models.Dashboard.from_json(dashboard)
+    assert (read.uid, read.schema_version) == (dashboard["uid"], 39)
+    assert len(read.panels) == len(dashboard["panels"])
+    assert [v.name for v in read.templating.list_val] == [
+        variable["name"] for variable in dashboard["templating"]["list"]
+    ]
+
+
+def test_data_source_is_a_variable(board: tuple[Json, str]) -> None:
+    """One variable chooses the data source of all panels, queries and variables."""
+    dashboard, language = board
+    (variable,) = (v for v in dashboard["templating"]["list"] if v["type"] == "datasource")
+    assert (variable["name"], variable["query"]) == ("datasource", SOURCES[language])
+    assert "__inputs" not in dashboard
+    expected = {"type": SOURCES[language], "uid": "${datasource}"}
+    for panel in panels(dashboard):
+        assert panel["datasource"] == expected
+        assert all(target["datasource"] == expected for target in panel["targets"])
+    assert all(variable["datasource"] == expected for variable in variables(dashboard))
+
+
+def test_variables_follow_the_time_range(board: tuple[Json, str]) -> None:
+    """Variables are read again when the time range changes; All is any text, also none."""
+    for variable in variables(board[0]):
+        assert (variable["refresh"], variable["multi"]) == (2, True)
+        assert variable["includeAll"] == (variable.get("allValue") == ".*")
+        assert variable["description"] and variable["label"]
+
+
+def test_each_panel_is_explained(board: tuple[Json, str]) -> None:
+    """Each panel has a title, a description with advice, and a unit that Grafana has."""
+    shown = list(panels(board[0]))
+    assert max(Counter(panel["title"] for panel in shown).values()) == 1
+    for panel in shown:
+        assert panel["type"] in KINDS
+        assert len(panel["description"]) > 60, panel["title"]
+        for unit in units(panel):
+            assert unit in UNITS or unit.startswith("suffix: "), panel["title"]
+
+
+def units(panel: Json) -> list[str]:
+    """All units of a panel."""
+    config = panel["fieldConfig"]
+    properties = [p for override in config["overrides"] for p in override["properties"]]
+    return [config["defaults"]["unit"], *(p["value"] for p in properties if p["id"] == "unit")]
+
+
+def test_panels_have_their_own_places(board: tuple[Json, str]) -> None:
+    """Numbers are unique, and no panel covers another or leaves the page."""
+    everything = board[0]["panels"]
+    assert len({panel["id"] for panel in everything}) == len(everything)
+    places = [panel["gridPos"] for panel in everything]
+    for place in places:
+        assert place["x"] >= 0 and place["x"] + place["w"] <= 24
+    for one, two in combinations(places, 2):
+        apart = one["x"] + one["w"] <= two["x"] or two["x"] + two["w"] <= one["x"]
+        above = one["y"] + one["h"] <= two["y"] or two["y"] + two["h"] <= one["y"]
+        assert apart or above, (one, two)
+
+
+def test_variables_are_defined(board: tuple[Json, str]) -> None:
+    """Each variable in a query is defined, and each one that is defined is used."""
+    dashboard, language = board
+    defined = {variable["name"] for variable in dashboard["templating"]["list"]}
+    texts = [*queries(dashboard, language), *(v["query"] for v in variables(dashboard))]
+    used = {name for text in texts for name in re.findall(r"\$(\w+|\{[^}]*\})", text)}
+    assert used - BUILT_IN == {f"{{{name}:regex}}" for name in defined - {"datasource"}}
+
+
+def test_queries_follow_the_rules_of_their_language(board: tuple[Json, str]) -> None:
+    """PromQL: rates over the rate interval, or over the range if they are divided by each other,
+    as not all series are in the whole range. InfluxQL: one filter of the time, outside of all
+    parentheses; rates of guests between the first values of intervals. Each kind of target as its
+    panel needs it."""
+    dashboard, language = board
+    for query in queries(dashboard, language):
+        if language == "promql":
+            windows = set(re.findall(r"rate\([^\[]*\[([^\]]*)\]", query))
+            assert windows <= {"$__rate_interval"} or (
+                windows == {"$__range"} and re.search(r"\) / \(sum by ", query)
+            ), query
+        else:
+            assert query.count("$timeFilter") == 1
+            before = query.partition("$timeFilter")[0]
+            assert before.count("(") == before.count(")"), query
+            if '"libvirt_health"' not in query:
+                assert query.count("non_negative_derivative(") == query.count("derivative(first(")
+            assert "time()" not in query and not re.search(r'\("time"', query)
+    for panel in panels(dashboard):
+        table = panel["type"] == "table"
+        for target in panel["targets"]:
+            kind = target["resultFormat"] if language == "influxql" else target["format"]
+            assert kind == ("table" if table else "time_series")
+            if language == "promql":
+                assert target["instant"] != target["range"]
+
+
+def test_counts_are_never_missing(board: tuple[Json, str]) -> None:
+    """A count of nothing is shown as 0."""
+    dashboard, language = board
+    for panel in panels(dashboard):
+        for target in panel["targets"]:
+            query = target["query"] if language == "influxql" else target["expr"]
+            if query.startswith(("count(", "SELECT count(")):
+                assert panel["fieldConfig"]["defaults"]["noValue"] == "0"
+
+
+def test_tables_lead_to_the_guest(board: tuple[Json, str]) -> None:
+    """A guest's name in a table opens its own dashboard in the same language and data source."""
+    dashboard, language = board
+    for panel in panels(dashboard):
+        if panel["type"] == "table":
+            overrides = panel["fieldConfig"]["overrides"]
+            (guest,) = (o for o in overrides if o["matcher"]["options"] == "guest")
+            (link,) = (p for p in guest["properties"] if p["id"] == "links")
+            url = link["value"][0]["url"]
+            assert url.startswith(f"/d/libvirt-guest-{language}?${{datasource:queryparam}}&")
+            assert "var-host=" in url and "var-domain=" in url
+    assert load("guest", language)["uid"] == f"libvirt-guest-{language}"
+
+
+def test_documented_configuration_is_valid() -> None:
+    """The examples for the plugin and for Telegraf's outputs are TOML without mistakes."""
+    page = (FOLDER.parent / "docs" / "dashboards.md").read_text("utf-8")
+    outputs = set()
+    for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
+        for variant in (text, re.sub(r"^( *)# (?=\w+ = )", r"\1", text, flags=re.MULTILINE)):
+            document = tomli.loads(variant)
+            outputs |= set(document.get("outputs", {}))
+            problems = Problems()
+            parse({"inputs": document.get("inputs", {"libvirt": [{}]})}, {}, problems)
+            assert (problems.errors, problems.warnings) == ([], [])
+    assert outputs == {"influxdb", "influxdb_v2", "prometheus_client", "http"}
+
+
+def test_provisioning_fits_the_dashboards() -> None:
+    """The examples have a data source of each type that the dashboards can choose."""
+    text = (FOLDER / "provisioning" / "datasources.yml").read_text("utf-8")
+    assert set(re.findall(r"^    type: (\w+)$", text, re.MULTILINE)) == set(SOURCES.values())
+    page = (FOLDER.parent / "docs" / "dashboards.md").read_text("utf-8")
+    folder = re.search(r"path: (\S+)", (FOLDER / "provisioning" / "dashboards.yml").read_text())
+    assert folder and f"-t {folder[1]} " in page

@@ -1,0 +1,215 @@
+"""The fast way to a domain's lines gives the bytes of the plain way."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+import weakref
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.domain.record import Domain, Value
+from telegraf_execd_libvirt.lines import encode
+from telegraf_execd_libvirt.lines.encode import Encoder
+
+KEYS = st.sampled_from(
+    [
+        *("state.state", "cpu.time", "cpu.cache.monitor.count", "vcpu.0.halted", "vcpu.10.time"),
+        *("vcpu.2.time", "net.0.name", "net.0.rx.bytes", "dirtyrate.megabytes_per_second"),
+        *("vcpu.0.guest_mode.cur", "block.0.path", "block.0.timed_group.0.rd_queue_depth_avg"),
+        *("a%s.1.b", "100%", "a.b", "a_b", "unknown"),
+    ]
+)
+VALUES = (
+    st.integers(-(2**65), 2**65)
+    | st.sampled_from([0, 1, -1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1, 2**64, True, False])
+    | st.text(max_size=5)
+    | st.sampled_from(['"', "\\", "%d", "%", "a b", "", "yes"])
+    | st.floats()
+)
+DOMAINS = st.builds(
+    Domain,
+    name=st.sampled_from(["a", "b c,=", "%s", "\\", "é"]),
+    active=st.booleans(),
+    stats=st.dictionaries(KEYS, VALUES, max_size=8),
+)
+CONFIGS = st.builds(
+    HypervisorConfig,
+    metric_set=st.sampled_from(["telegraf", "full"]),
+    influx_uint_support=st.booleans(),
+    tags=st.sampled_from([{}, {"rack": "100 %d"}]),
+)
+
+
+@given(config=CONFIGS, ticks=st.lists(st.lists(DOMAINS, max_size=3), max_size=4))
+@example(
+    config=HypervisorConfig(),
+    ticks=[
+        [Domain("a", True, {"vcpu.0.halted": True, "state.state": 1})],
+        [Domain("a", True, {"vcpu.0.halted": 1, "state.state": True})],
+        [Domain("a", True, {"unknown": 1, "state.state": 1})],
+    ],
+)
+@example(
+    config=HypervisorConfig(influx_uint_support=True),
+    ticks=[[Domain("a", True, {"cpu.time": value})] for value in (1, -1, 2**64 - 1, 2**64)],
+)
+def test_fast_and_plain_way_give_the_same_bytes(
+    config: HypervisorConfig, ticks: list[list[Domain]]
+) -> None:
+    """Tick after tick, whatever values, keys and names change, both ways write the same."""
+    encoder, plain = Encoder(config), Encoder(config)
+    for number, domains in enumerate(ticks):
+        assert encoder.encode([*domains], number) == plain.encode_plain(domains, number)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Domain]:
+    """One domain, tick after tick: some of its values change, rarely its keys or its state."""
+    stats = draw(st.dictionaries(KEYS, VALUES, min_size=1, max_size=8))
+    name, active = draw(st.sampled_from(["a", "T%s", "b c,=", "\\", "\x00"])), True
+    ticks = []
+    for _ in range(draw(st.integers(2, 8))):
+        for key in draw(st.lists(st.sampled_from([*stats]), max_size=3)):
+            stats[key] = draw(VALUES)
+        if draw(st.integers(0, 5)) == 0:
+            del stats[draw(st.sampled_from([*stats]))]
+            stats[draw(KEYS)] = draw(VALUES)
+        if draw(st.integers(0, 9)) == 0:
+            active = not active
+        ticks.append(Domain(name, active, dict(stats)))
+    return ticks
+
+
+@given(config=CONFIGS, history=histories())
+@example(
+    config=HypervisorConfig(),
+    history=[
+        Domain("a", True, {"state.state": 1, "unknown": 1, "cpu.time": value})
+        for value in (1, 2, True, 3, 2.0, 4, -1, 5, "6", 2**63, 7)
+    ],
+)
+@example(
+    config=HypervisorConfig(influx_uint_support=True),
+    history=[
+        Domain("T", True, {"vcpu.0.halted": value, "balloon.current": number})
+        for number, value in enumerate((True, False, 1, True, 0, "yes", False, 1.0, True))
+    ],
+)
+@example(
+    config=HypervisorConfig(),
+    history=[
+        Domain("a", True, {"state.state": 1, key: 1})
+        for key in ("unknown", "cpu.time", "cpu.time", "unknown", "cpu.user")
+    ],
+)
+@example(  # a text with the placeholder of the timestamp
+    config=HypervisorConfig(metric_set="full"),
+    history=[
+        Domain("a", True, {"state.state": 1, "unknown": value})
+        for value in (1, 2, 3, "\0", "w", 4, "\0")
+    ],
+)
+@example(  # an unsigned number of 32 bits that arrives as a negative one
+    config=HypervisorConfig(),
+    history=[
+        Domain("a", True, {"vcpu.current": value, "balloon.current": 1})
+        for value in (1, 2, 3, -1, 2**32, 2**63)
+    ],
+)
+@example(  # fields that come and go: no line protocol has such numbers
+    config=HypervisorConfig(metric_set="full"),
+    history=[
+        Domain("a", True, {"state.state": 1, "unknown": value})
+        for value in (1.0, 2.0, 3.0, float("nan"), 4.0, float("inf"))
+    ],
+)
+@example(  # the same keys and values of a domain that does not run any more
+    config=HypervisorConfig(),
+    history=[
+        Domain("a", active, {"state.state": 1, "cpu.time": 1, "vcpu.0.time": 1})
+        for active in (True, True, True, False)
+    ],
+)
+def test_a_domain_that_changes_gives_the_same_bytes_as_by_the_plain_way(
+    config: HypervisorConfig, history: list[Domain]
+) -> None:
+    """What was learnt of a domain's values never shows in its lines."""
+    encoder, plain = Encoder(config), Encoder(config)
+    for number, domain in enumerate(history):
+        assert encoder.encode([domain], number) == plain.encode_plain([domain], number)
+
+
+#: Values that are easily taken for one another: equal, of the same hash, or written alike.
+CONFUSABLE = (0, 0.0, -0.0, False, "", "0", 1, 1.0, True, "1", -1, -2, 2**61 - 1, 2**64 - 1, 2**64)
+
+
+@pytest.mark.parametrize("metric_set", ["telegraf", "full"])
+@pytest.mark.parametrize("key", ["unknown", "cpu.time", "vcpu.0.halted", "net.0.name"])
+def test_no_value_is_taken_for_another(key: str, metric_set: str) -> None:
+    """A value that stood still, and one that moved, may become whatever there is."""
+    config = HypervisorConfig(metric_set=metric_set)
+    for old, new in itertools.permutations(CONFUSABLE, 2):
+        encoder, plain = Encoder(config), Encoder(config)
+        for number, value in enumerate((old, old, old, new, old, new, new)):
+            domains = [Domain("a", True, {"state.state": 1, key: value})]
+            expected = plain.encode_plain(domains, number)
+            assert encoder.encode(domains, number) == expected, (old, new, number)
+
+
+def test_the_fast_way_is_taken(mocker: Any) -> None:
+    """Values that have been seen to change need neither the plain way nor a new template."""
+    encoder = Encoder(HypervisorConfig())
+    stats: dict[str, Value] = {"state.state": 1, "cpu.time": 5, "vcpu.0.halted": True}
+    encoder.encode([Domain("a", True, stats)], 1)
+    encoder.encode([Domain("a", True, {**stats, "cpu.time": 6, "vcpu.0.halted": False})], 2)
+    made = mocker.spy(encode, "Template")
+    plain = mocker.spy(encode, "format_line")
+    text = encoder.encode([Domain("a", True, {**stats, "cpu.time": 2**62})], 3)
+    assert b"time=4611686018427387904i 3\n" in text and b'halted="yes"' in text
+    assert not made.called and not plain.called
+
+
+def test_templates_go_with_their_domains() -> None:
+    """A thousand domains that came and went need no more memory than the one that is there."""
+    encoder = Encoder(HypervisorConfig())
+    tracemalloc.start()
+    sizes = []
+    for number in range(1000):
+        stats: dict[str, Value] = {"state.state": 1, "net.0.name": f"{number}" * 300}
+        encoder.encode([Domain(f"d{number}", True, stats)], number)
+        encoder.forget_others()
+        if number % 100 == 99:
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert max(sizes) < 1.5 * sizes[0]
+
+
+class Seen(dict[str, Value]):
+    """Statistics that can be seen to go."""
+
+
+def test_statistics_go_as_their_lines_are_written() -> None:
+    """Statistics of a domain are freed before those of the next one are encoded."""
+    encoder = Encoder(HypervisorConfig())
+    domains = [Domain(f"d{number}", True, Seen({"cpu.time": 1})) for number in range(100)]
+    seen = [weakref.ref(domain.stats) for domain in domains]
+    alive = []
+    for _ in encode.drain(domains):
+        alive.append(sum(stats() is not None for stats in seen))
+    assert alive[0] == 100 and alive[50] <= 51 and alive[99] <= 2
+    domains = [Domain(f"d{number}", True, Seen({"cpu.time": 1})) for number in range(100)]
+    assert encoder.encode(domains, 1).count(b"\n") == 100 and domains == []
+
+
+@pytest.mark.parametrize("name", ["%", "%s", "%%d"])
+def test_percent_signs_stay(name: str) -> None:
+    """A name that looks like a format is a name."""
+    domain = Domain(name, True, {"state.state": 1})
+    assert Encoder(HypervisorConfig()).encode([domain], 7).decode() == (
+        f"libvirt_state,domain_name={name} state=1i 7\n"
+    )

@@ -1,0 +1,152 @@
+"""Line protocol, read back by an independent parser."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from line_protocol_parser import parse_line
+
+from telegraf_execd_libvirt.lines.protocol import (
+    Unsigned,
+    escape_key,
+    escape_measurement,
+    format_line,
+    format_tags,
+    format_value,
+)
+
+# Parsers disagree about a backslash before an escaped character. For it the reference is the text
+# itself, which is the same as that of Telegraf's serializer.
+AMBIGUOUS = "\\"
+TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters=AMBIGUOUS))
+ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+
+# The newest parser for Python 3.9 leaves the escapes in string fields as they are.
+OLD_PARSER = int(version("line-protocol-parser").partition(".")[0]) < 2
+FIELD_TEXT = st.text(
+    st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='\\"' if OLD_PARSER else "")
+)
+
+
+@given(domain=TEXT.filter(bool), other=TEXT.filter(bool))
+@example(domain="a b,c=d", other='"quoted"')
+@example(domain=" ", other=",=")
+def test_tags_read_back(domain: str, other: str) -> None:
+    """A parser reads back the same tag value, whatever it contains."""
+    line = format_line("m", {"domain_name": domain, "other": other}, [("f", 1)], 1)
+    parsed = parse_line(line)
+    assert parsed["tags"] == {"domain_name": domain, "other": other}
+
+
+@given(value=FIELD_TEXT)
+@example(value="" if OLD_PARSER else "ends with \\")
+@example(value="" if OLD_PARSER else '\\"')
+def test_string_fields_read_back(value: str) -> None:
+    """A parser reads back the same string field, with its backslashes and quotes."""
+    parsed = parse_line(format_line("m", {}, [("f", value)], 1))
+    assert parsed["fields"] == {"f": value}
+
+
+@given(name=ANY_TEXT, tag=ANY_TEXT, field=ANY_TEXT)
+def test_tags_and_keys_never_break_a_line(name: str, tag: str, field: str) -> None:
+    """No measurement, tag or field key can add a line, a tag or a field."""
+    line = format_line(f"m{name}", {"t": tag}, [(f"k{field}", 1), ("end", 2)], 1)
+    assert line.count("\n") == 1 and line.endswith(" 1\n")
+    head, fields, stamp = _split(line.rstrip("\n"), " ")
+    assert stamp == "1"
+    assert len(_split(head, ",")) <= 2
+    assert len(_split(fields, ",")) == 2
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at each separator without a backslash before it."""
+    parts, part = [], ""
+    for index, char in enumerate(text):
+        if char == separator and not (index and text[index - 1] == "\\"):
+            parts.append(part)
+            part = ""
+        else:
+            part += char
+    return [*parts, part]
+
+
+# The parser's strtod refuses subnormal numbers; Python's own float() reads them back below.
+@given(number=st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False))
+@example(number=1e22)
+@example(number=-0.0)
+def test_floats_read_back(number: float) -> None:
+    """A float is written without exponent, and reads back as the same number."""
+    text = format_value(number, False)
+    assert text is not None and "e" not in text.lower()
+    assert float(text) == number
+    assert parse_line(f"m f={text} 1")["fields"] == {"f": number}
+
+
+def test_smallest_float_reads_back() -> None:
+    """The smallest float keeps its value."""
+    assert float(format_value(5e-324, False) or "") == 5e-324
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_nan_and_infinity_are_omitted(number: float) -> None:
+    """A field of NaN or infinity is omitted, and so is a line without fields."""
+    assert format_value(number, False) is None
+    assert format_line("m", {}, [("f", number), ("g", 1)], 7) == "m g=1i 7\n"
+    assert format_line("m", {}, [("f", number)], 7) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "uint_support", "expected"),
+    [
+        (0, False, "0i"),
+        (-5, True, "-5i"),
+        (Unsigned(5), False, "5i"),
+        (Unsigned(5), True, "5u"),
+        (Unsigned(2**63), False, "9223372036854775807i"),
+        (Unsigned(2**64 - 1), True, "18446744073709551615u"),
+        (Unsigned(2**70), True, "18446744073709551615u"),
+        (Unsigned(-1), True, "-1i"),
+        (-(2**63) - 1, False, "-9223372036854775808i"),
+        (True, True, "true"),
+        (False, False, "false"),
+        (5.0, False, "5"),
+        (0.25, False, "0.25"),
+        ("", False, '""'),
+        ("a\nb", False, '"a\nb"'),
+    ],
+)
+def test_values(value: Any, uint_support: bool, expected: str) -> None:
+    """Values are written as by Telegraf's serializer."""
+    assert format_value(value, uint_support) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a,b=c d", r"a\,b\=c\ d"),
+        ("a\tb\nc\fd\re", r"a\tb\nc\fd\re"),
+        ("a\\", "a"),
+        ("a\\\\", "a"),
+        ("\\", ""),
+        ("a\\b", "a\\b"),
+        ('"', '"'),
+    ],
+)
+def test_keys_and_tags(text: str, expected: str) -> None:
+    """Keys and tag values are escaped as by Telegraf's serializer."""
+    assert escape_key(text) == expected
+
+
+def test_measurement_keeps_equals_sign() -> None:
+    """The equals sign of a measurement is not escaped."""
+    assert escape_measurement("a=b c,d") == r"a=b\ c\,d"
+
+
+def test_tags_are_sorted_and_empty_ones_dropped() -> None:
+    """Tags are sorted by key; those without key or value are omitted."""
+    assert format_tags({"b": "2", "a": "1", "": "x", "c": "", "d": "\\"}) == ",a=1,b=2"
