@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple, Optional
 
 from ..domain.record import STATE_NAMES, Stats, Value
-from ..lines.field_map import is_index
+from .schema import is_index
 
 #: The statistics groups whose keys are read.
 NEEDED_GROUPS = ("state", "cpu_total", "balloon", "vcpu", "interface", "block")

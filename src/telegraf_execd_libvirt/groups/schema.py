@@ -19,6 +19,11 @@ INDEX = "#"
 ANY = "*"
 
 
+def is_index(word: str) -> bool:
+    """Whether a word of a key is a number: ASCII digits only, none of Unicode's others."""
+    return word.isascii() and word.isdigit()
+
+
 class Type(Enum):
     """The type of a libvirt typed parameter; it selects the line protocol type.
 
