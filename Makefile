@@ -38,10 +38,10 @@ run: $(INSTALLED) ## install what is missing, print one collection from libvirt'
 	@echo "That was libvirt's test driver. For a real hypervisor: $(BIN)/telegraf-execd-libvirt --check," \
 	  "then $(BIN)/telegraf-execd-libvirt --once --uri qemu:///system" >&2
 
-check: lint ## check style and types, run the tests of each room and of the process (a minute)
+check: lint ## lint, run the tests of each room and of the process (a minute)
 	$(BIN)/python -m pytest $(QUICK) $(TIMED:%=--ignore %) $(INNER)
 
-test: lint ## check style and types, run all tests
+test: lint ## lint, run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED)
 
@@ -52,10 +52,12 @@ coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-lint: $(TESTABLE) ## check style and types
+lint: $(TESTABLE) ## check style, types and imports between rooms; find unused names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/vulture
 
 format: $(TESTABLE) ## apply the style that lint checks
 	$(BIN)/ruff check --fix .

@@ -80,7 +80,6 @@ class Row:
 
     title: str
     panels: Sequence[Panel]
-    collapsed: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,10 @@ PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # What the tests import; the tools for style, types, builds and dashboards are needed only once.
-TOOLS = ("build", "coverage", "grafana-foundation-sdk", "hatchling", "mypy", "pytest-xdist", "ruff")
+TOOLS = (
+    *("build", "coverage", "grafana-foundation-sdk", "hatchling", "import-linter", "mypy"),
+    *("pytest-xdist", "ruff", "vulture"),
+)
 #: The tests of the source's rooms; those of hangs measure time.
 ROOMS = [
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("test_*.py"))),
