@@ -1,16 +1,27 @@
-"""A source at work, without threads: what is a failure, when it is fetched, what is reported."""
+"""A source at work: what is a failure, when it is fetched, what is reported."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from support.plugin import TEST_DRIVER, eventually
+from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
+from telegraf_execd_libvirt.domain.record import Domain
+from telegraf_execd_libvirt.hypervisor.hanging_sources import Hanging
+from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor
 from telegraf_execd_libvirt.hypervisor.lane import Fetched
+from telegraf_execd_libvirt.hypervisor.patience import MOST_FETCHES
 from telegraf_execd_libvirt.hypervisor.report import Report
 from telegraf_execd_libvirt.hypervisor.rhythm import Rhythm
-from telegraf_execd_libvirt.hypervisor.source_runner import failure
+from telegraf_execd_libvirt.hypervisor.source_runner import SourceRunner, failure
+from telegraf_execd_libvirt.sources import SOURCES
+from telegraf_execd_libvirt.sources.scope import Scope
 
 SECOND = 1_000_000_000
 INVALID, LOST, DENIED = (
@@ -103,3 +114,66 @@ def test_each_change_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
         "job: works again",
     ]
     assert (report.up, report.error, report.help) == (True, "", "")
+
+
+def runner_of(fetch: Callable[..., Any], turns: int = MOST_FETCHES) -> SourceRunner:
+    """A runner of the source `job` that asks the test driver with this function; as many of the
+    turns are free."""
+    config = HypervisorConfig(libvirt_uri=TEST_DRIVER, timeout=SECOND)
+    hypervisor = Hypervisor(config, "a name")
+    hanging = Hanging(hypervisor)
+    for _ in range(MOST_FETCHES - turns):
+        hanging.turns.acquire()
+    source = replace(SOURCES["job"], new=lambda: fetch)
+    return SourceRunner(source, config, hypervisor, hanging, lambda _: True)
+
+
+def test_a_defect_of_a_source_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected exception is a failure of the source: in health, in --check and once in the
+    log, with the names of the hypervisor and of the source."""
+
+    def fetch(scope: Scope) -> Iterator[Domain]:
+        raise ZeroDivisionError("a defect")
+        yield
+
+    runner = runner_of(fetch)
+    with caplog.at_level("INFO"):
+        for _ in range(3):
+            runner.tick(0)
+            assert eventually(lambda: not runner.busy)
+    state = runner.health()
+    assert state and (state.up, state.errors) == (False, 3)
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert "job: internal error: ZeroDivisionError: a defect at test_source_runner.py:" in text
+    assert runner.report.error in text
+
+
+def test_a_source_without_a_turn_is_down() -> None:
+    """A source that never had a turn, because others hang, is down in health."""
+    runner = runner_of(lambda scope: iter(()), turns=0)
+    assert runner.health() is None
+    runner.tick(0)
+    assert eventually(lambda: not runner.busy)
+    state = runner.health()
+    assert state and not state.up
+    assert "no turn" in runner.report.error
+
+
+def test_text_that_is_not_utf_8_costs_its_line() -> None:
+    """A call whose answer is not UTF-8 fails alone."""
+
+    def fetch(scope: Scope) -> Iterator[Domain]:
+        class Broken:
+            def name(self) -> str:
+                return b"latin\xe9".decode()
+
+        assert scope.call(Broken(), "name") is None
+        assert scope.error is not None and "UTF-8" in scope.error.message
+        yield from ()
+
+    runner = runner_of(fetch)
+    runner.tick(0)
+    assert eventually(lambda: not runner.busy)
+    assert "internal error" not in runner.report.error
+    assert "name: text that is not UTF-8" in runner.report.error

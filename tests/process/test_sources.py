@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,15 +25,8 @@ from support.server import (
     LIST_ALL_POOLS,
     Daemon,
 )
-from telegraf_execd_libvirt.config.config import HypervisorConfig
-from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError, Unreachable
-from telegraf_execd_libvirt.domain.record import Domain
-from telegraf_execd_libvirt.hypervisor.hanging_sources import Hanging
-from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor, Outcome
 from telegraf_execd_libvirt.hypervisor.patience import MOST_FETCHES, MOST_FETCHES_PER_SOURCE
-from telegraf_execd_libvirt.hypervisor.source_runner import SourceRunner
 from telegraf_execd_libvirt.sources import SOURCES
-from telegraf_execd_libvirt.sources.scope import Scope
 
 #: The procedures with which sources begin, by their names; others list the domains.
 BEGINS = {"storage_pool": LIST_ALL_POOLS, "network": LIST_ALL_NETWORKS}
@@ -56,8 +47,6 @@ OWN = {
 
 #: Sources that call this one's procedure as well: they ask for events of other kinds.
 ALSO = {"event": {"job", "guest_agent"}}
-
-SECOND = 1_000_000_000
 
 #: A domain with all that sources ask about.
 XML = (
@@ -390,77 +379,3 @@ def test_idle_sources_do_not_keep_it_running(
     plugin.tick()
     plugin.wait_for_states(1)
     assert plugin.finish() == 0
-
-
-def runner_of(fetch: Callable[..., Any], turns: int = MOST_FETCHES) -> SourceRunner:
-    """A runner of the source `job` that asks the test driver with this function; as many of the
-    turns are free."""
-    config = HypervisorConfig(libvirt_uri=TEST_DRIVER, timeout=SECOND)
-    hypervisor = Hypervisor(config, "a name")
-    hanging = Hanging(hypervisor)
-    for _ in range(MOST_FETCHES - turns):
-        hanging.turns.acquire()
-    source = replace(SOURCES["job"], new=lambda: fetch)
-    return SourceRunner(source, config, hypervisor, hanging, lambda _: True)
-
-
-def test_a_defect_of_a_source_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
-    """An unexpected exception is a failure of the source: in health, in --check and once in the
-    log, with the names of the hypervisor and of the source."""
-
-    def fetch(scope: Scope) -> Iterator[Domain]:
-        raise ZeroDivisionError("a defect")
-        yield
-
-    runner = runner_of(fetch)
-    with caplog.at_level("INFO"):
-        for _ in range(3):
-            runner.tick(0)
-            assert eventually(lambda: not runner.busy)
-    state = runner.health()
-    assert state and (state.up, state.errors) == (False, 3)
-    (record,) = caplog.records
-    text = record.getMessage()
-    assert "job: internal error: ZeroDivisionError: a defect at test_sources.py:" in text
-    assert runner.report.error in text
-
-
-def test_a_source_without_a_turn_is_down() -> None:
-    """A source that never had a turn, because others hang, is down in health."""
-    runner = runner_of(lambda scope: iter(()), turns=0)
-    assert runner.health() is None
-    runner.tick(0)
-    assert eventually(lambda: not runner.busy)
-    state = runner.health()
-    assert state and not state.up
-    assert "no turn" in runner.report.error
-
-
-def test_text_that_is_not_utf_8_costs_its_line() -> None:
-    """A call whose answer is not UTF-8 fails alone."""
-
-    def fetch(scope: Scope) -> Iterator[Domain]:
-        class Broken:
-            def name(self) -> str:
-                return b"latin\xe9".decode()
-
-        assert scope.call(Broken(), "name") is None
-        assert scope.error is not None and "UTF-8" in scope.error.message
-        yield from ()
-
-    runner = runner_of(fetch)
-    runner.tick(0)
-    assert eventually(lambda: not runner.busy)
-    assert "internal error" not in runner.report.error
-    assert "name: text that is not UTF-8" in runner.report.error
-
-
-def test_sources_wait_for_the_hypervisor() -> None:
-    """While the hypervisor cannot be read, a source does not connect. It asks again at each tick,
-    also if access was refused."""
-    hypervisor = Hypervisor(HypervisorConfig(), "a name")
-    hypervisor.check_connected()
-    hypervisor.outcome = Outcome(trouble=Unreachable("DENIED", "access denied"))
-    with pytest.raises(LibvirtError, match="access denied") as raised:
-        hypervisor.check_connected()
-    assert raised.value.kind is ErrorKind.LOST

@@ -1,0 +1,61 @@
+"""The source has few rooms of short files, and the tests have the same rooms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "telegraf_execd_libvirt"
+FILES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+#: The names at the top of the package, and the lines of a file.
+MOST_NAMES, MOST_LINES = 12, 250
+
+#: The tests of the rooms and of the two files at the top, by their paths below tests/.
+TESTS = [
+    path.relative_to(ROOT / "tests").as_posix()
+    for room in ("", *ROOMS)
+    for path in sorted((ROOT / "tests" / room).glob("test_*.py"))
+]
+
+#: Tests of a room as a whole, and what they are.
+WHOLE = {
+    "config/test_golden_errors.py": "a folder of wrong configurations, and what is said about each",
+    "lines/test_golden.py": "a folder of dumps, and the lines of each",
+    "sources/test_sources.py": "a fetch of each source, with prepared answers",
+}
+
+
+def test_few_names_are_at_the_top() -> None:
+    """The package has few names at its top."""
+    names = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert len(names - {"__pycache__"}) <= MOST_NAMES
+
+
+def test_files_are_short() -> None:
+    """No file of the source is long."""
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in FILES}
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_files_are_in_rooms() -> None:
+    """A room has files and no rooms."""
+    assert {len(path.relative_to(PACKAGE).parts) for path in FILES} == {1, 2}
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_a_test_is_where_its_file_is(name: str) -> None:
+    """tests/ROOM/test_FILE.py tests ROOM/FILE.py, as does test_FILE_ASPECT.py."""
+    room, _, file = name.rpartition("/")
+    subject = file[len("test_") : -len(".py")]
+    files = [path.stem for path in (PACKAGE / room).glob("*.py")]
+    has_file = any(subject == file or subject.startswith(f"{file}_") for file in files)
+    assert has_file != (name in WHOLE)
+
+
+def test_tests_of_whole_rooms_exist() -> None:
+    """The list of tests without a file has no other names."""
+    assert {*WHOLE} <= {*TESTS}
