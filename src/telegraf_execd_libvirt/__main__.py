@@ -1,7 +1,8 @@
 """Entry point of ``telegraf-execd-libvirt`` and of ``python -m telegraf_execd_libvirt``.
 
 Invariant: signal handlers are installed before any slow import, because Telegraf may send the first
-tick at any time; and file descriptors 0, 1 and 2 are in use before anything else is opened.
+tick at any time; and file descriptors 0, 1 and 2 are in use before a file or pipe is opened to stay
+open.
 """
 
 from __future__ import annotations

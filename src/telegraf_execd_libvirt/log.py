@@ -1,7 +1,7 @@
 """Log: lines on stderr with the prefix ``E!``, ``W!``, ``I!`` or ``D!``, the level for Telegraf.
 
-Invariant: a message is one line of bounded length, contains no credentials, and never blocks the
-caller: a separate thread writes to stderr, which may be a full pipe.
+Invariant: a message is one line of bounded length, contains no credentials of a URI, and never
+blocks the caller: a separate thread writes to stderr, which may be a full pipe.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Libvirt URIs: split them, remove credentials, find passwords.
 
 Invariant: user names, passwords and queries (keys, tokens, key file paths) of a URI reach no log
-and no metric, also if the URI is part of a libvirt message.
+and no metric, also if the URI is part of a libvirt message. One exception: the error about a wrong
+``sshauth`` or ``known_hosts_verify`` shows its value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Command line: parse the arguments, load the configuration, run the requested action.
 
-Invariant: a wrong command line or configuration exits with status 2 and one line per error, before
-any connection is made.
+Invariant: no connection is made before command line and configuration are checked. What is wrong in
+them is one line per error, and exit status 2.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Invariant: ticks that arrive during a collection count as one, which starts when the collection
 ends. Each batch of domains is one write of whole lines. Its timestamp is that of the tick, or the
-time of its request if the request was late because an earlier one hung.
+time of its request if the request was made late.
 """
 
 from __future__ import annotations

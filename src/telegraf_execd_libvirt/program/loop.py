@@ -1,7 +1,8 @@
 """The main thread: hands ticks from stdin, signals and the clock to the collectors.
 
-Invariant: the main thread waits in one place only, for the first of these events. So the end of
-stdin and SIGTERM always work, also while libvirt or the reader of stdout hangs.
+Invariant: the main thread waits only in select(), which a signal ends. It calls nothing of libvirt
+and writes no metrics. So the end of stdin and SIGTERM always work, also while libvirt or the reader
+of stdout hangs.
 """
 
 from __future__ import annotations

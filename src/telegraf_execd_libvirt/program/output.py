@@ -1,7 +1,8 @@
 """The program's stdout: line protocol and nothing else.
 
-Invariant: lines are whole. Each batch is one write under one lock. Other output of the
-process to stdout or stderr, such as that of libvirt's libraries, becomes lines of the log.
+Invariant: a batch is whole lines, written under one lock; only a write that fails, as on a full
+disk, ends within a line. During a collection other output of the process to stdout or stderr, such
+as that of libvirt's libraries, becomes lines of the log.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The summaries of a tick: of each domain, of the node, and the health of the collection.
 
-Invariant: one thread uses it. It adds keys in separate namespaces, and drops the keys that were
-only read for a summary.
+Invariant: one thread uses it. It adds keys in separate namespaces. A key that was read only for a
+summary does not become a field.
 """
 
 from __future__ import annotations
