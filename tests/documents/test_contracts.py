@@ -4,6 +4,7 @@ import breaks it."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,14 @@ def test_a_wrong_import_breaks_it(copy: Path, case: str) -> None:
 def test_each_contract_has_a_case() -> None:
     """Each contract is broken by one of the tests above."""
     assert {contract for contract, _ in CASES.values()} == {*CONTRACTS}
+
+
+def test_the_table_of_rooms_is_the_contract() -> None:
+    """CONTRIBUTING.md lists the rooms in the order of their contract."""
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = page.partition("\n| name | content |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    (contract,) = (each for each in TOOLS["importlinter"]["contracts"] if each["id"] == "rooms")
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == contract["layers"]
 
 
 @pytest.mark.parametrize("room", ["lines", "config", "groups", "domain"])
