@@ -75,3 +75,14 @@ def test_methods_of_one_name_are_different_calls(facts: Facts, mocker: MockerFix
     (guest,) = source.domains()
     assert source.host("getCPUStats", -1, 0) is None
     assert source.call(guest, "getCPUStats", True) is not None
+
+
+def test_a_volume_whose_pool_has_stopped(facts: Facts) -> None:
+    """Its call costs itself only: libvirt calls it invalid, and a volume is never active."""
+
+    class Volume:
+        def info(self) -> Any:
+            raise libvirt_error(55)
+
+    source = scope(facts)
+    assert source.call(Volume(), "info") is None and source.error is None

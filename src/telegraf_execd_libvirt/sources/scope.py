@@ -166,11 +166,11 @@ class Scope:
     def _is_invalid(self, error: LibvirtError, owner: Any) -> bool:
         """Whether a call is never possible here; False if only the domain has just ended. Checks
         once in a fetch."""
-        if error.code != _INVALID or self.error is not None or owner is self._connection:
+        if error.code != _INVALID or self.error is not None:
             return False
         try:
             return bool(api.call(owner, "isActive"))
-        except LibvirtError:
+        except (LibvirtError, AttributeError):  # a host and a volume are neither active nor not
             return False
 
     def xml(self, handle: Handle) -> Optional[str]:
