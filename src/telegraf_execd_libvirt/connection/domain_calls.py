@@ -109,7 +109,7 @@ class DomainCalls:
         )
 
     def _devices(self, handle: Handle) -> Optional[Devices]:
-        """The devices of the domain since its last start, which changed its id."""
+        """The devices of the domain in this life."""
         fetch = partial(self._call, handle, "XMLDesc")
         return self._facts.devices.get(api.uuid(handle), api.life(handle), fetch)
 

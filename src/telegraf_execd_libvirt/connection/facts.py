@@ -64,7 +64,7 @@ class Completeness:
 
 @dataclass
 class Facts:
-    """Several threads use this object, so each change is one assignment."""
+    """Several threads use this object without a lock, so each change of a field is one step."""
 
     completeness: Completeness
     devices: XmlCache[Devices]
