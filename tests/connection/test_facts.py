@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from telegraf_execd_libvirt.connection.completeness import Completeness
+from telegraf_execd_libvirt.connection.facts import Completeness
 from telegraf_execd_libvirt.domain.record import Domain, Stats
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
 

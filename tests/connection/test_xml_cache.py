@@ -19,15 +19,10 @@ OFF = -1
 
 
 class Cache(XmlCache[Devices]):
-    """A cache of devices, used as the calls for one domain use it."""
+    """A cache of devices."""
 
     def __init__(self) -> None:
         super().__init__(parse, NO_DEVICES, 60.0)
-
-    def devices(self, uuid: str, life: int, read: Callable[[], str | None]) -> Devices | None:
-        """What is known and not due, or else what is read now."""
-        known, is_due = self.find(uuid, life)
-        return self.read(uuid, life, read) if is_due else known
 
 
 class Source:
@@ -72,20 +67,20 @@ def test_the_xml_is_read_once(cache: Cache) -> None:
     """A second call for the same domain reads nothing; another domain has an entry for itself."""
     first, second = Source(1), Source(2)
     for _ in range(3):
-        assert vcpus(cache.devices("a", RUNS, first)) == 1
-        assert vcpus(cache.devices("b", RUNS, second)) == 2
+        assert vcpus(cache.get("a", RUNS, first)) == 1
+        assert vcpus(cache.get("b", RUNS, second)) == 2
     assert first.reads == second.reads == 1
 
 
 def test_an_event_makes_it_read_again(cache: Cache) -> None:
     """After an event the next call reads the XML of that domain, and of no other."""
     changed, other = Source(), Source()
-    cache.devices("a", RUNS, changed)
-    cache.devices("b", RUNS, other)
+    cache.get("a", RUNS, changed)
+    cache.get("b", RUNS, other)
     cache.forget("a")
     changed.vcpus = 2
-    assert vcpus(cache.devices("a", RUNS, changed)) == 2
-    cache.devices("b", RUNS, other)
+    assert vcpus(cache.get("a", RUNS, changed)) == 2
+    cache.get("b", RUNS, other)
     assert (changed.reads, other.reads) == (2, 1)
 
 
@@ -99,9 +94,9 @@ def test_an_event_during_the_read_is_not_lost(cache: Cache) -> None:
         cache.forget("a")
         return xml
 
-    assert vcpus(cache.devices("a", RUNS, read)) == 1
+    assert vcpus(cache.get("a", RUNS, read)) == 1
     for _ in range(2):
-        assert vcpus(cache.devices("a", RUNS, source)) == 2
+        assert vcpus(cache.get("a", RUNS, source)) == 2
     assert source.reads == 2
 
 
@@ -112,10 +107,10 @@ def test_an_event_during_the_read_is_not_lost(cache: Cache) -> None:
 def test_an_entry_is_valid_for_one_life(cache: Cache, before: int, after: int) -> None:
     """After a start or a stop the XML is read again, also without an event."""
     source = Source()
-    cache.devices("a", before, source)
+    cache.get("a", before, source)
     source.vcpus = 2
     for _ in range(2):
-        assert vcpus(cache.devices("a", after, source)) == 2
+        assert vcpus(cache.get("a", after, source)) == 2
     assert source.reads == 2
 
 
@@ -127,10 +122,10 @@ def test_an_old_entry_is_read_again(cache: Cache, clock: Callable[[float], None]
         clock(20)
         return source()
 
-    cache.devices("a", RUNS, slow)
+    cache.get("a", RUNS, slow)
     for seconds, reads in ((20, 1), (60, 1), (61, 2), (121, 2), (122, 3)):
         clock(seconds)
-        cache.devices("a", RUNS, source)
+        cache.get("a", RUNS, source)
         assert source.reads == reads, seconds
 
 
@@ -142,23 +137,58 @@ def test_entries_of_domains_that_are_gone_are_dropped(
     for minute in range(10):
         clock(61 * minute)
         for number in range(5):
-            found = cache.devices(f"{minute}-{number}", RUNS, Source())
+            found = cache.get(f"{minute}-{number}", RUNS, Source())
             assert found is not None
             kept.append(weakref.ref(found))
         del found
         assert sum(entry() is not None for entry in kept) <= 20
 
 
-@pytest.mark.parametrize("xml", [None, "<domain", "<!DOCTYPE domain><domain/>"])
-def test_xml_that_cannot_be_read(cache: Cache, xml: str | None) -> None:
+def test_an_old_entry_is_due_and_still_known(cache: Cache, clock: Callable[[float], None]) -> None:
+    """A caller that need not wait finds the old entry, also if its XML cannot be fetched again."""
+    assert cache.find("a", RUNS) == (None, True)
+    found = cache.get("a", RUNS, Source())
+    assert cache.find("a", RUNS) == (found, False)
+    assert cache.find("a", OFF) == cache.find("b", RUNS) == (None, True)
+    clock(61)
+    assert cache.find("a", RUNS) == (found, True)
+    assert cache.get("a", RUNS, lambda: None) is None
+    assert cache.find("a", RUNS) == (found, True)
+    cache.forget("a")
+    assert cache.find("a", RUNS) == (None, True)
+
+
+def test_an_equal_result_is_the_same_object(cache: Cache, clock: Callable[[float], None]) -> None:
+    """What did not change keeps its object, so that lines need not be made anew."""
+    found = cache.get("a", RUNS, Source())
+    clock(61)
+    assert cache.get("a", RUNS, Source()) is found
+    clock(122)
+    assert vcpus(cache.get("a", RUNS, Source(2))) == 2
+
+
+def test_ages_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of entries that were read at once, some are due early and others late: none before three
+    quarters of the time, all after it."""
+    cache = Cache()
+    now = time.monotonic()
+    for number in range(1000):
+        cache.get(str(number), RUNS, Source())
+    for seconds, least, most in ((44, 0, 0), (49, 100, 500), (56, 500, 900), (61, 1000, 1000)):
+        monkeypatch.setattr(time, "monotonic", lambda seconds=seconds: now + seconds)
+        assert least <= sum(cache.find(str(number), RUNS)[1] for number in range(1000)) <= most
+
+
+@pytest.mark.parametrize("xml", [None, "<domain", "<!DOCTYPE domain><domain/>", b"\xff"])
+def test_xml_that_cannot_be_read(cache: Cache, xml: str | bytes | None) -> None:
     """XML that cannot be fetched is requested at the next call; bad XML is read once."""
     reads = []
 
     def read() -> str | None:
         reads.append(xml)
-        return xml
+        return xml.decode() if isinstance(xml, bytes) else xml
 
-    found = [cache.devices("a", RUNS, read) for _ in range(3)]
+    found = [cache.get("a", RUNS, read) for _ in range(3)]
     assert found == 3 * [None if xml is None else Devices((), (), None)]
     assert len(reads) == (3 if xml is None else 1)
 
@@ -173,15 +203,15 @@ def test_two_threads_read_the_same_domain(cache: Cache) -> None:
         assert go_on.wait(SECONDS)
         return xml
 
-    thread = threading.Thread(target=cache.devices, args=("a", RUNS, slow))
+    thread = threading.Thread(target=cache.get, args=("a", RUNS, slow))
     thread.start()
     assert began.wait(SECONDS)
     cache.forget("a")
     source.vcpus = 2
-    assert vcpus(cache.devices("a", RUNS, source)) == 2
+    assert vcpus(cache.get("a", RUNS, source)) == 2
     go_on.set()
     thread.join()
-    assert vcpus(cache.devices("a", RUNS, source)) == 2
+    assert vcpus(cache.get("a", RUNS, source)) == 2
     assert source.reads == 2
 
 
@@ -192,7 +222,7 @@ def test_events_and_reads_at_the_same_time(cache: Cache) -> None:
 
     def reader() -> None:
         while not stop.is_set():
-            cache.devices("a", RUNS, source)
+            cache.get("a", RUNS, source)
 
     threads = [threading.Thread(target=reader) for _ in range(3)]
     for thread in threads:
@@ -202,7 +232,7 @@ def test_events_and_reads_at_the_same_time(cache: Cache) -> None:
         while time.monotonic() < deadline:
             source.vcpus += 1
             cache.forget("a")
-            assert vcpus(cache.devices("a", RUNS, source)) == source.vcpus
+            assert vcpus(cache.get("a", RUNS, source)) == source.vcpus
     finally:
         stop.set()
         for thread in threads:

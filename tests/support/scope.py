@@ -74,12 +74,6 @@ class FakeScope:
     def name(self, handle: Thing) -> str:
         return handle.name
 
-    def is_active(self, handle: Thing) -> bool:
-        return handle.number != -1
-
-    def life(self, handle: Thing) -> int:
-        return handle.number
-
     def xml(self, handle: Thing) -> str:
         return handle.xml
 

@@ -1,1 +1,1 @@
-"""What one connection to a hypervisor can do: libvirt's calls, and what they mean. No threads."""
+"""libvirt's client: what one connection can do, what its errors mean, what is learnt on the way."""

@@ -1,9 +1,9 @@
-"""The one module that calls libvirt: calls go in, records and translated errors come out.
+"""libvirt's calls: arguments go in, records and translated errors come out.
 
-Invariant: this module keeps no facts and makes no decisions. libvirt's exceptions, constants and
-messages on stderr stay inside it; a handle is opaque to its callers. Connections are read-only
-unless a source needs more. A function may block as long as libvirt does: only threads that own a
-connection call these functions.
+Invariant: only this module and :mod:`.events` import libvirt; :mod:`.vcpus` calls two functions of
+its C library. libvirt's exceptions leave this module as LibvirtError. A handle is opaque to all but
+:mod:`.vcpus`. This module keeps no facts and makes no decisions. A function may block as long as
+libvirt does, unless its docstring says that it makes no call.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _KEEPALIVE = (5, 2)
 
 
 def library_version() -> str:
-    """The version of the libvirt client library, such as 9.0.0."""
+    """The version of the libvirt client library, such as 9.0.0; no call."""
     return format_version(int(libvirt.getVersion()))
 
 
 def format_version(number: int) -> str:
-    """A libvirt version number as text: 9000001 is 9.0.1."""
+    """A libvirt version number as text, 9000001 as 9.0.1; no call."""
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
@@ -79,7 +79,7 @@ class Connection:
             pass  # drivers without a daemon, such as test and esx, have no keepalive
 
     def alive(self) -> bool:
-        """False if the connection is known to be dead; sends nothing."""
+        """False if the connection is known to be dead; no call."""
         try:
             return bool(self._connection.isAlive())
         except libvirt.libvirtError:
@@ -181,7 +181,7 @@ def is_active(handle: Handle) -> bool:
     return bool(handle.ID() != -1)
 
 
-def identity(handle: Handle) -> int:
+def life(handle: Handle) -> int:
     """The domain's id, a new number at each start and -1 while it is off; no call."""
     return int(handle.ID())
 
@@ -213,7 +213,7 @@ def _errors() -> Iterator[None]:
         ) from None
 
 
-def _no_credentials(credentials: list[Any], _: object) -> int:
+def _no_credentials(*_: object) -> int:
     """Never prompt: libvirt uses auth.conf only."""
     return -1
 

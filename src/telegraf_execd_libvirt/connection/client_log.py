@@ -1,7 +1,7 @@
 """The lines that libvirt's client writes to stderr: some errors have their reason only there.
 
-Invariant: a line from libvirt is never logged as a warning. It is kept for the error that a call of
-the same thread raises; ``--log-level debug`` shows it.
+Invariant: a line from libvirt is never logged as a warning; ``--log-level debug`` shows it. A
+warning of libvirt's is kept for the error that a call of the same thread raises.
 """
 
 from __future__ import annotations

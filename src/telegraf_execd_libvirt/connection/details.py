@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Optional
 
 from ..domain.record import NO_IDENTITY, Identity
@@ -17,14 +18,23 @@ from ..log import log
 from . import api
 from .api import Connection, Handle, Records
 from .domain_calls import DomainCalls
-from .drivers import FILLED, has_in_bulk
-from .errors import NO_SUPPORT, ErrorKind, LibvirtError
+from .errors import ErrorKind, LibvirtError
 from .facts import Facts
-from .requests import BatchRequest, Host, Identities
-from .wanted import Wanted
+from .requests import BatchRequest, Host, Identities, Wanted
 
 #: CPUs that are added to the host are known after at most this time.
 _CPUS_SECONDS = 600.0
+
+#: Drivers that have only some groups in their bulk statistics, by the driver's name. A driver that
+#: is not listed is asked; it answers with code 3 if it has no bulk statistics.
+_BULK_GROUPS: dict[str, frozenset[str]] = {
+    "TEST": frozenset({"state", "iothread"}),
+    "vz": frozenset({"state", "vcpu", "interface", "balloon", "block"}),
+    "Parallels": frozenset({"state", "vcpu", "interface", "balloon", "block"}),
+}
+
+#: The groups that the calls for one domain can fill, at least in part.
+_FILLED = frozenset({"state", "cpu_total", "balloon", "vcpu", "interface", "block", "iothread"})
 
 
 class Details:
@@ -46,7 +56,7 @@ class Details:
         self._watch()
         if not groups and not self._wanted.mapping:
             return frozenset()
-        partial = set()
+        cut = set()
         mapping = self._wanted.mapping
         has_vcpus = mapping or any(group.name == "vcpu" for group in groups)
         cpus = self._host_cpus() if has_vcpus else 0
@@ -54,58 +64,47 @@ class Details:
         for handle, stats in records:
             name = api.name(handle)
             if name in request.stuck:
-                partial.add(name)
+                cut.add(name)
             if name not in request.skip:
                 self.at = name
                 calls.fill(handle, stats, request.no_monitor or name in request.stuck)
         self.at = ""
-        return frozenset(partial)
+        return frozenset(cut)
 
     def _watch(self) -> None:
-        """Registers for events, once, if anything depends on the domains' configuration."""
-        if not self._watched and self._has_memory:
+        """Registers for events, once, if anything is kept that depends on the domains'
+        configuration."""
+        wanted = self._wanted
+        if not self._watched and (wanted.identity or wanted.mapping or self._groups()):
             self._connection.watch(self._facts.forget)
         self._watched = True
 
-    @property
-    def _has_memory(self) -> bool:
-        """Whether anything is kept that changes with the domains' configuration."""
-        return self._wanted.identity or self._wanted.mapping or bool(self._groups())
-
     def _groups(self) -> list[Group]:
         """The wanted groups that this driver's bulk statistics do not have."""
-        driver = self._connection.driver
-        bulk = self._wanted.bulk and self._facts.has_bulk
-        return [
-            group
-            for group in self._wanted.all_groups
-            if group.name in FILLED and not (bulk and has_in_bulk(driver, group.name))
-        ]
+        in_bulk: frozenset[str] = frozenset()
+        if self._wanted.bulk and self._facts.has_bulk:
+            in_bulk = _BULK_GROUPS.get(self._connection.driver, _FILLED)
+        names = _FILLED - in_bulk
+        return [group for group in self._wanted.all_groups if group.name in names]
 
     def identity(self, handle: Handle, life: int) -> tuple[Optional[Identity], bool]:
         """The domain's identity, if it is known, and whether its XML is to be read."""
         if not self._wanted.identity:
             return NO_IDENTITY, False
-        return self._facts.identities.find(handle.UUIDString(), life)
+        return self._facts.identities.find(api.uuid(handle), life)
 
     def identities(self, handles: Sequence[Handle]) -> Identities:
         """The identities of these domains, from their XML where that is due."""
         self._watch()  # an event that comes while XML is read must not be missed
-        found = dict(self._read_identities(handles))
-        self.at = ""
-        return Identities(found)
-
-    def _read_identities(self, handles: Sequence[Handle]) -> Iterator[tuple[str, Identity]]:
-        cache = self._facts.identities
+        found = {}
         for handle in handles:
             self.at = api.name(handle)
-            life = api.identity(handle)
-            identity, due = self.identity(handle, life)
-            if due:
-                uuid = api.uuid(handle)
-                identity = cache.read(uuid, life, lambda: self._xml(handle))  # noqa: B023
+            uuid, life = api.uuid(handle), api.life(handle)
+            identity = self._facts.identities.get(uuid, life, partial(self._xml, handle))
             if identity is not None:
-                yield self.at, identity
+                found[self.at] = identity
+        self.at = ""
+        return Identities(found)
 
     def _xml(self, handle: Handle) -> Optional[str]:
         try:
@@ -139,14 +138,5 @@ class Details:
 
     def _host_call(self, method: str, *arguments: Any) -> Any:
         """The result of a call about the host, or None if it fails."""
-        if method in self._facts.unsupported_calls:
-            return None
-        try:
-            return self._connection.host(method, *arguments)
-        except LibvirtError as error:
-            if error.kind is ErrorKind.LOST:
-                raise
-            log.debug("no %s: %s", method, error)
-            if error.code == NO_SUPPORT:
-                self._facts.unsupported_calls.add(method)
-            return None
+        call = partial(self._connection.host, method, *arguments)
+        return self._facts.attempt((Connection, method), call, lambda: f"no {method}")

@@ -1,22 +1,22 @@
 """Calls for one domain, which fill the flat keys if there are no bulk statistics.
 
-Invariant: the keys are those of libvirt's bulk statistics. A call that the driver does not have is
-tried once; a call or a device that fails costs its own keys only.
+Invariant: the keys are those of libvirt's bulk statistics, and those of ``vcpu_mapping``. A call or
+a device that fails costs its own keys only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Callable, Optional
 
 from ..domain.devices import Devices
 from ..domain.record import Value
 from ..groups.schema import Group
-from ..log import log
-from . import api, vcpu_calls, vcpu_mapping
+from . import api
 from .api import Handle
-from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
+from .vcpus import add_mapping, pinned, read_pins, read_vcpus
 
 Keys = dict[str, Value]
 
@@ -66,7 +66,7 @@ class DomainCalls:
             self._cpu(handle, info, keys)
         vcpus: Any = None
         if active and ("vcpu" in self._groups or self._mapping):
-            vcpus = self._vcpu_call(handle, "vcpus", vcpu_calls.vcpus, keys, info)
+            vcpus = self._vcpu_call(handle, "vcpus", read_vcpus, keys, info)
         if "vcpu" in self._groups:
             self._vcpus(info, found, vcpus, keys)
         if found and "interface" in self._groups and active:
@@ -84,11 +84,7 @@ class DomainCalls:
 
     def _call(self, handle: Handle, name: str, *arguments: Any) -> Any:
         """The result of a call, or None if it fails."""
-
-        def call(handle: Handle, *arguments: Any) -> Any:
-            return api.call(handle, name, *arguments)
-
-        return self._try(handle, name, call, *arguments)
+        return self._try(handle, name, partial(api.call, handle, name), *arguments)
 
     def _vcpu_call(
         self,
@@ -103,29 +99,19 @@ class DomainCalls:
         if not isinstance(count, int):
             info = info or self._call(handle, "info")
             count = info[3] if info else 0
-        return self._try(handle, name, call, count, self._cpus)
+        return self._try(handle, name, partial(call, handle), count, self._cpus)
 
     def _try(self, handle: Handle, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        if name in self._facts.unsupported_calls:
-            return None
-        try:
-            return call(handle, *arguments)
-        except LibvirtError as error:
-            if error.kind is ErrorKind.LOST:
-                raise
-            log.debug("domain %s: %s%r: %s", api.uuid(handle), name, arguments, error)
-            if error.code == NO_SUPPORT:
-                self._facts.unsupported_calls.add(name)
-            return None
+        return self._facts.attempt(
+            (type(handle), name),
+            partial(call, *arguments),
+            lambda: f"domain {api.uuid(handle)}: {name}{arguments!r}",
+        )
 
     def _devices(self, handle: Handle) -> Optional[Devices]:
-        """The devices of the domain since its last start, which changed its id."""
-        uuid, life = api.uuid(handle), api.identity(handle)
-        cache = self._facts.devices
-        known, is_due = cache.find(uuid, life)
-        if not is_due:
-            return known
-        return cache.read(uuid, life, lambda: self._call(handle, "XMLDesc"))
+        """The devices of the domain in this life."""
+        fetch = partial(self._call, handle, "XMLDesc")
+        return self._facts.devices.get(api.uuid(handle), api.life(handle), fetch)
 
     def _state(self, handle: Handle, keys: Keys) -> None:
         if state := self._call(handle, "state"):
@@ -206,21 +192,16 @@ class DomainCalls:
             keys["iothread.count"] = len(threads)
 
     def _map(self, handle: Handle, vcpus: Any, keys: Keys, info: Any) -> None:
-        def read() -> Any:
-            return self._vcpu_call(handle, "vcpuPinInfo", vcpu_calls.pins, keys, info)
-
-        uuid, life = api.uuid(handle), api.identity(handle)
-        if api.is_active(handle):
-            self._facts.pins.forget(uuid)  # off again, the domain has the same id: -1
-            if vcpus is not None:
-                vcpu_mapping.add(keys, vcpus)
-            else:  # the domain may have stopped, or the driver may have the pinning only
-                keys.update(vcpu_mapping.pinned(read() or ()))
+        read = partial(self._vcpu_call, handle, "vcpuPinInfo", read_pins, keys, info)
+        uuid, life = api.uuid(handle), api.life(handle)
+        if not api.is_active(handle):
+            keys.update(self._facts.pins.get(uuid, life, read) or {})
             return
-        known, is_due = self._facts.pins.find(uuid, life)
-        if is_due:
-            known = self._facts.pins.read(uuid, life, read)
-        keys.update(known or {})
+        self._facts.pins.forget(uuid)  # off again, the domain has the same id: -1
+        if vcpus is not None:
+            add_mapping(keys, vcpus)
+        else:  # the domain may have stopped, or the driver may have the pinning only
+            keys.update(pinned(read() or ()))
 
 
 def _put(keys: Keys, key: str, value: Any) -> None:

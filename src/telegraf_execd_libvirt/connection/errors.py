@@ -1,8 +1,8 @@
 """libvirt's errors, sorted: the consequence of each for the connection, and advice.
 
-Invariant: the kind of an error follows from its code and its domain, here and nowhere else, except
-for failed connection attempts, whose words say more. The numbers are libvirt's virErrorNumber and
-virErrorDomain; this module does not import libvirt.
+Invariant: the kind of an error of libvirt's follows from its code and its domain, here and nowhere
+else, except for failed connection attempts, whose words say more: see :mod:`.refusals`. The numbers
+are libvirt's virErrorNumber and virErrorDomain; this module does not import libvirt.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ _INTERNAL_ERROR, _SYSTEM_ERROR = 1, 38
 
 
 class LibvirtError(Exception):
-    """An error of libvirt: code, domain, message, and the system's errno, or 0.
+    """An error of libvirt: code, domain, message, and the system's errno, or 0. One of this program
+    has the code 0 and the domain 0.
 
-    ``known`` is the consequence and ``help`` the advice, if the message says more than the code.
+    ``known`` is the consequence and ``help`` the advice, if they do not follow from the code.
     """
 
     def __init__(

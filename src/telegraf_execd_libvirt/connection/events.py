@@ -1,6 +1,6 @@
 """libvirt's event loop, in a separate thread: keepalive and events need it.
 
-Invariant: a process has one loop, which starts before the first connection and never ends.
+Invariant: a process has one loop, registered before the first connection is opened; it never ends.
 """
 
 from __future__ import annotations

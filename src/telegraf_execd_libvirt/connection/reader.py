@@ -1,8 +1,8 @@
 """Serve requests on one connection: list the domains, read the statistics of a batch of them.
 
 Invariant: if an answer is larger than libvirt's limit or has a string that is not UTF-8, only the
-domain that causes it is left out; if libvirt lets no domain be read, the request fails. No threads
-and no clock: the caller handles requests that hang.
+domain that causes it is left out; if libvirt lets no domain be read, the request fails. A request
+may hang, which the caller handles.
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ from .api import BACKING, NOWAIT, Connection, Handle, Records
 from .details import Details
 from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
-from .requests import BatchRequest, Content, HostRequest, Listing, Piece, Request, XmlRequest
-from .wanted import Wanted
+from .requests import (
+    BatchRequest,
+    Content,
+    HostRequest,
+    Listing,
+    Piece,
+    Request,
+    Wanted,
+    XmlRequest,
+)
 
 #: Error codes for a flag that the driver does not know (vz: NOWAIT): INVALID_ARG,
 #: ARGUMENT_UNSUPPORTED.
@@ -94,9 +102,9 @@ class Reader:
             records[:] = [record for record in records if has_state(record[1])]
         domains, due = [], []
         for handle, stats in records:
-            life = handle.ID()
+            life = api.life(handle)
             identity, is_due = self._details.identity(handle, life)
-            domain = Domain(handle.name(), life != -1, stats, identity)
+            domain = Domain(api.name(handle), life != -1, stats, identity)
             domains.append(domain)
             if is_due:
                 due.append(domain.name)

@@ -1,7 +1,6 @@
-"""The requests to a connection, and the parts of its answers.
+"""What a configuration wants of each connection, the requests to it, and the parts of its answers.
 
-Invariant: data only. A request has everything that its reader needs; an answer contains no libvirt
-objects.
+Invariant: data only, without libvirt's objects.
 """
 
 from __future__ import annotations
@@ -11,6 +10,41 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from ..domain.record import Domain, Identity
+from ..domain.selection import Selection
+from ..groups import STATISTICS_GROUPS
+from ..groups.schema import Group
+
+_ALL_GROUPS = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to read: the groups, or with ``everything`` all groups of the driver, known or not.
+    ``mapping`` adds the mapping of vCPUs, ``identity`` the domains' XML, ``host`` the host."""
+
+    groups: Sequence[Group]
+    selection: Selection
+    everything: bool = False
+    backing_chain: bool = False
+    bulk: bool = True
+    mapping: bool = False
+    identity: bool = False
+    host: bool = False
+
+    @property
+    def all_groups(self) -> Sequence[Group]:
+        """The groups to read, with ``state`` if states select domains."""
+        state = STATISTICS_GROUPS["state"]
+        if self.selection.by_state and state not in self.groups:
+            return [*self.groups, state]
+        return self.groups
+
+    def mask(self, no_monitor: bool) -> Optional[int]:
+        """The bits of the groups; ``no_monitor``: without groups that need it; None if empty."""
+        if self.everything and not no_monitor:
+            return _ALL_GROUPS
+        groups = self.all_groups
+        return sum(g.bit for g in groups if not (no_monitor and g.needs_monitor)) or None
 
 
 @dataclass(frozen=True)

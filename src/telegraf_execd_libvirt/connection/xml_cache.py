@@ -47,9 +47,13 @@ class XmlCache(Generic[T]):
             return None, True
         return entry[2], entry[1] < time.monotonic()
 
-    def read(self, uuid: str, life: Life, fetch: Callable[[], Optional[Any]]) -> Optional[T]:
-        """Reads the XML with ``fetch``, which may raise ValueError too; None if ``fetch`` returns
-        None. If the result is equal to the known one, returns the known object."""
+    def get(self, uuid: str, life: Life, fetch: Callable[[], Optional[Any]]) -> Optional[T]:
+        """What was read in this life of the domain. If it is due, reads the XML with ``fetch``,
+        which may raise ValueError too; None if ``fetch`` returns None. If the result is equal to
+        the known one, returns the known object."""
+        known, is_due = self.find(uuid, life)
+        if not is_due:
+            return known
         now = time.monotonic()
         mark = self._reading[uuid] = object()
         try:

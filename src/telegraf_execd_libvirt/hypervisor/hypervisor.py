@@ -12,12 +12,10 @@ from typing import Optional
 from ..config.config import HypervisorConfig
 from ..config.duration import format_duration
 from ..connection.api import library_version
-from ..connection.completeness import Completeness
 from ..connection.errors import ErrorKind, LibvirtError, Unreachable
-from ..connection.facts import Facts
+from ..connection.facts import Completeness, Facts
 from ..connection.reader import Reader
-from ..connection.requests import NO_HOST, Host
-from ..connection.wanted import Wanted
+from ..connection.requests import NO_HOST, Host, Wanted
 from ..connection.xml_cache import XmlCache
 from ..domain.devices import NO_DEVICES
 from ..domain.devices import parse as parse_devices

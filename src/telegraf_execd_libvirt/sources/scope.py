@@ -1,7 +1,7 @@
 """The calls that a source can make on its connection, and the records of domains.
 
 Invariant: a call that fails costs its own record only, unless the connection is dead or access is
-refused; a call that the driver does not have is tried once.
+refused. A call that the driver does not have is not made again; its error is that of the source.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Callable, Optional
 
 from ..connection import api
 from ..connection.api import Connection, Handle
-from ..connection.errors import NO_SUPPORT, ErrorKind, LibvirtError
+from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.facts import Facts
 from ..domain.devices import NO_DEVICES, Devices
-from ..domain.record import NO_IDENTITY, Domain, Identity, record
+from ..domain.record import NO_IDENTITY, Domain, record
 from ..domain.selection import Selection
 from ..log import log
 
@@ -65,7 +65,6 @@ class Scope:
         self._skipped = skipped
         self._identity = identity
         self._lane = lane
-        self._unsupported: dict[str, LibvirtError] = {}
 
     def begin(self) -> None:
         """A new fetch."""
@@ -124,12 +123,14 @@ class Scope:
     def host(self, method: str, *arguments: Any) -> Any:
         """The result of a call of virConnect, or None if it fails."""
         self._at("")
-        return self._try(method, lambda: self._connection.host(method, *arguments))
+        return self._try(
+            self._connection, method, lambda: self._connection.host(method, *arguments)
+        )
 
     def call(self, handle: Handle, method: str, *arguments: Any) -> Any:
         """The result of a call for a domain, a pool, a network and so on; None if it fails."""
         self._at(api.name(handle) if api.is_domain(handle) else "")
-        result = self._try(method, lambda: api.call(handle, method, *arguments), handle)
+        result = self._try(handle, method, lambda: api.call(handle, method, *arguments))
         self._at("")
         return result
 
@@ -138,9 +139,10 @@ class Scope:
             raise Abandoned
         self.at, self.step = name, time.monotonic()
 
-    def _try(self, method: str, call: Callable[[], Any], handle: Handle = None) -> Any:
-        if method in self._unsupported:
-            self.error = self._unsupported[method]
+    def _try(self, owner: Any, method: str, call: Callable[[], Any]) -> Any:
+        facts = self._facts()
+        if known := facts.unsupported.get((type(owner), method)):
+            self.error = known
             return None
         try:
             result = call()
@@ -148,10 +150,9 @@ class Scope:
             error.__traceback__ = error.__context__ = None  # they would keep the connection open
             if error.kind in (ErrorKind.LOST, ErrorKind.DENIED):
                 raise
-            if error.kind is not ErrorKind.GONE or self._is_invalid(error, handle):
+            if error.kind is not ErrorKind.GONE or self._is_invalid(error, owner):
                 self.error = error
-            if error.code == NO_SUPPORT:
-                self._unsupported[method] = error
+            facts.learn((type(owner), method), error)
             log.debug("%s: %s", method, error)
             return None
         except UnicodeDecodeError as error:
@@ -162,14 +163,14 @@ class Scope:
         self.succeeded += 1
         return result
 
-    def _is_invalid(self, error: LibvirtError, handle: Handle) -> bool:
+    def _is_invalid(self, error: LibvirtError, owner: Any) -> bool:
         """Whether a call is never possible here; False if only the domain has just ended. Checks
         once in a fetch."""
-        if error.code != _INVALID or self.error is not None or handle is None:
+        if error.code != _INVALID or self.error is not None:
             return False
         try:
-            return bool(api.call(handle, "isActive"))
-        except LibvirtError:
+            return bool(api.call(owner, "isActive"))
+        except (LibvirtError, AttributeError):  # a host and a volume are neither active nor not
             return False
 
     def xml(self, handle: Handle) -> Optional[str]:
@@ -196,12 +197,8 @@ class Scope:
 
     def devices(self, handle: Handle) -> Devices:
         """The disks and interfaces of a domain."""
-        uuid, life = api.uuid(handle), api.identity(handle)
         cache = self._facts().devices
-        known, is_due = cache.find(uuid, life)
-        if is_due:
-            known = cache.read(uuid, life, lambda: self.xml(handle))
-        return known or NO_DEVICES
+        return cache.get(api.uuid(handle), api.life(handle), lambda: self.xml(handle)) or NO_DEVICES
 
     def watch(self, kinds: Iterable[int], changed: Callable[..., None]) -> None:
         """Calls ``changed(kind, uuid, name, arguments)`` for each event of these kinds, in
@@ -215,12 +212,8 @@ class Scope:
 
     def tags(self, handle: Handle) -> Mapping[str, str]:
         """The additional tags of a domain."""
-        return self._identified(handle).tags if self._identity else NO_IDENTITY.tags
-
-    def _identified(self, handle: Handle) -> Identity:
-        uuid, life = api.uuid(handle), api.identity(handle)
-        cache = self._facts().identities
-        known, _ = cache.find(uuid, life)
-        if known is None:
-            known = cache.read(uuid, life, lambda: self.xml(handle))
-        return known or NO_IDENTITY
+        if not self._identity:
+            return NO_IDENTITY.tags
+        cache, uuid, life = self._facts().identities, api.uuid(handle), api.life(handle)
+        known, _ = cache.find(uuid, life)  # the ticks read it again when it is due
+        return (known or cache.get(uuid, life, lambda: self.xml(handle)) or NO_IDENTITY).tags

@@ -1,32 +1,38 @@
-"""The two calls about the vCPUs of a domain, each by one request to the daemon.
+"""The vCPUs of a domain: two calls of one request each, and the keys of ``vcpu_mapping``.
 
-libvirt-python makes three requests for each of them: it first asks for the host's CPUs and for the
+libvirt-python makes three requests for each call: it first asks for the host's CPUs and for the
 number of the domain's vCPUs. The caller has both numbers, so this module calls the C functions of
 libvirt's library. If that is not possible, it calls libvirt-python.
 
-Invariant: both ways give the same results and raise the same errors.
+Invariant: both ways give the same results and raise the same errors. The current CPU of a vCPU is a
+field beside its other statistics, never alone.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Optional
 
+from ..domain.record import Stats
 from . import api
 from .api import Handle
-from .vcpu_mapping import Vcpus
 
 try:
     import ctypes
 except ImportError:  # a Python without libffi
     ctypes = None  # type: ignore[assignment]
 
+#: (number, state, CPU time in ns, physical CPU) of each vCPU; and for each vCPU the physical CPUs
+#: that it may use, a bit for each.
+Vcpus = tuple[list[tuple[int, int, int, int]], list[int]]
+
 #: virVcpuInfo: number, state, CPU time and physical CPU; ``0Q`` pads it as a C compiler does.
 _INFO = struct.Struct("IiQi0Q")
 
 
-def vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
+def read_vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
     """The vCPUs of an active domain that has ``count`` of them, on a host with ``cpus`` CPUs; a
     number that is not known is 0. Raises LibvirtError."""
     if _library is None or count <= 0 or cpus <= 0:
@@ -38,15 +44,47 @@ def vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
     return [*_INFO.iter_unpack(info.raw[: number * _INFO.size])], _each(maps.raw, number, cpus)
 
 
-def pins(handle: Handle, count: int, cpus: int) -> list[int]:
+def read_pins(handle: Handle, count: int, cpus: int) -> list[int]:
     """The physical CPUs that each vCPU of a domain may use, a bit for each; the arguments are those
-    of :func:`vcpus`. Raises LibvirtError."""
+    of :func:`read_vcpus`. Raises LibvirtError."""
     if _library is None or count <= 0 or cpus <= 0:
         return [_bits(affinity) for affinity in api.call(handle, "vcpuPinInfo")]
     maps = _buffer(count * _width(cpus))
     result = _library.virDomainGetVcpuPinInfo(_pointer(handle), count, maps, _width(cpus), 0)
     number = api.check(result, "virDomainGetVcpuPinInfo() failed")
     return _each(maps.raw, min(number, count), cpus)
+
+
+def add_mapping(stats: Stats, vcpus: Vcpus) -> None:
+    """Adds the affinity of each vCPU of an active domain, and the physical CPU that it is on."""
+    for (number, _, _, cpu), affinity in zip(*vcpus):
+        if cpus := _listed(affinity):
+            stats[f"vcpu_mapping.{number}.affinity"] = cpus
+        # Negative numbers mean offline or not known.
+        if cpu >= 0 and _has_statistics(stats, number):
+            stats[f"vcpu_mapping.{number}.cpu"] = cpu
+
+
+def pinned(affinities: Iterable[int]) -> Stats:
+    """The keys of a domain if only its pinning is known."""
+    return {
+        f"vcpu_mapping.{number}.affinity": cpus
+        for number, affinity in enumerate(affinities)
+        if (cpus := _listed(affinity))
+    }
+
+
+@lru_cache(maxsize=4096)
+def _listed(affinity: int) -> str:
+    """The CPUs of an affinity as text, cached: a host has many CPUs, but few affinities."""
+    return ",".join(str(cpu) for cpu in range(affinity.bit_length()) if affinity >> cpu & 1)
+
+
+def _has_statistics(stats: Stats, number: int) -> bool:
+    if f"vcpu.{number}.state" in stats:  # drivers that report a vCPU report its state
+        return True
+    start = f"vcpu.{number}."
+    return any(key.startswith(start) for key in stats)
 
 
 def _load() -> Optional[Any]:

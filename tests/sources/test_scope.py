@@ -1,0 +1,88 @@
+"""The scope of a source: which calls it makes again, and which errors are those of the source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libvirt
+import pytest
+from pytest_mock import MockerFixture
+
+from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.connection.api import Connection
+from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
+from telegraf_execd_libvirt.connection.facts import Completeness, Facts
+from telegraf_execd_libvirt.connection.xml_cache import XmlCache
+from telegraf_execd_libvirt.domain.devices import NO_DEVICES, parse
+from telegraf_execd_libvirt.domain.record import NO_IDENTITY
+from telegraf_execd_libvirt.sources.scope import Scope
+
+
+def libvirt_error(code: int) -> libvirt.libvirtError:
+    """An error of libvirt's with this code."""
+    error = libvirt.libvirtError("made up")
+    error.err = (code, 10, "made up", 2, None, None, None, -1, -1)
+    return error
+
+
+@pytest.fixture
+def facts() -> Facts:
+    """What is known about a hypervisor: nothing."""
+    devices = XmlCache(parse, NO_DEVICES, 60.0)
+    return Facts(Completeness(()), devices, XmlCache(lambda _: NO_IDENTITY, NO_IDENTITY, 60.0))
+
+
+def scope(facts: Facts) -> Scope:
+    """The scope of one source, on a connection to the test driver."""
+    selection = HypervisorConfig().selection
+    return Scope(Connection("test:///default"), selection, lambda: facts, frozenset, {}, 5.0)
+
+
+def test_a_call_that_the_driver_lacks_is_made_once(facts: Facts, mocker: MockerFixture) -> None:
+    """All sources remember it together, with its error, until the facts are dropped."""
+    calls = mocker.spy(libvirt.virDomain, "blockStatsFlags")
+    for known in (facts, facts, Facts(facts.completeness, facts.devices, facts.identities)):
+        source = scope(known)
+        (guest,) = source.domains()
+        for _ in range(2):
+            source.begin()
+            assert source.call(guest, "blockStatsFlags", "vda") is None
+            assert source.error is not None and source.error.kind is ErrorKind.UNSUPPORTED
+            assert source.error.__traceback__ is source.error.__context__ is None
+        assert source.call(guest, "info") is not None
+    assert calls.call_count == 2
+
+
+def test_the_bulk_statistics_and_the_sources_remember_together(facts: Facts) -> None:
+    """A call that the driver lacks is not made by a source after it was made for the statistics;
+    another error says nothing about the driver."""
+    source = scope(facts)
+    (guest,) = source.domains()
+
+    def fail() -> Any:
+        raise error
+
+    for code in (1, 3):
+        error = LibvirtError(code, 10, "made up")
+        assert facts.attempt((type(guest), "info"), fail, lambda: "info") is None
+        assert (source.call(guest, "info") is None) == (source.error is error) == (code == 3)
+
+
+def test_methods_of_one_name_are_different_calls(facts: Facts, mocker: MockerFixture) -> None:
+    """If the host has no such call, domains may have it."""
+    mocker.patch.object(libvirt.virConnect, "getCPUStats", side_effect=libvirt_error(3))
+    source = scope(facts)
+    (guest,) = source.domains()
+    assert source.host("getCPUStats", -1, 0) is None
+    assert source.call(guest, "getCPUStats", True) is not None
+
+
+def test_a_volume_whose_pool_has_stopped(facts: Facts) -> None:
+    """Its call costs itself only: libvirt calls it invalid, and a volume is never active."""
+
+    class Volume:
+        def info(self) -> Any:
+            raise libvirt_error(55)
+
+    source = scope(facts)
+    assert source.call(Volume(), "info") is None and source.error is None
