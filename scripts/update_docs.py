@@ -1,8 +1,10 @@
 """Write the generated parts of the documentation; `make docs` runs this script.
 
 A generated part is the text between `<!-- NAME: begin -->` and `<!-- NAME: end -->`. Its content
-comes from the program: the metric declarations, the sample configuration, the command line, the
-module docstrings. Two files are generated as a whole: examples/plugin.conf and the manual page.
+comes from the program: the declarations of metrics and sources, the sample configuration, the
+command line, the module docstrings. Three files are generated as a whole: the manual page, the
+sample configuration, whose text about each source comes from its declaration, and
+examples/plugin.conf, its copy.
 With --check the script writes nothing, lists what is out of date, and exits with status 1.
 """
 
@@ -10,21 +12,26 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable, Optional
 
 from telegraf_execd_libvirt import __version__
-from telegraf_execd_libvirt.config.config import sample_config
+from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.config.duration import format_duration
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from telegraf_execd_libvirt.groups.schema import Field, Group, Metric, Type
 from telegraf_execd_libvirt.program import cli
 from telegraf_execd_libvirt.sources import SOURCES
+from telegraf_execd_libvirt.sources.source import Source
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "telegraf_execd_libvirt"
+SAMPLE = "src/telegraf_execd_libvirt/config/sample.conf"
 GROUPS = (
     *STATISTICS_GROUPS.values(),
     *ADDITIONAL_STATISTICS.values(),
@@ -171,9 +178,92 @@ def execd_block() -> str:
     return _fenced("toml", re.sub(r"(\n(#.*)?)+\Z", "", text[start:end]))
 
 
+def sources() -> str:
+    """A table of the sources: what each of them reads, when, and by which calls."""
+    head = ["source", "default interval", "what it reads", "calls"]
+    rows = [head, ["---"] * len(head)]
+    for source in SOURCES.values():
+        number, unit = _interval(source)
+        interval = f"{number} {unit}{'s' if number > 1 else ''}" if number else "each tick"
+        rows.append([f"`{source.name}`", interval, source.reads or source.summary, source.calls])
+    return "\n".join(_row(*row) for row in rows)
+
+
+def options_of_sources() -> str:
+    """The options that only one source has."""
+    lines = []
+    for source in SOURCES.values():
+        for option in source.options:
+            shown = isinstance(option.default, bool)
+            default = f", default `{json.dumps(option.default)}`" if shown else ""
+            text = f"- `{option.name}` of `{source.name}`{default}: {option.help}"
+            lines.append(_wrapped(text, "", "  "))
+    *others, last = (f"`{source.name}`" for source in SOURCES.values() if source.options)
+    return f"{', '.join(others)} and {last} have more options:\n\n" + "\n".join(lines)
+
+
+def _interval(source: Source) -> tuple[int, str]:
+    """The default interval of a source: a number and its unit; 0: each tick."""
+    seconds = source.interval // 1_000_000_000
+    return (seconds, "second") if seconds % 60 else (seconds // 60, "minute")
+
+
+def sample() -> str:
+    """The sample configuration: the file, with its text about each source as declared."""
+    text = (ROOT / SAMPLE).read_text("utf-8")
+    for begin, make, end in (
+        ("each may have a table, see below:\n", _sources_in_sample, "  # additional_statistics"),
+        ("(default: that of the hypervisor)\n", _tables_in_sample, "\n\n  ## Tags for each line"),
+    ):
+        before, found_begin, rest = text.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found_begin or not found_end:
+            raise ValueError(f"{SAMPLE} has no part between {begin!r} and {end!r}")
+        text = f"{before}{begin}{make()}{end}{after}"
+    return text
+
+
+def _sources_in_sample() -> str:
+    lines = []
+    for source in SOURCES.values():
+        number, unit = _interval(source)
+        text = source.summary
+        if number:
+            text += f"; every {unit}" if number == 1 else f"; every {number} {unit}s"
+        if not source.read_only:
+            text += "; needs a read-write connection, which is equivalent to root on the host"
+        name = f"{source.name}  "
+        lines.append(_wrapped(text, f"  ##   {name:<15}", f"  ##   {'':<15}"))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _tables_in_sample() -> str:
+    """The tables of the sources with more options; those with an interval show the timeout, too."""
+    tables = []
+    for source in SOURCES.values():
+        lines = [f"  # [inputs.libvirt.{source.name}]"]
+        number, unit = _interval(source)
+        if number:
+            lines.append(f'  #   interval = "{number}{unit[0]}"')
+            lines.append(f'  #   timeout = "{format_duration(HypervisorConfig().timeout)}"')
+        for option in source.options:
+            lines.append(f"  ##   {option.comment}")
+            lines.append(f"  #   {option.name} = {json.dumps(option.default)}")
+        if source.options:
+            tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def _wrapped(text: str, first: str, others: str) -> str:
+    """The text in lines of at most 100 characters, with the starts of the first and the others."""
+    return textwrap.fill(
+        text, 100, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
+    )
+
+
 def sample_configuration() -> str:
     """The output of --sample-config."""
-    return _fenced("toml", sample_config())
+    return _fenced("toml", sample())
 
 
 def layout() -> str:
@@ -201,6 +291,8 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
     "CONTRIBUTING.md": {"layout": layout},
     "docs/configuration.md": {
         "sample configuration": sample_configuration,
+        "sources": sources,
+        "options of sources": options_of_sources,
         "command line": command_line,
     },
     "docs/metrics.md": {"metrics": metrics},
@@ -209,7 +301,8 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
 #: The files that are generated as a whole.
 FILES: dict[str, Callable[[], str]] = {
     "docs/telegraf-execd-libvirt.1": manual_page,
-    "examples/plugin.conf": sample_config,
+    SAMPLE: sample,
+    "examples/plugin.conf": sample,
 }
 
 

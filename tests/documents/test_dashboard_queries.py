@@ -15,7 +15,7 @@ from support.grafana import load, load_script, panels, variables
 from telegraf_execd_libvirt.domain.record import STATE_NAMES
 from telegraf_execd_libvirt.domain.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 from telegraf_execd_libvirt.groups.schema import Metric, Type
-from telegraf_execd_libvirt.sources import event_names
+from telegraf_execd_libvirt.sources import event as source
 
 ALERTS = load_script("panels.alerts").ALERTS
 STATES = load_script("panels.model").STATES
@@ -143,15 +143,15 @@ def compared(text: str, language: str) -> dict[str, set[str]]:
 def events() -> set[tuple[str, str]]:
     """All events and details that the source event can name."""
     lists: dict[int, list[tuple[object, ...]]] = {
-        event_names.LIFECYCLE: [(event, detail) for event in range(20) for detail in range(20)],
-        event_names.IO_ERROR: [("", "", action, "") for action in range(20)],
-        event_names.JOB_COMPLETED: [({"operation": number},) for number in range(20)],
-        event_names.BLOCK_THRESHOLD: [("vda",)],
+        source.LIFECYCLE: [(event, detail) for event in range(20) for detail in range(20)],
+        source.IO_ERROR: [("", "", action, "") for action in range(20)],
+        source.JOB_COMPLETED: [({"operation": number},) for number in range(20)],
+        source.BLOCK_THRESHOLD: [("vda",)],
     }
     others = [(number,) for number in range(20)]
     found = {
-        event_names.names(kind, arguments)
-        for kind in event_names.KINDS
+        source.names(kind, arguments)
+        for kind in source.KINDS
         for arguments in lists.get(kind, others)
     }
     return {(event, detail) for event, detail in found if not re.search(r"\d", event + detail)}

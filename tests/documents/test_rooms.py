@@ -25,7 +25,6 @@ TESTS = [
 WHOLE = {
     "config/test_golden_errors.py": "a folder of wrong configurations, and what is said about each",
     "lines/test_golden.py": "a folder of dumps, and the lines of each",
-    "sources/test_sources.py": "a fetch of each source, with prepared answers",
 }
 
 

@@ -230,7 +230,7 @@ def test_the_pyz_is_a_zipapp_that_holds_tomli(dist):
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     assert names == sorted(names)
-    assert {"__main__.py", f"{PACKAGE}/sample.conf", "tomli/__init__.py"} <= set(names)
+    assert {"__main__.py", f"{PACKAGE}/config/sample.conf", "tomli/__init__.py"} <= set(names)
     assert len([name for name in names if name.endswith("/licenses/LICENSE")]) == 2
     assert not [name for name in names if name.endswith((".so", ".pyc"))]
 

@@ -96,7 +96,7 @@ def test_the_wheel_holds_the_package_and_its_licence(wheel):
     """The wheel has the typing marker, the sample configuration and the licence, but no tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert {f"{PACKAGE}/py.typed", f"{PACKAGE}/sample.conf"} <= set(names)
+    assert {f"{PACKAGE}/py.typed", f"{PACKAGE}/config/sample.conf"} <= set(names)
     assert any(re.fullmatch(rf"{PACKAGE}-[^/]*\.dist-info/licenses/LICENSE", n) for n in names)
     assert all(re.match(rf"{PACKAGE}(-[^/]*\.dist-info)?/", name) for name in names)
 
@@ -107,7 +107,7 @@ def test_the_sdist_holds_what_a_packager_needs(dist):
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "pyproject.toml", "Makefile"} <= names
-    assert {f"src/{PACKAGE}/sample.conf", "tests/packaging/test_wheel.py"} <= names
+    assert {f"src/{PACKAGE}/config/sample.conf", "tests/packaging/test_wheel.py"} <= names
     assert not [name for name in names if name.startswith((".venv", ".cache", "dist"))]
     assert PRIVATE not in names
     tops = {name.partition("/")[0] for name in names if name} - {"PKG-INFO"}

@@ -7,46 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tomli
 
 from support.crowd import Crowd
 from support.plugin import AT_ONCE, SECONDS, TEST_DRIVER, Plugin, eventually, run
-from support.server import (
-    EVENTS_REGISTER,
-    GET_BLOCK_IO_TUNE,
-    GET_BLOCK_JOB_INFO,
-    GET_CPU_STATS,
-    GET_DISK_ERRORS,
-    GET_GUEST_INFO,
-    GET_INTERFACE_PARAMETERS,
-    GET_JOB_STATS,
-    LIST_ALL_CHECKPOINTS,
-    LIST_ALL_DOMAINS,
-    LIST_ALL_NETWORKS,
-    LIST_ALL_POOLS,
-    Daemon,
-)
+from support.server import GET_JOB_STATS, LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, Daemon
 from telegraf_execd_libvirt.hypervisor.patience import MOST_FETCHES, MOST_FETCHES_PER_SOURCE
 from telegraf_execd_libvirt.sources import SOURCES
 
-#: The procedures with which sources begin, by their names; others list the domains.
-BEGINS = {"storage_pool": LIST_ALL_POOLS, "network": LIST_ALL_NETWORKS}
+PROCEDURES = tomli.loads((Path(__file__).parents[1] / "data" / "sources.toml").read_text("utf-8"))
 
-#: The procedure that only this source calls.
-OWN = {
-    **BEGINS,
-    "job": GET_JOB_STATS,
-    "block_job": GET_BLOCK_JOB_INFO,
-    "event": EVENTS_REGISTER,
-    "disk_error": GET_DISK_ERRORS,
-    "snapshot": LIST_ALL_CHECKPOINTS,
-    "block_limit": GET_BLOCK_IO_TUNE,
-    "interface_limit": GET_INTERFACE_PARAMETERS,
-    "host_cpu": GET_CPU_STATS,
-    "guest_agent": GET_GUEST_INFO,
-}
-
-#: Sources that call this one's procedure as well: they ask for events of other kinds.
-ALSO = {"event": {"job", "guest_agent"}}
+#: The first procedure of each fetch, by source.
+BEGINS = {name: each.get("begins", LIST_ALL_DOMAINS) for name, each in PROCEDURES.items()}
 
 #: A domain with all that sources ask about.
 XML = (
@@ -117,7 +89,7 @@ def test_a_source_that_hangs_costs_only_itself(
 ) -> None:
     """While a source hangs, bulk lines come at once; it is reported once, and recovers."""
     hypervisor = daemon()
-    hypervisor.unanswered.add(BEGINS.get(name, LIST_ALL_DOMAINS))
+    hypervisor.unanswered.add(BEGINS[name])
     path = config(
         f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["health", "{name}"]\n'
         f'timeout = "10s"\n[inputs.libvirt.{name}]\ntimeout = "200ms"\ninterval = "1ms"'
@@ -152,8 +124,8 @@ def test_with_all_sources_on_one_that_hangs_costs_only_itself(
     other sources."""
     hypervisor = daemon()
     hypervisor.xml = XML
-    hypervisor.unanswered.add(OWN[name])
-    hanging = {name, *ALSO.get(name, ())}
+    hypervisor.unanswered.add(PROCEDURES[name]["own"])
+    hanging = {name, *PROCEDURES[name].get("also", ())}
     tables = "".join(
         f'[inputs.libvirt.{source}]\ninterval = "1ms"\n'
         + ('timeout = "200ms"\n' if source in hanging else "")
@@ -179,11 +151,11 @@ def test_with_all_sources_on_one_that_hangs_costs_only_itself(
         return {source for source, lines in last.items() if lines and ",hanging=0i" not in lines[0]}
 
     assert eventually(lambda: found() == hanging)
-    begun = {source: hypervisor.asked.count(BEGINS.get(source, LIST_ALL_DOMAINS)) for source in OWN}
+    begun = {source: hypervisor.asked.count(BEGINS[source]) for source in SOURCES}
     for _ in range(5):
         assert found() == hanging
     for source in SOURCES.keys() - hanging:
-        assert hypervisor.asked.count(BEGINS.get(source, LIST_ALL_DOMAINS)) > begun[source]
+        assert hypervisor.asked.count(BEGINS[source]) > begun[source]
         assert f" {source}: no answer" not in plugin.log.text
     hypervisor.answer()
     assert eventually(lambda: not found())
@@ -205,7 +177,7 @@ def test_fetches_that_hang_are_limited(
     """If all sources hang, the daemon has a limited number of their requests, also in the first
     tick. The bulk lines come as before, and afterwards all sources are read."""
     hypervisor = daemon()
-    lists = (LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, LIST_ALL_POOLS)
+    lists = set(BEGINS.values())
     hypervisor.unanswered.update(lists)
     path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "10s"\n{all_sources("200ms")}')
     plugin = start("--config", path)

@@ -9,9 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.devices import Devices, parse
 from telegraf_execd_libvirt.domain.record import Domain, record
+from telegraf_execd_libvirt.lines.encode import Encoder
+from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Source
+
+#: A domain with two disks and an interface that have names, and one of each without.
+DISKS = (
+    "<domain><devices><disk><target dev='vda'/></disk><disk/><disk><target dev='vdb'/></disk>"
+    "<interface><target dev='vnet0'/></interface><interface/></devices></domain>"
+)
 
 
 @dataclass(eq=False)
@@ -115,4 +124,18 @@ def fetched(fetch: Any, scope: FakeScope) -> list[Domain]:
 
 def defaults(source: Source, **changes: Any) -> dict[str, Any]:
     """The options of a source with some changes."""
-    return {**source.options, **changes}
+    return {**source.defaults, **changes}
+
+
+def lines(source: Source, records: list[Domain]) -> list[str]:
+    """The line protocol of these records, without timestamps."""
+    config = HypervisorConfig(additional_statistics=(source.name,))
+    text = Encoder(config, source.group).encode_plain(records, 0).decode()
+    return [line.removesuffix(" 0") for line in text.splitlines()]
+
+
+def read(name: str, scope: FakeScope) -> list[str]:
+    """The lines of one fetch of a source, with its default options unless the scope has others."""
+    source = SOURCES[name]
+    scope.options = scope.options or defaults(source)
+    return lines(source, fetched(source.new(), scope))

@@ -121,7 +121,7 @@ def source_table(source: Source, value: object, path: str, problems: Problems) -
     if not isinstance(value, dict):
         problems.expected(path, "a table", value)
         return SourceTable()
-    own = {name: _BY_TYPE[type(default)] for name, default in source.options.items()}
+    own = {option.name: _BY_TYPE[type(option.default)] for option in source.options}
     getters = {**_OF_SOURCES, **own}
     values: dict[str, Any] = {}
     for name, raw in value.items():
@@ -139,7 +139,7 @@ def source_settings(source: Source, given: SourceTable, timeout: int) -> Setting
     return Settings(
         interval=source.interval if given.interval is None else given.interval,
         timeout=timeout if given.timeout is None else given.timeout,
-        options={**source.options, **given.options},
+        options={**source.defaults, **given.options},
     )
 
 

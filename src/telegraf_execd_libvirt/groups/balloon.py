@@ -5,15 +5,11 @@ The guest's values do not change unless the domain's XML has ``<memballoon><stat
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Metric, counter, size
 
 
-def _size(key: str, help: str, kind: Kind = Kind.GAUGE) -> Field:
-    return Field(key, Type.ULLONG, kind, "KiB", help)
-
-
-def _count(key: str, help: str) -> Field:
-    return Field(key, Type.ULLONG, Kind.COUNTER, "", help)
+def _kib(key: str, help: str) -> Field:
+    return size(key, help, "KiB")
 
 
 GROUP = Group(
@@ -27,26 +23,20 @@ GROUP = Group(
             prefix="balloon",
             help="Memory of the domain",
             fields=(
-                _size("current", "current memory of the domain"),
-                _size("maximum", "maximum memory of the domain"),
-                _size("swap_in", "memory that the guest read from swap", Kind.COUNTER),
-                _size("swap_out", "memory that the guest wrote to swap", Kind.COUNTER),
-                _count("major_fault", "page faults of the guest with disk access"),
-                _count("minor_fault", "page faults of the guest without disk access"),
-                _size("unused", "memory that the guest does not use at all"),
-                _size("available", "total memory that the guest sees"),
-                _size("rss", "host memory of the domain's process (resident set)"),
-                _size("usable", "memory that the guest can release without swapping"),
-                Field(
-                    "last-update",
-                    Type.ULLONG,
-                    Kind.GAUGE,
-                    "s",
-                    "time of the guest's last report, as Unix time; 0: never",
-                ),
-                _size("disk_caches", "page cache that the guest can drop without I/O"),
-                _count("hugetlb_pgalloc", "huge pages allocated in the guest"),
-                _count("hugetlb_pgfail", "failed huge page allocations in the guest"),
+                _kib("current", "current memory of the domain"),
+                _kib("maximum", "maximum memory of the domain"),
+                counter("swap_in", "memory that the guest read from swap", "KiB"),
+                counter("swap_out", "memory that the guest wrote to swap", "KiB"),
+                counter("major_fault", "page faults of the guest with disk access"),
+                counter("minor_fault", "page faults of the guest without disk access"),
+                _kib("unused", "memory that the guest does not use at all"),
+                _kib("available", "total memory that the guest sees"),
+                _kib("rss", "host memory of the domain's process (resident set)"),
+                _kib("usable", "memory that the guest can release without swapping"),
+                size("last-update", "time of the guest's last report, as Unix time; 0: never", "s"),
+                _kib("disk_caches", "page cache that the guest can drop without I/O"),
+                counter("hugetlb_pgalloc", "huge pages allocated in the guest"),
+                counter("hugetlb_pgfail", "failed huge page allocations in the guest"),
             ),
         ),
     ),

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
-
-
-def _counter(key: str, unit: str, help: str) -> Field:
-    return Field(key, Type.ULLONG, Kind.COUNTER, unit, help)
-
+from .schema import Field, Group, Kind, Metric, Type, counter, text
 
 GROUP = Group(
     name="interface",
@@ -27,15 +22,15 @@ GROUP = Group(
             prefix="net.<interface_id>",
             help="One network interface",
             fields=(
-                Field("name", Type.STRING, Kind.INFO, "", "name on the host, such as vnet0"),
-                _counter("rx.bytes", "bytes", "bytes received"),
-                _counter("rx.pkts", "packets", "packets received"),
-                _counter("rx.errs", "", "receive errors"),
-                _counter("rx.drop", "packets", "received packets dropped"),
-                _counter("tx.bytes", "bytes", "bytes sent"),
-                _counter("tx.pkts", "packets", "packets sent"),
-                _counter("tx.errs", "", "transmit errors"),
-                _counter("tx.drop", "packets", "transmitted packets dropped"),
+                text("name", "name on the host, such as vnet0"),
+                counter("rx.bytes", "bytes received", "bytes"),
+                counter("rx.pkts", "packets received", "packets"),
+                counter("rx.errs", "receive errors"),
+                counter("rx.drop", "received packets dropped", "packets"),
+                counter("tx.bytes", "bytes sent", "bytes"),
+                counter("tx.pkts", "packets sent", "packets"),
+                counter("tx.errs", "transmit errors"),
+                counter("tx.drop", "transmitted packets dropped", "packets"),
             ),
         ),
     ),

@@ -74,6 +74,26 @@ class Field:
             object.__setattr__(self, "name", self.key.replace(".", "_").replace("-", "_"))
 
 
+def size(key: str, help: str, unit: str = "bytes") -> Field:
+    """An unsigned amount that rises and falls."""
+    return Field(key, Type.ULLONG, Kind.GAUGE, unit, help)
+
+
+def counter(key: str, help: str, unit: str = "") -> Field:
+    """An unsigned amount that only rises."""
+    return Field(key, Type.ULLONG, Kind.COUNTER, unit, help)
+
+
+def number(key: str, help: str, unit: str = "") -> Field:
+    """A signed number: 1 or 0, or a value of libvirt's enum ``unit``, and so on."""
+    return Field(key, Type.INT, Kind.GAUGE, unit, help)
+
+
+def text(key: str, help: str) -> Field:
+    """A text that identifies or describes."""
+    return Field(key, Type.STRING, Kind.INFO, "", help)
+
+
 @dataclass(frozen=True)
 class Metric:
     """One measurement and its libvirt keys.

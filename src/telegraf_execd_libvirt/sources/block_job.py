@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups import block_job
+from ..groups.schema import Metric, number, size
 from .source import Source
 
 if TYPE_CHECKING:
@@ -25,4 +25,28 @@ def _fetch(scope: Scope) -> Iterator[Domain]:
                 yield scope.domain(handle, "block_job", keys, device=disk.target)
 
 
-SOURCE = Source(group=block_job.GROUP, new=lambda: _fetch)
+SOURCE = Source(
+    name="block_job",
+    summary="running jobs of disks (copy, commit, pull)",
+    reads="the running job of each disk",
+    calls="`virDomainGetBlockJobInfo` for each disk of running domains",
+    new=lambda: _fetch,
+    metrics=(
+        Metric(
+            measurement="libvirt_block_job",
+            prefix="block_job",
+            extra_tags=("device",),
+            help="The running job of a disk; only while there is one",
+            fields=(
+                number(
+                    "type",
+                    "1 pull, 2 copy, 3 commit, 4 active commit, 5 backup",
+                    "virDomainBlockJobType",
+                ),
+                size("current", "position; equal to end: ready", ""),
+                size("end", "position of the end", ""),
+                size("bandwidth", "limit; 0: none", "MiB/s"),
+            ),
+        ),
+    ),
+)

@@ -1,4 +1,7 @@
-"""Source ``block_limit``: the I/O limits of each disk."""
+"""Source ``block_limit``: the I/O limits of each disk.
+
+Invariant: each parameter that libvirt reports is a field, declared here or not.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups import block_limit
+from ..groups.schema import Field, Metric, size, text
 from .source import MINUTE, Source
 
 if TYPE_CHECKING:
@@ -22,4 +25,35 @@ def _fetch(scope: Scope) -> Iterator[Domain]:
                 yield scope.domain(handle, "block_limit", limits, device=disk.target)
 
 
-SOURCE = Source(group=block_limit.GROUP, new=lambda: _fetch, interval=5 * MINUTE)
+_WAYS = (("total", "reads and writes"), ("read", "reads"), ("write", "writes"))
+
+
+def _limits(end: str, unit: str, help: str) -> tuple[Field, ...]:
+    return tuple(size(f"{way}_{end}", f"{help} of {what}", unit) for way, what in _WAYS)
+
+
+SOURCE = Source(
+    name="block_limit",
+    summary="I/O limits of disks",
+    calls="`virDomainGetBlockIoTune` for each disk of running domains",
+    new=lambda: _fetch,
+    interval=5 * MINUTE,
+    metrics=(
+        Metric(
+            measurement="libvirt_block_limit",
+            prefix="block_limit",
+            extra_tags=("device",),
+            help="I/O limits of a disk of a running domain; 0: no limit",
+            fields=(
+                *_limits("bytes_sec", "bytes/s", "limit of the throughput"),
+                *_limits("iops_sec", "1/s", "limit of the number"),
+                *_limits("bytes_sec_max", "bytes/s", "limit of the throughput in a burst"),
+                *_limits("iops_sec_max", "1/s", "limit of the number in a burst"),
+                *_limits("bytes_sec_max_length", "s", "longest burst of the throughput"),
+                *_limits("iops_sec_max_length", "s", "longest burst of the number"),
+                size("size_iops_sec", "size of one operation"),
+                text("group_name", "group that shares the limits"),
+            ),
+        ),
+    ),
+)

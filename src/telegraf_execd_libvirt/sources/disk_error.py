@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups import disk_error
+from ..groups.schema import Field, Kind, Metric, Type, number
 from .source import Source
 
 if TYPE_CHECKING:
@@ -23,4 +23,28 @@ def _fetch(scope: Scope) -> Iterator[Domain]:
             yield scope.domain(handle, "disk_error", {"error": error}, device=device)
 
 
-SOURCE = Source(group=disk_error.GROUP, new=lambda: _fetch)
+SOURCE = Source(
+    name="disk_error",
+    summary="disks with an I/O error",
+    reads="the number of disks with an I/O error of each running domain, and one line for each of "
+    "these disks",
+    calls="`virDomainGetDiskErrors` for each running domain. The test driver invents errors.",
+    new=lambda: _fetch,
+    metrics=(
+        Metric(
+            measurement="libvirt_disk_error_total",
+            prefix="disk_error_total",
+            help="Disks of a running domain that have an I/O error",
+            fields=(Field("count", Type.UINT, Kind.GAUGE, "", "number of these disks"),),
+        ),
+        Metric(
+            measurement="libvirt_disk_error",
+            prefix="disk_error",
+            extra_tags=("device",),
+            help="A disk with an I/O error; not written for others",
+            fields=(
+                number("error", "1 unspecified error, 2 no space left", "virDomainDiskErrorCode"),
+            ),
+        ),
+    ),
+)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..domain.record import Domain
 from ..domain.xml import parse_xml
-from ..groups import guest_agent
+from ..groups.schema import Field, Kind, Metric, Type, number, size, text
 from .guest_info import lines
-from .source import MINUTE, Source
+from .source import MINUTE, Option, Source
 
 if TYPE_CHECKING:
     from .scope import Scope
@@ -138,16 +138,84 @@ def is_connected(xml: Optional[str]) -> bool:
 
 
 SOURCE = Source(
-    group=guest_agent.GROUP,
+    name="guest_agent",
+    summary="file systems, users, operating system and addresses of guests",
+    reads="file systems, users, operating system, host name and addresses of guests",
+    calls="`virDomainGetGuestInfo` for each guest with a connected agent, at most 4 at the same "
+    "time. It needs a [read-write connection](permissions.md#guest-agent).",
     new=_Agents,
     interval=MINUTE,
     lanes=AT_ONCE,
     read_only=False,
-    options={
-        "users": False,
-        "filesystem_exclude": PSEUDO_FILESYSTEMS,
-    },
+    options=(
+        Option(
+            "users",
+            default=False,
+            comment="Write the names of logged-in users, not only their number",
+            help="write the names of the logged-in users, not only their number. They are personal "
+            "data.",
+        ),
+        Option(
+            "filesystem_exclude",
+            default=PSEUDO_FILESYSTEMS,
+            comment="Types of file systems to leave out",
+            help="types of file systems to leave out. The default has pseudo file systems and "
+            "those of media that cannot be written, see the sample.",
+        ),
+    ),
     advice="the guest agent needs a read-write connection: allow this user the polkit action "
     "org.libvirt.unix.manage, or add it to the group libvirt; both are equivalent to root on the "
     "host, see docs/permissions.md",
+    metrics=(
+        Metric(
+            measurement="libvirt_guest_filesystem",
+            prefix="guest_filesystem",
+            extra_tags=("mountpoint", "fstype", "device"),
+            help="One mounted file system of the guest",
+            fields=(
+                size("total_bytes", "size"),
+                size("used_bytes", "used space"),
+                Field("used_percent", Type.DOUBLE, Kind.GAUGE, "%", "used space, of the size"),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_guest_user",
+            prefix="guest_user",
+            help="The users who are logged in to the guest",
+            fields=(
+                Field("count", Type.UINT, Kind.GAUGE, "", "number of users"),
+                text("names", "their names, separated by commas; only with the option users"),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_guest_os",
+            prefix="guest_os",
+            help="The guest's operating system",
+            fields=(
+                text("hostname", "host name"),
+                text("id", "short name of the system, such as debian"),
+                text("name", "name of the system"),
+                text("pretty_name", "name with the version"),
+                text("version", "version as text"),
+                text("version_id", "version as number"),
+                text("variant", "variant, such as Server"),
+                text("variant_id", "short name of the variant"),
+                text("kernel_release", "release of the kernel"),
+                text("kernel_version", "version of the kernel"),
+                text("machine", "hardware name, such as x86_64"),
+                text("timezone", "name of the time zone"),
+                number("timezone_offset_s", "offset from UTC", "s"),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_guest_interface",
+            prefix="guest_interface",
+            extra_tags=("interface",),
+            help="One network interface of the guest, by its name in the guest",
+            fields=(
+                text("mac", "MAC address"),
+                text("addresses", "IP addresses with prefixes, separated by commas"),
+            ),
+        ),
+    ),
 )

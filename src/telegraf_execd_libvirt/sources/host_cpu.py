@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups import host_cpu
+from ..groups.schema import Metric, counter
 from .source import Source
 
 if TYPE_CHECKING:
@@ -19,4 +19,22 @@ def _fetch(scope: Scope) -> Iterator[Domain]:
             yield scope.domain(handle, "host_cpu", times, cpu=str(number))
 
 
-SOURCE = Source(group=host_cpu.GROUP, new=lambda: _fetch)
+SOURCE = Source(
+    name="host_cpu",
+    summary="CPU time of each domain on each physical CPU; QEMU needs cgroup v1",
+    reads="CPU time of each running domain on each physical CPU",
+    calls="`virDomainGetCPUStats`: test driver, LXC, and QEMU on a host with cgroup v1",
+    new=lambda: _fetch,
+    metrics=(
+        Metric(
+            measurement="libvirt_host_cpu",
+            prefix="host_cpu",
+            extra_tags=("cpu",),
+            help="CPU time of a domain on one physical CPU; QEMU needs cgroup v1 on the host",
+            fields=(
+                counter("cpu_time", "CPU time of the domain", "ns"),
+                counter("vcpu_time", "of this, time of its vCPUs", "ns"),
+            ),
+        ),
+    ),
+)

@@ -2,6 +2,9 @@
 
 A short migration may begin and end between two ticks, so completed jobs are counted as libvirt's
 events report them.
+
+Invariant: each parameter that libvirt reports is a field with libvirt's name, declared here or not;
+the operation is a tag, and the names of milliseconds end in ``_ms``.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..domain.record import Domain
-from ..groups import job
+from ..groups.schema import Field, Metric, counter, number, size
 from .counters import Counters
 from .source import Source
 
@@ -36,9 +39,14 @@ OPERATIONS = (
 )
 
 #: libvirt's parameters that are milliseconds.
-_MILLISECONDS = frozenset(
-    ("time_elapsed", "time_elapsed_net", "time_remaining", "downtime", "downtime_net", "setup_time")
-)
+_MILLISECONDS = {
+    "time_elapsed": "time since the start of the job",
+    "time_elapsed_net": "the same, without the difference of the hosts' clocks",
+    "time_remaining": "estimated time to the end of the job",
+    "setup_time": "time of the preparations",
+    "downtime": "expected or measured pause of the guest",
+    "downtime_net": "the same, without the difference of the hosts' clocks",
+}
 
 
 def operation(parameters: Mapping[str, Any]) -> str:
@@ -81,4 +89,70 @@ class _Jobs:
         self._completed.add(scope, uuid, name, at, changes, {})
 
 
-SOURCE = Source(group=job.GROUP, new=_Jobs)
+def _amounts(what: str, help: str) -> tuple[Field, ...]:
+    return (
+        size(f"{what}_total", f"{help} to transfer"),
+        size(f"{what}_processed", f"{help} transferred"),
+        size(f"{what}_remaining", f"{help} still to transfer"),
+    )
+
+
+SOURCE = Source(
+    name="job",
+    summary="running jobs (migration, save, backup), and counters of completed jobs",
+    reads="the running job of each domain, and counters of completed jobs",
+    calls="`virDomainGetJobStats` for each running domain; events. The counters of a domain that "
+    "has left the host are written once more, so that its migration is seen.",
+    new=_Jobs,
+    metrics=(
+        Metric(
+            measurement="libvirt_job",
+            prefix="job",
+            extra_tags=("operation",),
+            help="The running job of a domain: migration, save, dump, backup and others",
+            fields=(
+                number(
+                    "type",
+                    "1 of known, 2 of unknown duration, 3 completed, 4 failed, 5 cancelled",
+                    "virDomainJobType",
+                ),
+                *(size(f"{name}_ms", help, "ms") for name, help in _MILLISECONDS.items()),
+                *_amounts("data", "data"),
+                *_amounts("memory", "memory"),
+                size("memory_constant", "pages with one repeated byte", "pages"),
+                size("memory_normal", "other transferred pages", "pages"),
+                size("memory_normal_bytes", "other transferred pages"),
+                size("memory_bps", "speed of the transfer of memory", "bytes/s"),
+                size("memory_dirty_rate", "pages that the guest changes", "pages/s"),
+                size("memory_page_size", "size of a page"),
+                size("memory_iteration", "number of passes over the memory", ""),
+                size("memory_postcopy_requests", "pages that the destination asked for", ""),
+                *_amounts("disk", "disks"),
+                size("disk_bps", "speed of the transfer of disks", "bytes/s"),
+                size("disk_temp_used", "used space for the temporary data of a backup"),
+                size("disk_temp_total", "space for the temporary data of a backup"),
+                size("compression_cache", "size of the compression cache"),
+                size("compression_bytes", "compressed data"),
+                size("compression_pages", "compressed pages", "pages"),
+                size("compression_cache_misses", "misses of the compression cache", ""),
+                size("compression_overflow", "pages that became larger", "pages"),
+                number(
+                    "auto_converge_throttle",
+                    "CPU time that is taken from the guest so that its migration ends",
+                    "%",
+                ),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_job_completed",
+            prefix="job_completed",
+            extra_tags=("operation",),
+            help="Jobs of a domain that ended since the plugin started, from libvirt's events",
+            fields=(
+                counter("count", "number of jobs that ended"),
+                counter("failed", "of these, jobs that libvirt reports as failed"),
+                counter("time_elapsed_ms", "time of all these jobs", "ms"),
+            ),
+        ),
+    ),
+)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain, record
-from ..groups import network
+from ..groups.schema import Field, Kind, Metric, Type, number
 from .source import Source
 
 if TYPE_CHECKING:
@@ -28,4 +28,31 @@ def _fetch(scope: Scope) -> Iterator[Domain]:
         yield record(scope.name(handle), "network", keys, {"bridge": bridge})
 
 
-SOURCE = Source(group=network.GROUP, new=lambda: _fetch)
+SOURCE = Source(
+    name="network",
+    summary="virtual networks",
+    reads="virtual networks, and the number of their DHCP leases",
+    calls="five for each network",
+    new=lambda: _fetch,
+    metrics=(
+        Metric(
+            measurement="libvirt_network",
+            prefix="network",
+            subject="network",
+            extra_tags=("bridge",),
+            help="One virtual network",
+            fields=(
+                number("active", "1 if the network is started, else 0"),
+                number("persistent", "1 if the network is defined permanently, else 0"),
+                number("autostart", "1 if the network starts with the daemon, else 0"),
+                Field(
+                    "dhcp_leases",
+                    Type.UINT,
+                    Kind.GAUGE,
+                    "",
+                    "number of addresses that libvirt's DHCP server has given out",
+                ),
+            ),
+        ),
+    ),
+)

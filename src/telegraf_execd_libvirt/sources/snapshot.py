@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups import snapshot
+from ..groups.schema import Field, Kind, Metric, Type, number
 from .source import MINUTE, Source
 
 if TYPE_CHECKING:
@@ -25,4 +25,27 @@ def _fetch(scope: Scope) -> Iterator[Domain]:
         yield scope.domain(handle, "snapshot", keys)
 
 
-SOURCE = Source(group=snapshot.GROUP, new=lambda: _fetch, interval=5 * MINUTE)
+SOURCE = Source(
+    name="snapshot",
+    summary="numbers of snapshots and checkpoints, saved states",
+    reads="snapshots, checkpoints and saved states",
+    calls="four for each domain",
+    new=lambda: _fetch,
+    interval=5 * MINUTE,
+    metrics=(
+        Metric(
+            measurement="libvirt_snapshot",
+            prefix="snapshot",
+            help="Snapshots, checkpoints and the saved state of a domain",
+            fields=(
+                Field("snapshots", Type.UINT, Kind.GAUGE, "", "number of snapshots"),
+                Field("checkpoints", Type.UINT, Kind.GAUGE, "", "number of checkpoints"),
+                number("has_current", "1 if a snapshot is current, else 0"),
+                number(
+                    "managed_save",
+                    "1 if the domain continues from a saved state at its next start, else 0",
+                ),
+            ),
+        ),
+    ),
+)

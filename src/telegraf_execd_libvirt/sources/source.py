@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ..domain.record import Domain
-from ..groups.schema import Group
+from ..groups.schema import Group, Metric
 
 if TYPE_CHECKING:
     from .scope import Scope
@@ -24,29 +24,53 @@ MINUTE = 60 * 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Source:
-    """One source; its name is that of its group.
+class Option:
+    """An option that only one source has; ``default`` has its type: bool or tuple of str.
 
-    ``new`` makes the function that reads the source, once for each of its connections; the function
-    may keep state. ``interval`` is the default in nanoseconds, 0: at each tick. ``options``
-    are those of its table beside ``interval`` and ``timeout``, with their defaults, whose types
-    they have: bool or tuple of str. ``lanes`` is the number of
-    connections among which its domains are divided. With ``read_only=False`` it needs a connection
-    with more rights; ``advice`` says how to grant them.
+    ``comment`` explains it in the sample configuration, ``help`` in the documentation.
     """
 
-    group: Group
+    name: str
+    default: Any
+    comment: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source; ``name`` is its name in ``additional_statistics``, and that of its file.
+
+    ``summary`` explains it in the sample configuration. The documentation has ``reads``, by default
+    the summary, and ``calls``: which calls of libvirt it makes, and how often.
+
+    ``new`` makes the function that reads the source, once for each of its connections; the function
+    may keep state. ``interval`` is the default in nanoseconds, 0: at each tick. ``options`` are
+    those of its table beside ``interval`` and ``timeout``. ``lanes`` is the number of connections
+    among which its domains are divided. With ``read_only=False`` it needs a connection with more
+    rights; ``advice`` says how to grant them.
+    """
+
+    name: str
+    summary: str
+    calls: str
     new: Callable[[], Fetch]
+    metrics: tuple[Metric, ...]
+    reads: str = ""
     interval: int = 0
     lanes: int = 1
     read_only: bool = True
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[Option, ...] = ()
     advice: str = ""
 
     @property
-    def name(self) -> str:
-        """The name in ``additional_statistics``."""
-        return self.group.name
+    def group(self) -> Group:
+        """Its metrics as a group of statistics, which libvirt's bulk statistics do not have."""
+        return Group(self.name, bit=0, needs_monitor=False, metrics=self.metrics)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The default of each option."""
+        return {option.name: option.default for option in self.options}
 
 
 @dataclass(frozen=True)

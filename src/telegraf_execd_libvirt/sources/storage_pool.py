@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..domain.record import Domain, record
 from ..domain.xml import parse_xml
-from ..groups import storage_pool
-from .source import Source
+from ..groups.schema import Field, Kind, Metric, Type, number, size
+from .source import Option, Source
 
 if TYPE_CHECKING:
     from .scope import Scope
@@ -67,7 +67,53 @@ def _type(xml: Optional[str]) -> str:
 
 
 SOURCE = Source(
-    group=storage_pool.GROUP,
+    name="storage_pool",
+    summary="storage pools, and with an option their volumes",
+    reads="storage pools; with `volumes = true` also their volumes",
+    calls="three for each pool and one more for a new one; with `volumes` also one for each active "
+    "pool and each volume. Pools are not refreshed: the sizes are those of the last refresh by "
+    "`virsh` or another program.",
     new=_Pools,
-    options={"volumes": False},
+    options=(
+        Option(
+            "volumes",
+            default=False,
+            comment="Read the volumes of each pool as well",
+            help="read the volumes of active pools as well.",
+        ),
+    ),
+    metrics=(
+        Metric(
+            measurement="libvirt_storage_pool",
+            prefix="storage_pool",
+            subject="pool",
+            extra_tags=("type",),
+            help="One storage pool; sizes are of the pool's last refresh, which the plugin never "
+            "requests",
+            fields=(
+                number(
+                    "state",
+                    "0 inactive, 1 building, 2 running, 3 degraded, 4 inaccessible",
+                    "virStoragePoolState",
+                ),
+                size("capacity", "size of the pool"),
+                size("allocation", "used space"),
+                size("available", "free space"),
+                Field("used_percent", Type.DOUBLE, Kind.GAUGE, "%", "used space, of the size"),
+                number("active", "1 if the pool is started, else 0"),
+                number("autostart", "1 if the pool starts with the daemon, else 0"),
+            ),
+        ),
+        Metric(
+            measurement="libvirt_storage_volume",
+            prefix="storage_volume",
+            subject="pool",
+            extra_tags=("volume",),
+            help="One volume of an active pool; only with the option volumes",
+            fields=(
+                size("capacity", "size that a guest sees"),
+                size("allocation", "used space"),
+            ),
+        ),
+    ),
 )

@@ -1,0 +1,123 @@
+"""The source event: names of events, and their counters."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from support.scope import FakeScope, Thing, fetched
+from telegraf_execd_libvirt.domain.record import Domain
+from telegraf_execd_libvirt.sources.counters import MOST_COUNTERS
+from telegraf_execd_libvirt.sources.event import KINDS, Events, names
+
+LIFECYCLE, IO_ERROR, COMPLETED = 0, 6, 21
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "expected"),
+    [
+        (LIFECYCLE, (2, 0), ("started", "booted")),
+        (LIFECYCLE, (5, 2), ("stopped", "crashed")),
+        (LIFECYCLE, (8, 0), ("crashed", "panicked")),
+        (LIFECYCLE, (3, 99), ("suspended", "99")),
+        (LIFECYCLE, (77, 1), ("lifecycle_77", "1")),
+        (1, (), ("reboot", "")),
+        (3, (2,), ("watchdog", "reset")),
+        (IO_ERROR, ("/disk", "virtio-disk0", 1, "enospc"), ("io_error", "enospc")),
+        (IO_ERROR, ("/disk", "virtio-disk0", 1, ""), ("io_error", "pause")),
+        (7, (), ("control_error", "")),
+        (18, (1, 2), ("agent", "connected")),
+        (COMPLETED, ({"operation": 5},), ("job_completed", "migration_out")),
+        (24, ("vda", "/disk", 10, 1), ("block_threshold", "vda")),
+        (25, (1, 0, 0), ("memory_failure", "guest")),
+    ],
+)
+def test_names_of_events(kind: int, arguments: tuple[Any, ...], expected: tuple[str, str]) -> None:
+    """Events and details have libvirt's names; unknown ones their numbers."""
+    assert kind in KINDS
+    assert names(kind, arguments) == expected
+
+
+def counters(records: list[Domain]) -> dict[tuple[str, ...], object]:
+    """The counts by domain, event and detail."""
+    found = {}
+    for item in records:
+        assert item.identity is not None
+        tags = item.identity.tags
+        found[item.name, tags["event"], tags.get("detail", "")] = item.stats["event.count"]
+    assert len(found) == len(records), "a series twice"
+    return found
+
+
+def test_events_are_counted() -> None:
+    """Events are counted by domain and kind, with the time of the last one."""
+    fetch = Events()
+    scope = FakeScope(Thing("a"), Thing("b"))
+    assert fetched(fetch, scope) == []
+    started = int(time.time())
+    for _ in range(3):
+        scope.changed(IO_ERROR, "uuid-a", "a", ("/disk", "d", 1, "eio"))
+    scope.changed(LIFECYCLE, "uuid-b", "b", (2, 0))
+    records = fetched(fetch, scope)
+    assert counters(records) == {("a", "io_error", "eio"): 3, ("b", "started", "booted"): 1}
+    assert started <= records[0].stats["event.last"] <= int(time.time())
+    assert counters(fetched(fetch, scope)) == counters(records)
+
+
+def test_events_of_a_domain_that_is_gone() -> None:
+    """The last events of a domain are written once, with its tags, and then dropped."""
+    fetch = Events()
+    scope = FakeScope(Thing("a"))
+    fetched(fetch, scope)
+    scope.changed(LIFECYCLE, "uuid-a", "a", (2, 0))
+    (before,) = fetched(fetch, scope)
+    scope.things = []
+    scope.changed(LIFECYCLE, "uuid-a", "a", (5, 0))
+    scope.changed(LIFECYCLE, "uuid-other", "other", (5, 0))
+    last = fetched(fetch, scope)
+    assert counters(last) == {("a", "started", "booted"): 1, ("a", "stopped", "shutdown"): 1}
+    assert before.identity and last[0].identity == before.identity
+    assert fetched(fetch, scope) == []
+
+
+def test_events_of_a_domain_that_is_defined_again() -> None:
+    """A domain with the name of one that is gone has its events to itself: one line a series."""
+    fetch = Events()
+    first, second = Thing("a"), Thing("a", identity="another")
+    scope = FakeScope(first)
+    fetched(fetch, scope)
+    scope.changed(LIFECYCLE, first.uuid, "a", (0, 0))
+    scope.changed(LIFECYCLE, first.uuid, "a", (1, 0))
+    scope.changed(LIFECYCLE, second.uuid, "a", (0, 0))
+    scope.things = [second]
+    assert counters(fetched(fetch, scope)) == {("a", "defined", "added"): 1}
+
+
+def test_events_of_a_new_connection() -> None:
+    """After a reconnect the counters go on; the old connection counts no more."""
+    fetch = Events()
+    old, new = FakeScope(Thing("a")), FakeScope(Thing("a"))
+    fetched(fetch, old)
+    old.changed(1, "uuid-a", "a", ())
+    assert counters(fetched(fetch, new)) == {("a", "reboot", ""): 1}
+    old.changed(1, "uuid-a", "a", ())
+    new.changed(1, "uuid-a", "a", ())
+    assert counters(fetched(fetch, new)) == {("a", "reboot", ""): 2}
+
+
+def test_a_flood_of_events_is_bounded() -> None:
+    """There is a limit on counters; known ones go on, and dropped ones make room."""
+    fetch = Events()
+    scope = FakeScope(Thing("a"))
+    fetched(fetch, scope)
+    scope.changed(1, "uuid-a", "a", ())
+    for number in range(MOST_COUNTERS + 10):
+        scope.changed(24, "uuid-x", "x", (f"disk{number}",))
+    scope.changed(1, "uuid-a", "a", ())
+    found = counters(fetched(fetch, scope))
+    assert len(found) == MOST_COUNTERS
+    assert found["a", "reboot", ""] == 2
+    scope.changed(24, "uuid-a", "a", ("vda",))
+    assert counters(fetched(fetch, scope))["a", "block_threshold", "vda"] == 1

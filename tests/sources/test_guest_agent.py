@@ -1,0 +1,197 @@
+"""The source guest_agent: whom it asks, and the lines that it makes of the answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.scope import FakeScope, Thing, defaults, fetched, read
+from telegraf_execd_libvirt.sources import SOURCES, guest_agent
+from telegraf_execd_libvirt.sources.scope import Abandoned
+
+AGENT = 18
+
+
+CONNECTED = (
+    "<domain><devices><channel><target name='org.qemu.guest_agent.0' state='connected'/></channel>"
+    "</devices></domain>"
+)
+
+INFO = {
+    "user.count": 2,
+    "user.0.name": "root",
+    "user.0.login-time": 1000,
+    "user.1.name": "root",
+    "os.id": "debian",
+    "os.pretty-name": "Debian 12",
+    "os.kernel-release": "6.1.0",
+    "timezone.name": "UTC",
+    "timezone.offset": 0,
+    "hostname": "web\n1",
+    "fs.count": 3,
+    "fs.0.name": "vda1",
+    "fs.0.mountpoint": "/",
+    "fs.0.fstype": "ext4",
+    "fs.0.total-bytes": 1000,
+    "fs.0.used-bytes": 250,
+    "fs.1.mountpoint": "/run",
+    "fs.1.fstype": "tmpfs",
+    "fs.2.mountpoint": "/mnt",
+    "fs.2.fstype": "vfat",
+    "fs.2.total-bytes": 10,
+    "fs.2.used-bytes": 0,
+    "if.count": 1,
+    "if.0.name": "eth0",
+    "if.0.hwaddr": "52:54:00:00:00:01",
+    "if.0.addr.count": 2,
+    "if.0.addr.0.addr": "192.0.2.2",
+    "if.0.addr.0.prefix": 24,
+    "if.0.addr.1.addr": "fe80::1",
+    "if.0.addr.1.prefix": 64,
+}
+
+
+def agent(**changes: Any) -> Thing:
+    """A guest whose agent answers."""
+    answers = {"guestInfo": INFO, "agentSetResponseTimeout": 0}
+    return Thing("a", {**answers, **changes}, xml=CONNECTED)
+
+
+def test_guest_agent() -> None:
+    """A guest's report becomes lines, without pseudo file systems and names of users."""
+    assert read("guest_agent", FakeScope(agent())) == [
+        "libvirt_guest_filesystem,device=vda1,domain_name=a,fstype=ext4,mountpoint=/,project=shop "
+        "total_bytes=1000i,used_bytes=250i,used_percent=25",
+        "libvirt_guest_filesystem,domain_name=a,fstype=vfat,mountpoint=/mnt,project=shop "
+        "total_bytes=10i,used_bytes=0i,used_percent=0",
+        "libvirt_guest_user,domain_name=a,project=shop count=2i",
+        'libvirt_guest_os,domain_name=a,project=shop hostname="web 1",id="debian",'
+        'pretty_name="Debian 12",kernel_release="6.1.0",timezone="UTC",timezone_offset_s=0i',
+        "libvirt_guest_interface,domain_name=a,interface=eth0,project=shop "
+        'mac="52:54:00:00:00:01",addresses="192.0.2.2/24,fe80::1/64"',
+    ]
+
+
+def test_options_of_the_guest_agent() -> None:
+    """Names of users and other file systems are written if configured."""
+    options = {"users": True, "filesystem_exclude": ("vfat", "ext4")}
+    found = read("guest_agent", FakeScope(agent(), options=options))
+    assert 'libvirt_guest_user,domain_name=a,project=shop count=2i,names="root"' in found
+    assert not any("libvirt_guest_filesystem" in line for line in found)
+
+
+def test_a_hostile_guest_is_bounded() -> None:
+    """A guest cannot write any number of lines, nor long tags."""
+    info: dict[str, Any] = {"fs.count": 1 << 31, "if.count": 1 << 31}
+    for number in range(200):
+        info[f"fs.{number}.mountpoint"] = "x" * 10_000 + str(number)
+        info[f"fs.{number}.total-bytes"] = 1
+        info[f"if.{number}.name"] = f"eth{number}"
+    found = read("guest_agent", FakeScope(agent(guestInfo=info)))
+    assert len(found) == 128
+    assert max(map(len, found)) < 1000
+
+
+def test_excluded_file_systems_do_not_count() -> None:
+    """The limit is one of lines: file systems that are left out hide none behind them."""
+    info: dict[str, Any] = {"fs.count": 101, "fs.100.mountpoint": "/", "fs.100.fstype": "ext4"}
+    info.update({f"fs.{number}.fstype": "squashfs" for number in range(100)})
+    info["fs.100.total-bytes"] = 1000
+    (line,) = read("guest_agent", FakeScope(agent(guestInfo=info)))
+    assert "mountpoint=/," in line
+
+
+@pytest.mark.parametrize(
+    "xml", ["<domain/>", CONNECTED.replace("'connected'", "'disconnected'"), "", "<broken"]
+)
+def test_guests_without_an_agent_are_not_asked(xml: str) -> None:
+    """Only guests whose agent is connected are asked."""
+    scope = FakeScope(Thing("a", xml=xml))
+    assert read("guest_agent", scope) == []
+    assert scope.calls == []
+
+
+def test_the_timeout_of_the_agent_is_that_of_the_fetch() -> None:
+    """The agent's timeout is half of the source's for the time of the call; then it is libvirt's
+    default again, also if the call fails."""
+    source = SOURCES["guest_agent"]
+    for failures in ({}, {"guestInfo": "silent"}):
+        scope = FakeScope(agent(), options=defaults(source), timeout=5.0)
+        scope.failures = failures
+        fetched(source.new(), scope)
+        calls = [(method, arguments[0]) for _, method, arguments in scope.calls if arguments]
+        limit = "agentSetResponseTimeout"
+        assert calls[-3:] == [(limit, 2), ("guestInfo", 0), (limit, -2)]
+
+
+def test_a_call_that_is_given_up_leaves_a_pause() -> None:
+    """A guest whose call was given up is not asked again at once."""
+    source = SOURCES["guest_agent"]
+    fetch, domain = source.new(), agent(guestInfo=lambda *_: raise_abandoned())
+    scope = FakeScope(domain, options=defaults(source))
+    with pytest.raises(Abandoned):
+        fetched(fetch, scope)
+    asked = len(scope.calls)
+    assert fetched(fetch, scope) == [] and len(scope.calls) == asked
+
+
+def raise_abandoned() -> None:
+    """As a scope does after its fetch has been given up."""
+    raise Abandoned
+
+
+def test_a_paused_guest_is_not_asked() -> None:
+    """A guest that is paused has no lines of its agent, and is asked when it runs again."""
+    source = SOURCES["guest_agent"]
+    fetch, domain = source.new(), agent(state=[3, 1])
+    scope = FakeScope(domain, options=defaults(source))
+    assert fetched(fetch, scope) == [] and (scope.error, scope.held) == (None, None)
+    domain.answers["state"] = [1, 1]
+    assert len(fetched(fetch, scope)) == 5
+
+
+def test_a_silent_agent_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest that does not answer is asked after 1, 2, 4 … minutes, at most an hour."""
+    source = SOURCES["guest_agent"]
+    fetch, domain = source.new(), agent(guestInfo=None)
+    scope = FakeScope(domain, options=defaults(source))
+    now = 1000.0
+    monkeypatch.setattr(guest_agent.time, "monotonic", lambda: now)
+    asked = []
+    for _ in range(60 * 6):
+        before = len(scope.calls)
+        fetched(fetch, scope)
+        if len(scope.calls) > before:
+            asked.append(int(now - 1000) // 60)
+        now += 60
+    assert asked == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303]
+    domain.answers["guestInfo"] = INFO
+    now += 3600
+    assert len(fetched(fetch, scope)) == 5
+    domain.answers["guestInfo"] = None
+    fetched(fetch, scope)
+    now += 60
+    before = len(scope.calls)
+    fetched(fetch, scope)
+    assert len(scope.calls) > before
+
+
+def test_a_silent_agent_stays_an_error_until_it_connects() -> None:
+    """While a guest is not asked, its last error holds on; if its agent connects, it is asked."""
+    source = SOURCES["guest_agent"]
+    fetch, domain = source.new(), agent()
+    scope = FakeScope(domain, options=defaults(source))
+    scope.failures = {"guestInfo": "silent"}
+    fetched(fetch, scope)
+    assert (scope.kinds, scope.error) == ((AGENT,), "silent")
+    asked = len(scope.calls)
+    for arguments in ((), (2, 1)):  # no event, and one of an agent that has disconnected
+        scope.error = scope.held = None
+        scope.changed(AGENT, domain.uuid, "a", arguments)
+        assert fetched(fetch, scope) == []
+        assert (scope.error, scope.held, len(scope.calls)) == (None, "silent", asked)
+    scope.failures, scope.held = {}, None
+    scope.changed(AGENT, domain.uuid, "a", (1, 2))
+    assert len(fetched(fetch, scope)) == 5
+    assert (scope.error, scope.held) == (None, None)
