@@ -9,8 +9,7 @@ import pytest
 from support.dump import parse_dump
 from telegraf_execd_libvirt.domain.record import STATE_NAMES, Domain, Stats, Value
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
-from telegraf_execd_libvirt.groups.domain import GROUP
-from telegraf_execd_libvirt.groups.domain_summary import NEEDED_GROUPS, summarize
+from telegraf_execd_libvirt.groups.domain import GROUP, NEEDED_GROUPS, summarize
 from telegraf_execd_libvirt.lines.protocol import FieldValue
 from telegraf_execd_libvirt.lines.translate import Point, Translator
 

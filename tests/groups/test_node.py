@@ -6,8 +6,7 @@ import pytest
 
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
-from telegraf_execd_libvirt.groups.node import GROUP
-from telegraf_execd_libvirt.groups.node_summary import NEEDED_GROUPS, Node
+from telegraf_execd_libvirt.groups.node import GROUP, NEEDED_GROUPS, Node
 from telegraf_execd_libvirt.lines.translate import Translator
 
 NODE_INFO = ["x86_64", 16_000, 8, 2_400, 1, 1, 4, 2]

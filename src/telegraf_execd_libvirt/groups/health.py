@@ -1,10 +1,15 @@
 """Additional statistics ``health``: the state of the collection itself, also if it fails.
 
-The names below are an API: add fields, never rename them.
+The names below are an API: add fields, never rename them. The keys have namespaces that libvirt
+does not use.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Optional
+
+from ..domain.record import Domain, Value, record
 from .schema import Field, Group, Kind, Metric, Type
 
 
@@ -80,3 +85,45 @@ GROUP = Group(
         ),
     ),
 )
+
+#: The key of a domain that came without the keys that need its monitor, and its value.
+INCOMPLETE: dict[str, Value] = {"domain_health.complete": 0}
+
+
+@dataclass(frozen=True)
+class Health:
+    """One hypervisor after a tick, by the names of the fields. ``daemon_version`` is empty before
+    the first connection; ``domains_untagged`` is None if neither tags nor summaries need XML."""
+
+    up: bool
+    domains: int
+    domains_incomplete: int
+    collect_time_ns: int
+    calls_hanging: int
+    reconnects: int
+    errors: int
+    libvirt_version: str
+    daemon_version: str = ""
+    domains_untagged: Optional[int] = None
+
+    def record(self, uri: str) -> Domain:
+        """The record of the hypervisor; ``uri`` is what may be shown of its URI."""
+        values = {**vars(self), "up": int(self.up), "daemon_version": self.daemon_version or None}
+        return record(uri, "health", values, {})
+
+
+@dataclass(frozen=True)
+class SourceHealth:
+    """One source of one hypervisor after its last fetch, by the names of the fields."""
+
+    source: str
+    up: bool
+    records: int
+    collect_time_ns: int
+    errors: int
+    hanging: int
+
+    def record(self, uri: str) -> Domain:
+        """The record of the source; ``uri`` is what may be shown of the hypervisor's URI."""
+        values = {**vars(self), "up": int(self.up)}
+        return record(uri, "source_health", values, {"source": values.pop("source")})

@@ -133,3 +133,8 @@ class Group:
     def words(self) -> frozenset[str]:
         """The first words of the group's keys."""
         return frozenset(metric.prefix.partition(".")[0] for metric in self.metrics)
+
+
+def is_index(word: str) -> bool:
+    """Whether a word of a key is a number: ASCII digits only, none of Unicode's others."""
+    return word.isascii() and word.isdigit()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
-from ..groups.schema import ANY, INDEX, Field, Group, Metric, Type
+from ..groups.schema import ANY, INDEX, Field, Group, Metric, Type, is_index
 
 #: Derived fields and derived metrics come after the declared ones.
 _LAST = 1 << 30
@@ -124,11 +124,6 @@ class FieldMap:
                 tag = f"{_name([named])}_id"
                 tags.append(tag if tag not in tags else f"{tag}_{len(tags)}")
         return tuple(tags)
-
-
-def is_index(word: str) -> bool:
-    """Whether a word of a key is a number: ASCII digits only, none of Unicode's others."""
-    return word.isascii() and word.isdigit()
 
 
 def _literal(word: str) -> str:

@@ -14,9 +14,9 @@ from ..domain.record import NO_IDENTITY, Domain
 from ..groups import domain as domain_group
 from ..groups import health as health_group
 from ..groups import node as node_group
-from ..groups.domain_summary import summarize
-from ..groups.health_keys import INCOMPLETE
-from ..groups.node_summary import Node
+from ..groups.domain import summarize
+from ..groups.health import INCOMPLETE
+from ..groups.node import Node
 from ..hypervisor.delivery import Reading
 from ..hypervisor.hypervisor import Hypervisor
 from ..hypervisor.source_runner import SourceRunner
