@@ -31,7 +31,6 @@ class Type(Enum):
     LLONG = "llong"
     ULLONG = "ullong"
     DOUBLE = "double"
-    BOOLEAN = "boolean"
     STRING = "string"
     YES_NO = "boolean as yes/no"
     ONE_ZERO = "boolean as 1/0"

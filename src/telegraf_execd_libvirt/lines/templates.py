@@ -150,8 +150,8 @@ class Template:
         self._format = "".join(lines)
         self._usable = self._format.count(TIMESTAMP_MARK) == len(lines)
         # Keep the constant values as two objects, not as the statistics themselves: many small
-        # objects would fragment the memory that the next batch needs. The tuples come from lists: from
-        # generators they would be allocated larger and then shrunk.
+        # objects would fragment the memory that the next batch needs. The tuples are made of lists:
+        # of generators they would be allocated larger and then shrunk.
         self._texts = _getter(tuple([at for at in still if isinstance(values[at], str)]))
         self._known_texts = _joined(self._texts(values))
         self._numbers = _getter(tuple([at for at in still if not isinstance(values[at], str)]))
