@@ -45,7 +45,6 @@ LINE_PROTOCOL_TYPES = {
     Type.UINT: "unsigned",
     Type.ULLONG: "unsigned",
     Type.DOUBLE: "float",
-    Type.BOOLEAN: "boolean",
     Type.STRING: "string",
     Type.YES_NO: "string",
     Type.ONE_ZERO: "integer",

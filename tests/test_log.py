@@ -17,7 +17,7 @@ START = 'from telegraf_execd_libvirt import log; log.start("debug"); logger = lo
 
 def logged(code: str) -> list[str]:
     """The lines on stderr of a process that starts the log, runs the code and drains the log."""
-    program = f"{START}{code}\nlog.drain(20)\n"
+    program = f"{START}{code}\nlog.flush(20)\n"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
@@ -81,7 +81,7 @@ thread.join()
 def test_a_full_pipe_holds_up_nobody() -> None:
     """Logging never waits for the reader; lost messages are counted."""
     program = f'{START}for _ in range(3000): logger.info("x" * 1000)\nprint("done", flush=True)\n'
-    program += "log.drain(20)\n"
+    program += "log.flush(20)\n"
     read, write = os.pipe()
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=write, text=True

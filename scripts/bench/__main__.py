@@ -28,7 +28,7 @@ from translation import translation
 
 from support.hypervisor import Hypervisor
 from support.plugin import Plugin
-from telegraf_execd_libvirt.domain.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
+from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from telegraf_execd_libvirt.sources import SOURCES
 
 #: If one answer cannot hold all guests, a bare call requests this many.

@@ -79,7 +79,7 @@ class _Handler(logging.Handler):
         except queue.Full:
             self._dropped += 1
 
-    def drain(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Wait until all lines are written, at most ``seconds``."""
         with self._lines.all_tasks_done:
             self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
@@ -123,7 +123,7 @@ def _log_thread(defect: threading.ExceptHookArgs) -> None:
         log.error("internal error, a thread ended: %s", trace(defect.exc_value))
 
 
-def drain(seconds: float = 0.5) -> None:
+def flush(seconds: float = 0.5) -> None:
     """Wait for the last lines before the process ends, at most ``seconds``."""
     if _handler is not None:
-        _handler.drain(seconds)
+        _handler.wait(seconds)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from support.grafana import load, load_script, panels, variables
+from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from telegraf_execd_libvirt.domain.record import STATE_NAMES
-from telegraf_execd_libvirt.domain.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 from telegraf_execd_libvirt.groups.schema import Metric, Type
 from telegraf_execd_libvirt.sources import event as source
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from telegraf_execd_libvirt.domain.metadata import MetadataTag, clean, is_path
-from telegraf_execd_libvirt.domain.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 
 NOVA = "http://openstack.org/xmlns/libvirt/nova/"
 ONE = "http://opennebula.org/xmlns/libvirt/1.0"

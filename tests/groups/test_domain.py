@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from support.dump import parse_dump
+from support.translation import points as translate
 from telegraf_execd_libvirt.domain.record import STATE_NAMES, Domain, Stats, Value
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
-from telegraf_execd_libvirt.groups.domain import GROUP
-from telegraf_execd_libvirt.groups.domain_summary import NEEDED_GROUPS, summarize
+from telegraf_execd_libvirt.groups.domain import GROUP, NEEDED_GROUPS, summarize
 from telegraf_execd_libvirt.lines.protocol import FieldValue
-from telegraf_execd_libvirt.lines.translate import Point, Translator
+from telegraf_execd_libvirt.lines.translate import Point
 
 NOW = 1_800_000_000.5
 
@@ -58,7 +58,7 @@ INFO = {"uuid": "u", "title": "t", "os_type": "hvm", "machine": "pc-q35-7.2"}
 
 def points(stats: Stats, info: dict[str, str], active: bool = True) -> list[Point]:
     """The points of a summary."""
-    return list(Translator([GROUP]).points(Domain("d", active, summarize(stats, info, NOW))))
+    return translate([GROUP], Domain("d", active, summarize(stats, info, NOW)))
 
 
 def fields(stats: Stats) -> dict[str, FieldValue]:

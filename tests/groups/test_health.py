@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.record import Domain
-from telegraf_execd_libvirt.groups.health_keys import INCOMPLETE, Health
+from telegraf_execd_libvirt.groups.health import INCOMPLETE, Health
 from telegraf_execd_libvirt.lines.encode import Encoder
 
 ENCODER = Encoder(HypervisorConfig(additional_statistics=("health",), tags={"rack": "r1"}))

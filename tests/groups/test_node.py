@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from support.translation import points
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
-from telegraf_execd_libvirt.groups.node import GROUP
-from telegraf_execd_libvirt.groups.node_summary import NEEDED_GROUPS, Node
-from telegraf_execd_libvirt.lines.translate import Translator
+from telegraf_execd_libvirt.groups.node import GROUP, NEEDED_GROUPS, Node
 
 NODE_INFO = ["x86_64", 16_000, 8, 2_400, 1, 1, 4, 2]
 MEMORY = {"total": 16_384_001, "free": 5_000, "buffers": 1, "cached": 2}
@@ -34,7 +33,7 @@ def test_every_field() -> None:
         size = {"vcpu.current": vcpus, "balloon.maximum": memory, "balloon.current": 1}
         node.add(active, {"state.state": state, "vcpu.maximum": 999, **size})
     record = Domain("qemu:///system", True, node.keys(NODE_INFO, MEMORY, CPU))
-    (point,) = Translator([GROUP]).points(record)
+    (point,) = points([GROUP], record)
     assert point.measurement == "libvirt_node"
     assert point.tags == (("libvirt_uri", "qemu:///system"),)
     assert point.fields == (

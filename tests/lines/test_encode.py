@@ -199,7 +199,7 @@ def test_statistics_go_as_their_lines_are_written() -> None:
     domains = [Domain(f"d{number}", True, Seen({"cpu.time": 1})) for number in range(100)]
     seen = [weakref.ref(domain.stats) for domain in domains]
     alive = []
-    for _ in encode.drain(domains):
+    for _ in encode.pop_each(domains):
         alive.append(sum(stats() is not None for stats in seen))
     assert alive[0] == 100 and alive[50] <= 51 and alive[99] <= 2
     domains = [Domain(f"d{number}", True, Seen({"cpu.time": 1})) for number in range(100)]

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from support.translation import points as translate
 from telegraf_execd_libvirt.domain.record import Domain, Value
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from telegraf_execd_libvirt.groups.schema import Type
 from telegraf_execd_libvirt.lines.protocol import Unsigned, escape_key
-from telegraf_execd_libvirt.lines.translate import Point, Translator, convert
+from telegraf_execd_libvirt.lines.translate import Point, convert
 
 ALL = (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
 
@@ -22,7 +23,7 @@ VALUES = st.integers() | st.text() | st.booleans() | st.floats()
 
 def points(stats: dict[str, Value], active: bool = True) -> list[Point]:
     """The points of a domain with these statistics, for all groups."""
-    return list(Translator(ALL).points(Domain("d", active, stats)))
+    return translate(ALL, Domain("d", active, stats))
 
 
 def test_indexes_count_up() -> None:
@@ -132,7 +133,7 @@ def test_full_set_loses_nothing(stats: dict[str, Value]) -> None:
     """In the full set each key is one field, whatever the keys."""
     found: dict[tuple[str, tuple[tuple[str, str], ...], str], object] = {}
     lines = 0
-    for point in Translator(ALL, full=True).points(Domain("d", True, stats)):
+    for point in translate(ALL, Domain("d", True, stats), full=True):
         assert re.fullmatch(r"libvirt[\w]*", point.measurement)
         assert len(dict(point.tags)) == len(point.tags)
         lines += 1

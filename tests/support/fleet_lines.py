@@ -12,9 +12,9 @@ from support.fleet import SECOND, Fleet, Guest, Host
 from support.scope import FakeScope, Thing, defaults, fetched
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.record import Domain, Identity
-from telegraf_execd_libvirt.groups.domain_summary import summarize
-from telegraf_execd_libvirt.groups.health_keys import INCOMPLETE, Health, SourceHealth
-from telegraf_execd_libvirt.groups.node_summary import Node
+from telegraf_execd_libvirt.groups.domain import summarize
+from telegraf_execd_libvirt.groups.health import INCOMPLETE, Health, SourceHealth
+from telegraf_execd_libvirt.groups.node import Node
 from telegraf_execd_libvirt.lines.encode import Encoder
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Source
@@ -75,7 +75,7 @@ class _Plugin:
             calls_hanging=host.hanging,
             reconnects=host.reconnects,
             errors=self._errors,
-            library_version="9.0.0",
+            libvirt_version="9.0.0",
             daemon_version="9.0.0",
         )
         records.append(health.record(host.uri))

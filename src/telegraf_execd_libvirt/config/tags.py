@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
+from ..domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from ..domain.metadata import PATH_FORMAT, MetadataTag, is_path
-from ..domain.tag_sources import DEVICE_TAGS, DOMAIN_TAGS
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..sources import SOURCES
 from .values import Problems, Unset, choices, explain_unknown, join, show, string

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from typing import Optional
 
-from .xml import parse_xml
+from .xml import attribute, parse_xml
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def parse(xml: str) -> Devices:
     return Devices(
         disks=tuple(_disk(element) for element in root.iterfind("devices/disk")),
         interfaces=tuple(
-            _attribute(element, "target", "dev") for element in root.iterfind("devices/interface")
+            attribute(element, "target", "dev") for element in root.iterfind("devices/interface")
         ),
         vcpus=_number(root.findtext("vcpu")),
     )
@@ -51,16 +51,11 @@ def parse(xml: str) -> Devices:
 
 def _disk(element: ET.Element) -> Disk:
     return Disk(
-        target=_attribute(element, "target", "dev") or "",
-        path=_attribute(element, "source", "file") or _attribute(element, "source", "dev"),
-        backing_index=_number(_attribute(element, "source", "index")),
+        target=attribute(element, "target", "dev") or "",
+        path=attribute(element, "source", "file") or attribute(element, "source", "dev"),
+        backing_index=_number(attribute(element, "source", "index")),
         empty=element.get("device") in ("cdrom", "floppy") and element.find("source") is None,
     )
-
-
-def _attribute(element: ET.Element, child: str, name: str) -> Optional[str]:
-    found = element.find(child)
-    return None if found is None else found.get(name)
 
 
 def _number(text: Optional[str]) -> Optional[int]:

@@ -1,5 +1,7 @@
 """The identity of a domain, from its XML: tags of its lines, and texts of its summary.
 
+The source of an additional tag is one small function and one line in a table.
+
 Invariant: a value is one line of at most 256 characters, and an empty one gives no tag.
 """
 
@@ -7,16 +9,76 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Optional
+from typing import Callable, Optional
 
 from . import metadata
 from .metadata import MetadataTag, clean
 from .record import Identity
-from .tag_sources import DEVICE_TAGS, DOMAIN_TAGS
-from .xml import parse_xml
+from .xml import attribute, parse_xml
 
 #: Largest XML in bytes; libvirt's own limit for one text.
 _MOST_BYTES = 4 * 1024 * 1024
+
+#: The namespaces of OpenStack Nova: since Wallaby, and before.
+_NOVA = (
+    "http://openstack.org/xmlns/libvirt/nova/1.1",
+    "http://openstack.org/xmlns/libvirt/nova/1.0",
+)
+
+#: From an element of a domain's XML to the value of a tag: None or empty for what is not there.
+Source = Callable[[ET.Element], Optional[str]]
+
+
+def _text(path: str) -> Source:
+    return lambda element: element.findtext(path)
+
+
+def _nova(path: str) -> Source:
+    """A source that reads a path of Nova's metadata."""
+
+    def read(domain: ET.Element) -> Optional[str]:
+        values = (metadata.find(domain, namespace, f"instance/{path}") for namespace in _NOVA)
+        return next(filter(None, values), None)
+
+    return read
+
+
+def _target(device: ET.Element) -> Optional[str]:
+    return attribute(device, "target", "dev")
+
+
+def _mac(interface: ET.Element) -> Optional[str]:
+    return attribute(interface, "mac", "address")
+
+
+def _bridge(interface: ET.Element) -> Optional[str]:
+    """The bridge; without one the network, else the host's device of a direct interface."""
+    kinds = ("bridge", "network", "dev")
+    return next(filter(None, (attribute(interface, "source", kind) for kind in kinds)), None)
+
+
+#: The values of ``additional_domain_tags``; a source gets the root element, ``<domain>``.
+DOMAIN_TAGS: dict[str, Source] = {
+    "uuid": _text("uuid"),
+    "title": _text("title"),
+    "instance_name": _nova("name"),
+    "project_id": _nova("owner/project/@uuid"),
+    "project_name": _nova("owner/project"),
+    "user_id": _nova("owner/user/@uuid"),
+    "user_name": _nova("owner/user"),
+    "flavor_name": _nova("flavor/@name"),
+    "image_id": _nova("root/@uuid"),
+}
+
+#: The values of ``additional_device_tags``, with the statistics whose devices have them: a source
+#: gets a ``<disk>`` for block, an ``<interface>`` for net.
+DEVICE_TAGS: dict[str, tuple[str, Source]] = {
+    "device": ("block", _target),
+    "interface": ("net", _target),
+    "mac": ("net", _mac),
+    "bridge": ("net", _bridge),
+    "serial": ("block", _text("serial")),
+}
 
 #: The XML elements of each family of device statistics; ``FAMILY.<id>.name`` is their target.
 _DEVICES = {"block": "devices/disk", "net": "devices/interface"}
@@ -71,7 +133,7 @@ class IdentityReader:
                     "uuid": root.findtext("uuid"),
                     "title": root.findtext("title"),
                     "os_type": root.findtext("os/type"),
-                    "machine": _machine(root),
+                    "machine": attribute(root, "os/type", "machine"),
                 }
             ),
         )
@@ -81,16 +143,10 @@ class IdentityReader:
             if not sources:
                 continue
             for device in root.iterfind(_DEVICES[family]):
-                target = device.find("target")
-                name = None if target is None else target.get("dev")
+                name = _target(device)
                 tags = _filled({tag: source(device) for tag, source in sources})
                 if name and tags:
                     yield (family, name), tags
-
-
-def _machine(root: ET.Element) -> Optional[str]:
-    kind = root.find("os/type")
-    return None if kind is None else kind.get("machine")
 
 
 def _filled(values: Mapping[str, Optional[str]]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Parse the XML of a domain safely.
+"""Parse libvirt's XML safely, and read attributes.
 
 Invariant: libvirt never writes a document type. XML with one is rejected before any of its entities
 can expand.
@@ -7,6 +7,7 @@ can expand.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from typing import Optional
 
 
 class _Builder(ET.TreeBuilder):
@@ -20,3 +21,9 @@ def parse_xml(xml: str) -> ET.Element:
         return ET.fromstring(xml, ET.XMLParser(target=_Builder()))
     except ET.ParseError as error:
         raise ValueError(f"the domain's XML cannot be read: {error}") from None
+
+
+def attribute(element: ET.Element, path: str, name: str) -> Optional[str]:
+    """An attribute of the first element at this path below an element, or None."""
+    found = element.find(path)
+    return None if found is None else found.get(name)

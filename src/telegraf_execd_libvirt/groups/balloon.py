@@ -5,12 +5,7 @@ The guest's values do not change unless the domain's XML has ``<memballoon><stat
 
 from __future__ import annotations
 
-from .schema import Field, Group, Metric, counter, size
-
-
-def _kib(key: str, help: str) -> Field:
-    return size(key, help, "KiB")
-
+from .schema import Group, Metric, counter, gauge
 
 GROUP = Group(
     name="balloon",
@@ -23,20 +18,22 @@ GROUP = Group(
             prefix="balloon",
             help="Memory of the domain",
             fields=(
-                _kib("current", "current memory of the domain"),
-                _kib("maximum", "maximum memory of the domain"),
-                counter("swap_in", "memory that the guest read from swap", "KiB"),
-                counter("swap_out", "memory that the guest wrote to swap", "KiB"),
-                counter("major_fault", "page faults of the guest with disk access"),
-                counter("minor_fault", "page faults of the guest without disk access"),
-                _kib("unused", "memory that the guest does not use at all"),
-                _kib("available", "total memory that the guest sees"),
-                _kib("rss", "host memory of the domain's process (resident set)"),
-                _kib("usable", "memory that the guest can release without swapping"),
-                size("last-update", "time of the guest's last report, as Unix time; 0: never", "s"),
-                _kib("disk_caches", "page cache that the guest can drop without I/O"),
-                counter("hugetlb_pgalloc", "huge pages allocated in the guest"),
-                counter("hugetlb_pgfail", "failed huge page allocations in the guest"),
+                gauge("current", "KiB", "current memory of the domain"),
+                gauge("maximum", "KiB", "maximum memory of the domain"),
+                counter("swap_in", "KiB", "memory that the guest read from swap"),
+                counter("swap_out", "KiB", "memory that the guest wrote to swap"),
+                counter("major_fault", "", "page faults of the guest with disk access"),
+                counter("minor_fault", "", "page faults of the guest without disk access"),
+                gauge("unused", "KiB", "memory that the guest does not use at all"),
+                gauge("available", "KiB", "total memory that the guest sees"),
+                gauge("rss", "KiB", "host memory of the domain's process (resident set)"),
+                gauge("usable", "KiB", "memory that the guest can release without swapping"),
+                gauge(
+                    "last-update", "s", "time of the guest's last report, as Unix time; 0: never"
+                ),
+                gauge("disk_caches", "KiB", "page cache that the guest can drop without I/O"),
+                counter("hugetlb_pgalloc", "", "huge pages allocated in the guest"),
+                counter("hugetlb_pgfail", "", "failed huge page allocations in the guest"),
             ),
         ),
     ),

@@ -2,24 +2,58 @@
 
 The keys below are computed from those of the bulk statistics and from the domain's XML, in a
 namespace that libvirt does not use. The names are an API: add fields, never rename them.
+
+Invariant: a value that cannot be known is absent, never 0. Counters stay counters: there are no
+rates.
 """
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple, Optional
 
+from ..domain.record import STATE_NAMES, Stats, Value
+from .schema import Group, Metric, Type, counter, gauge, is_index, text
+from .state import STATE_FIELDS
 
-def _size(key: str, help: str) -> Field:
-    return Field(key, Type.ULLONG, Kind.GAUGE, "KiB", help)
+#: The statistics groups whose keys are read.
+NEEDED_GROUPS = ("state", "cpu_total", "balloon", "vcpu", "interface", "block")
 
+#: Oldest report of a guest about its memory that is used, in seconds.
+_OLDEST_REPORT = 300
 
-def _counter(key: str, unit: str, help: str, active_only: bool = False) -> Field:
-    return Field(key, Type.ULLONG, Kind.COUNTER, unit, help, active_only=active_only)
+_RUNNING, _SHUT_OFF = STATE_NAMES.index("running"), STATE_NAMES.index("shutoff")
 
+#: Fields that are copied, by the key of the bulk statistics: the size of the domain, and the memory
+#: that it takes on the host.
+_SIZES = {
+    "vcpu.current": gauge("vcpus", "", "number of online vCPUs", Type.UINT),
+    "balloon.current": gauge("memory_kib", "KiB", "current memory of the domain"),
+    "balloon.maximum": gauge("memory_max_kib", "KiB", "maximum memory of the domain"),
+}
+_RESIDENT = {
+    "balloon.rss": gauge("rss_kib", "KiB", "host memory of the domain's process (resident set)"),
+}
 
-def _text(key: str, help: str) -> Field:
-    return Field(key, Type.STRING, Kind.INFO, "", help)
+#: Fields that are summed up for all vCPUs, interfaces or disks, by the first and last words of the
+#: keys.
+_SUMMED = {
+    ("vcpu", "time"): counter("vcpu_time", "ns", "CPU time of all vCPUs"),
+    ("vcpu", "delay"): counter("steal_time", "ns", "steal time of all vCPUs"),
+    ("block", "rd.bytes"): counter("disk_read_bytes", "bytes", "bytes read from all disks"),
+    ("block", "wr.bytes"): counter("disk_write_bytes", "bytes", "bytes written to all disks"),
+    ("net", "rx.bytes"): counter("net_rx_bytes", "bytes", "bytes received by all interfaces"),
+    ("net", "tx.bytes"): counter("net_tx_bytes", "bytes", "bytes sent by all interfaces"),
+}
 
+#: Fields that are copied from an identity.
+_TEXTS = (
+    text("uuid", "UUID of the domain"),
+    text("title", "title in the domain's XML"),
+    text("os_type", "type of the guest, such as hvm"),
+    text("machine", "machine type, such as pc-q35-7.2"),
+)
 
 GROUP = Group(
     name="domain",
@@ -31,69 +65,141 @@ GROUP = Group(
             prefix="domain",
             help="One line per domain with the values that most dashboards need",
             fields=(
-                Field(
-                    "state",
-                    Type.INT,
-                    Kind.GAUGE,
-                    "virDomainState",
-                    "0 no state, 1 running, 2 blocked, 3 paused, 4 shutting down, 5 shut off, "
-                    "6 crashed, 7 suspended by the guest's power management",
+                *STATE_FIELDS,
+                gauge(
+                    "state_name", "", "name of the state, as in domain_state_include", Type.STRING
                 ),
-                Field(
-                    "reason",
-                    Type.INT,
-                    Kind.GAUGE,
-                    "virDomain*Reason",
-                    "reason for the state; each state has its own enum",
-                ),
-                Field(
-                    "state_name",
-                    Type.STRING,
-                    Kind.GAUGE,
-                    "",
-                    "name of the state, as in domain_state_include",
-                ),
-                Field("running", Type.INT, Kind.GAUGE, "", "1 if the state is running, else 0"),
-                Field("vcpus", Type.UINT, Kind.GAUGE, "", "number of online vCPUs"),
-                _size("memory_kib", "current memory of the domain"),
-                _size("memory_max_kib", "maximum memory of the domain"),
-                _size(
+                gauge("running", "", "1 if the state is running, else 0", Type.INT),
+                *_SIZES.values(),
+                gauge(
                     "memory_used_kib",
+                    "KiB",
                     "memory that the guest uses: available without usable, else without unused; "
                     "absent without the guest's report, or if it is older than 5 minutes",
                 ),
-                Field(
+                gauge(
                     "memory_used_percent",
-                    Type.DOUBLE,
-                    Kind.GAUGE,
                     "%",
                     "the same, of the memory that the guest sees",
+                    Type.DOUBLE,
                 ),
-                Field(
+                gauge(
                     "balloon_age_s",
-                    Type.LLONG,
-                    Kind.GAUGE,
                     "s",
                     "age of the guest's last report about its memory",
+                    Type.LLONG,
                 ),
-                _size("rss_kib", "host memory of the domain's process (resident set)"),
-                _counter(
+                *_RESIDENT.values(),
+                counter(
                     "cpu_time",
                     "ns",
                     "CPU time of the domain, in guest and hypervisor code",
                     active_only=True,
                 ),
-                _counter("vcpu_time", "ns", "CPU time of all vCPUs"),
-                _counter("steal_time", "ns", "steal time of all vCPUs"),
-                _counter("disk_read_bytes", "bytes", "bytes read from all disks"),
-                _counter("disk_write_bytes", "bytes", "bytes written to all disks"),
-                _counter("net_rx_bytes", "bytes", "bytes received by all interfaces"),
-                _counter("net_tx_bytes", "bytes", "bytes sent by all interfaces"),
-                _text("uuid", "UUID of the domain"),
-                _text("title", "title in the domain's XML"),
-                _text("os_type", "type of the guest, such as hvm"),
-                _text("machine", "machine type, such as pc-q35-7.2"),
+                *_SUMMED.values(),
+                *_TEXTS,
             ),
         ),
     ),
 )
+
+_COPIED = {key: f"domain.{field.name}" for key, field in {**_SIZES, **_RESIDENT}.items()}
+
+
+class _Layout(NamedTuple):
+    """The keys of a domain that are summed up.
+
+    ``parts`` has the sum, the key and, for disks, the index; ``names`` the indexes and the keys of
+    the disks' names, in the order of the indexes.
+    """
+
+    parts: tuple[tuple[str, str, str], ...]
+    names: tuple[tuple[str, str], ...]
+
+
+def summarize(stats: Stats, info: Mapping[str, str], now: float) -> Stats:
+    """The keys of the summary.
+
+    ``info`` has texts from the domain's XML, as in an identity; ``now`` is the Unix time in
+    seconds. Keys without a value are absent.
+    """
+    return dict(_items(stats, info, now))
+
+
+def _items(stats: Stats, info: Mapping[str, str], now: float) -> Iterator[tuple[str, Value]]:
+    state = _number(stats, "state.state")
+    if state is not None:
+        yield "domain.state", state
+        reason = _number(stats, "state.reason")
+        if reason is not None:
+            yield "domain.reason", reason
+        if 0 <= state < len(STATE_NAMES):
+            yield "domain.state_name", STATE_NAMES[state]
+        yield "domain.running", int(state == _RUNNING)
+    for key, copy in _COPIED.items():
+        value = _number(stats, key)
+        if value is not None:
+            yield copy, value
+    yield from _memory(stats, now)
+    cpu_time = _number(stats, "cpu.time")
+    if cpu_time is not None and state != _SHUT_OFF:
+        yield "domain.cpu_time", cpu_time
+    yield from _sums(stats).items()
+    for field in _TEXTS:
+        if info.get(field.key):
+            yield f"domain.{field.key}", info[field.key]
+
+
+def _memory(stats: Stats, now: float) -> Iterator[tuple[str, Value]]:
+    """The memory that the guest uses; unknown without a balloon driver in the guest."""
+    updated = _number(stats, "balloon.last-update")
+    if updated:
+        yield "domain.balloon_age_s", max(0, int(now - updated))
+    if updated is not None and now - updated > _OLDEST_REPORT:  # also 0: never
+        return
+    available = _number(stats, "balloon.available")
+    free = _number(stats, "balloon.usable")
+    if free is None:
+        free = _number(stats, "balloon.unused")
+    if available and free is not None and 0 <= free <= available:
+        yield "domain.memory_used_kib", available - free
+        yield "domain.memory_used_percent", 100.0 * (available - free) / available
+
+
+def _sums(stats: Stats) -> dict[str, int]:
+    layout = _layout(tuple(stats))
+    # The backing images of a disk follow it and have its name.
+    disks: set[Value] = set()
+    behind = set()
+    for index, key in layout.names:
+        if stats[key] in disks:
+            behind.add(index)
+        disks.add(stats[key])
+    sums: dict[str, int] = {}
+    for name, key, index in layout.parts:
+        value = _number(stats, key)
+        if value is not None and index not in behind:
+            sums[name] = sums.get(name, 0) + value
+    return sums
+
+
+@lru_cache(maxsize=1_024)
+def _layout(keys: tuple[str, ...]) -> _Layout:
+    """The layout of these keys, cached: domains share sets of keys, and keep them between ticks."""
+    parts, names = [], []
+    for key in keys:
+        first, _, rest = key.partition(".")
+        index, _, last = rest.partition(".")
+        if not is_index(index):
+            continue
+        if (first, last) in _SUMMED:
+            name = f"domain.{_SUMMED[first, last].name}"
+            parts.append((name, key, index if first == "block" else ""))
+        elif (first, last) == ("block", "name"):
+            names.append((index, key))
+    return _Layout(tuple(parts), tuple(sorted(names, key=lambda name: (len(name[0]), name[0]))))
+
+
+def _number(stats: Stats, key: str) -> Optional[int]:
+    value = stats.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,19 +1,24 @@
 """Additional statistics ``health``: the state of the collection itself, also if it fails.
 
-The names below are an API: add fields, never rename them.
+The names below are an API: add fields, never rename them. The keys have namespaces that libvirt
+does not use.
 """
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from dataclasses import dataclass
+from typing import Optional
+
+from ..domain.record import Domain, Value, record
+from .schema import Field, Group, Metric, Type, counter, gauge, text
 
 
 def _gauge(key: str, help: str, unit: str = "") -> Field:
-    return Field(key, Type.INT, Kind.GAUGE, unit, help)
+    return gauge(key, unit, help, Type.INT)
 
 
 def _counter(key: str, help: str) -> Field:
-    return Field(key, Type.INT, Kind.COUNTER, "", help)
+    return counter(key, "", help, Type.INT)
 
 
 GROUP = Group(
@@ -42,20 +47,8 @@ GROUP = Group(
                     "domains whose XML could not be read in time, so that their lines lack the "
                     "additional tags; only if tags or summaries need the XML",
                 ),
-                Field(
-                    "daemon_version",
-                    Type.STRING,
-                    Kind.INFO,
-                    "",
-                    "libvirt version of the daemon, after the first connection",
-                ),
-                Field(
-                    "libvirt_version",
-                    Type.STRING,
-                    Kind.INFO,
-                    "",
-                    "version of the libvirt library in this process",
-                ),
+                text("daemon_version", "libvirt version of the daemon, after the first connection"),
+                text("libvirt_version", "version of the libvirt library in this process"),
             ),
         ),
         Metric(
@@ -80,3 +73,45 @@ GROUP = Group(
         ),
     ),
 )
+
+#: The key of a domain that came without the keys that need its monitor, and its value.
+INCOMPLETE: dict[str, Value] = {"domain_health.complete": 0}
+
+
+@dataclass(frozen=True)
+class Health:
+    """One hypervisor after a tick, by the names of the fields. ``daemon_version`` is empty before
+    the first connection; ``domains_untagged`` is None if neither tags nor summaries need XML."""
+
+    up: bool
+    domains: int
+    domains_incomplete: int
+    collect_time_ns: int
+    calls_hanging: int
+    reconnects: int
+    errors: int
+    libvirt_version: str
+    daemon_version: str = ""
+    domains_untagged: Optional[int] = None
+
+    def record(self, uri: str) -> Domain:
+        """The record of the hypervisor; ``uri`` is what may be shown of its URI."""
+        values = {**vars(self), "up": int(self.up), "daemon_version": self.daemon_version or None}
+        return record(uri, "health", values, {})
+
+
+@dataclass(frozen=True)
+class SourceHealth:
+    """One source of one hypervisor after its last fetch, by the names of the fields."""
+
+    source: str
+    up: bool
+    records: int
+    collect_time_ns: int
+    errors: int
+    hanging: int
+
+    def record(self, uri: str) -> Domain:
+        """The record of the source; ``uri`` is what may be shown of the hypervisor's URI."""
+        values = {**vars(self), "up": int(self.up)}
+        return record(uri, "source_health", values, {"source": values.pop("source")})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type, counter, text
+from .schema import Group, Metric, Type, counter, gauge, text
 
 GROUP = Group(
     name="interface",
@@ -13,9 +13,7 @@ GROUP = Group(
             measurement="libvirt_net_total",
             prefix="net",
             help="Number of network interfaces",
-            fields=(
-                Field("count", Type.UINT, Kind.GAUGE, "", "number of interfaces of the domain"),
-            ),
+            fields=(gauge("count", "", "number of interfaces of the domain", Type.UINT),),
         ),
         Metric(
             measurement="libvirt_net",
@@ -23,14 +21,14 @@ GROUP = Group(
             help="One network interface",
             fields=(
                 text("name", "name on the host, such as vnet0"),
-                counter("rx.bytes", "bytes received", "bytes"),
-                counter("rx.pkts", "packets received", "packets"),
-                counter("rx.errs", "receive errors"),
-                counter("rx.drop", "received packets dropped", "packets"),
-                counter("tx.bytes", "bytes sent", "bytes"),
-                counter("tx.pkts", "packets sent", "packets"),
-                counter("tx.errs", "transmit errors"),
-                counter("tx.drop", "transmitted packets dropped", "packets"),
+                counter("rx.bytes", "bytes", "bytes received"),
+                counter("rx.pkts", "packets", "packets received"),
+                counter("rx.errs", "", "receive errors"),
+                counter("rx.drop", "packets", "received packets dropped"),
+                counter("tx.bytes", "bytes", "bytes sent"),
+                counter("tx.pkts", "packets", "packets sent"),
+                counter("tx.errs", "", "transmit errors"),
+                counter("tx.drop", "packets", "transmitted packets dropped"),
             ),
         ),
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 _PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 
@@ -17,11 +18,6 @@ INDEX = "#"
 
 #: A word chosen by the hypervisor, in the key and in the name of a field.
 ANY = "*"
-
-
-def is_index(word: str) -> bool:
-    """Whether a word of a key is a number: ASCII digits only, none of Unicode's others."""
-    return word.isascii() and word.isdigit()
 
 
 class Type(Enum):
@@ -36,7 +32,6 @@ class Type(Enum):
     LLONG = "llong"
     ULLONG = "ullong"
     DOUBLE = "double"
-    BOOLEAN = "boolean"
     STRING = "string"
     YES_NO = "boolean as yes/no"
     ONE_ZERO = "boolean as 1/0"
@@ -74,24 +69,19 @@ class Field:
             object.__setattr__(self, "name", self.key.replace(".", "_").replace("-", "_"))
 
 
-def size(key: str, help: str, unit: str = "bytes") -> Field:
-    """An unsigned amount that rises and falls."""
-    return Field(key, Type.ULLONG, Kind.GAUGE, unit, help)
+def counter(key: str, unit: str, help: str, type: Type = Type.ULLONG, **options: Any) -> Field:
+    """A field that only grows; ``options`` are those of :class:`Field`."""
+    return Field(key, type, Kind.COUNTER, unit, help, **options)
 
 
-def counter(key: str, help: str, unit: str = "") -> Field:
-    """An unsigned amount that only rises."""
-    return Field(key, Type.ULLONG, Kind.COUNTER, unit, help)
+def gauge(key: str, unit: str, help: str, type: Type = Type.ULLONG, **options: Any) -> Field:
+    """A field that grows and shrinks."""
+    return Field(key, type, Kind.GAUGE, unit, help, **options)
 
 
-def number(key: str, help: str, unit: str = "") -> Field:
-    """A signed number: 1 or 0, or a value of libvirt's enum ``unit``, and so on."""
-    return Field(key, Type.INT, Kind.GAUGE, unit, help)
-
-
-def text(key: str, help: str) -> Field:
-    """A text that identifies or describes."""
-    return Field(key, Type.STRING, Kind.INFO, "", help)
+def text(key: str, help: str, **options: Any) -> Field:
+    """A text that describes the object of the metric."""
+    return Field(key, Type.STRING, Kind.INFO, "", help, **options)
 
 
 @dataclass(frozen=True)
@@ -158,3 +148,8 @@ class Group:
     def words(self) -> frozenset[str]:
         """The first words of the group's keys."""
         return frozenset(metric.prefix.partition(".")[0] for metric in self.metrics)
+
+
+def is_index(word: str) -> bool:
+    """Whether a word of a key is a number: ASCII digits only, none of Unicode's others."""
+    return word.isascii() and word.isdigit()

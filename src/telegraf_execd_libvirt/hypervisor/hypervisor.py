@@ -21,7 +21,7 @@ from ..domain.devices import NO_DEVICES
 from ..domain.devices import parse as parse_devices
 from ..domain.record import NO_IDENTITY
 from ..groups import node, vcpu_mapping
-from ..groups.health_keys import Health
+from ..groups.health import Health
 from ..log import log
 from ..uri import is_remote, redact_uri
 from .dispatch import Dispatcher
@@ -117,7 +117,7 @@ class Hypervisor:
             calls_hanging=self.gatherer.hanging + self._pool.hanging,
             reconnects=self._pool.reconnects,
             errors=self._errors,
-            library_version=self._library_version,
+            libvirt_version=self._library_version,
             daemon_version=self.version,
         )
 

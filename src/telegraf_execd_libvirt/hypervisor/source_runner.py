@@ -19,7 +19,7 @@ from ..config.duration import format_duration
 from ..connection.api import Connection
 from ..connection.errors import ErrorKind, LibvirtError, advice
 from ..domain.record import Domain
-from ..groups.health_keys import SourceHealth
+from ..groups.health import SourceHealth
 from ..lines.encode import Encoder
 from ..log import log
 from ..sources.scope import Scope

@@ -7,15 +7,17 @@ plain one. One thread uses an encoder.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Optional
 
 from ..config.config import HypervisorConfig
 from ..domain.record import Domain
 from ..groups import STATISTICS_GROUPS
 from ..groups.schema import Group
+from .field_map import FieldMap
 from .protocol import format_line
 from .templates import TIMESTAMP_MARK, LineLayout, Template
-from .translate import Translator
+from .translate import lay_out, points
 
 #: There are few sets of keys; the bound limits memory if new ones come all the time.
 _REMEMBERED_LAYOUTS = 1_024
@@ -29,12 +31,13 @@ class Encoder:
         # The full set leaves no key out, so it needs all declarations.
         groups = (*STATISTICS_GROUPS.values(),) if config.full else config.groups
         if source is None:
-            self._translator = Translator((*groups, *config.additions), config.full)
+            self._field_map = FieldMap((*groups, *config.additions), config.full)
         else:
-            self._translator = Translator((source,), full=True)
+            self._field_map = FieldMap((source,), full=True)
         self._tags = config.tags
         self._uint_support = config.influx_uint_support
-        self._layouts: dict[tuple[tuple[str, ...], bool], LineLayout] = {}
+        #: What is known of a set of keys; made once for all domains that have them.
+        self._layout = lru_cache(_REMEMBERED_LAYOUTS)(self._lay_out)
         self._templates: dict[str, Template] = {}
         self._seen: set[str] = set()
 
@@ -47,12 +50,14 @@ class Encoder:
         """
         stamp = str(timestamp)
         texts = []
-        for domain in drain(domains):
+        for domain in pop_each(domains):
             self._seen.add(domain.name)
             template = self._templates.get(domain.name)
             text = template.fill(domain) if template and template.settled else None
             if template is None or text is None:
-                template = Template(self._layout(domain), domain, self._tags, template)
+                template = Template(
+                    self._layout(tuple(domain.stats), domain.active), domain, self._tags, template
+                )
                 self._templates[domain.name] = template
                 text = template.fill(domain)
             if text is None:
@@ -80,23 +85,14 @@ class Encoder:
                 timestamp,
                 self._uint_support,
             )
-            for point in self._translator.points(domain)
+            for point in points(domain, self._layout(tuple(domain.stats), domain.active).lines)
         )
 
-    def _layout(self, domain: Domain) -> LineLayout:
-        """The layout for the domain's keys; made once for all domains that have them."""
-        keys = tuple(domain.stats)
-        layout = self._layouts.get((keys, domain.active))
-        if layout is None:
-            if len(self._layouts) >= _REMEMBERED_LAYOUTS:
-                self._layouts.clear()
-            lines = self._translator.layout(keys, domain.active)
-            layout = LineLayout(keys, lines, self._uint_support)
-            self._layouts[keys, domain.active] = layout
-        return layout
+    def _lay_out(self, keys: tuple[str, ...], active: bool) -> LineLayout:
+        return LineLayout(keys, lay_out(self._field_map, keys, active), self._uint_support)
 
 
-def drain(domains: list[Domain]) -> Iterator[Domain]:
+def pop_each(domains: list[Domain]) -> Iterator[Domain]:
     """Yields each domain and drops it from the list."""
     domains.reverse()
     while domains:

@@ -7,17 +7,15 @@ declaration changes nothing but the description.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
-from ..groups.schema import ANY, INDEX, Field, Group, Metric, Type, is_index
+from ..groups.schema import ANY, INDEX, Group, Metric, Type, is_index
 
 #: Derived fields and derived metrics come after the declared ones.
 _LAST = 1 << 30
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One field that a key fills; ``number`` is its position among the fields of its line."""
 
     number: int
@@ -25,8 +23,7 @@ class Slot:
     type: Optional[Type]
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """The line of a key, and the fields of it that the key fills.
 
     ``order`` is the position of the measurement in the output. ``tags`` are the names of its tags,
@@ -50,7 +47,8 @@ class FieldMap:
 
     def __init__(self, groups: Iterable[Group], full: bool) -> None:
         self._full = full
-        self._declared: dict[str, tuple[Metric, int, list[tuple[int, Field]]]] = {}
+        #: The targets by the patterns of their keys, without indexes.
+        self._declared: dict[str, Target] = {}
         self._prefixes: dict[str, tuple[Metric, int]] = {}
         self._orders: dict[str, int] = {}
         number = 0
@@ -61,37 +59,33 @@ class FieldMap:
                 number += 1
                 if full or not field.full:
                     pattern = metric.lookup_pattern(field)
-                    declared = self._declared.setdefault(pattern, (metric, order, []))
-                    declared[2].append((number, field))
+                    target = self._declared.get(
+                        pattern, Target(order, metric.measurement, metric.tags, (), ())
+                    )
+                    self._declared[pattern] = target._replace(
+                        slots=(*target.slots, Slot(number, field.name, field.type)),
+                        active_only=target.active_only or field.active_only,
+                    )
 
     def find(self, key: str) -> Optional[Target]:
         """The target of a key, or None."""
         words = key.split(".")
-        indexes = tuple(word for word in words if is_index(word))
         pattern = [INDEX if is_index(word) else _literal(word) for word in words]
+        indexes = tuple([word for word, kind in zip(words, pattern) if kind == INDEX])
         declared = self._declared.get(".".join(pattern))
         if declared is None and len(words) > 2:
             # A name from the hypervisor, with a declared last word.
             declared = self._declared.get(".".join([*pattern[:-2], ANY, pattern[-1]]))
+            if declared is not None:
+                chosen = _name(words[-2:-1])
+                slots = [
+                    slot._replace(name=slot.name.replace(ANY, chosen)) for slot in declared.slots
+                ]
+                declared = declared._replace(slots=tuple(slots))
         if declared is None:
             return self._derive(words, pattern, indexes) if self._full else None
-        metric, order, fields = declared
-        return Target(
-            order=order,
-            measurement=metric.measurement,
-            tags=metric.tags,
-            # A name from the hypervisor may be a number too; it stays in the field's name.
-            indexes=indexes[: len(metric.tags) - 1],
-            slots=tuple(
-                Slot(
-                    number,
-                    field.name.replace(ANY, _name(words[-2:-1]) if ANY in field.name else ""),
-                    field.type,
-                )
-                for number, field in fields
-            ),
-            active_only=any(field.active_only for _, field in fields),
-        )
+        # A name from the hypervisor may be a number too; it stays in the field's name.
+        return declared._replace(indexes=indexes[: len(declared.tags) - 1])
 
     def _derive(self, words: list[str], pattern: list[str], indexes: tuple[str, ...]) -> Target:
         """The target of an undeclared key.

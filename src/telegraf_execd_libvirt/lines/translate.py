@@ -9,18 +9,13 @@ from tick to tick. So a set of keys is laid out once; each tick only fills in th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Optional
+from operator import itemgetter
+from typing import NamedTuple, Optional
 
 from ..domain.record import NO_IDENTITY, Domain, Value
-from ..groups.schema import Group, Type
+from ..groups.schema import Type
 from .field_map import FieldMap, Target
 from .protocol import FieldValue, Unsigned
-
-#: There are few different keys and sets of keys. The bounds limit memory if guests come and go with
-#: new ones all the time.
-_REMEMBERED_KEYS = 65_536
-_REMEMBERED_LAYOUTS = 1_024
 
 _SIGNED_32 = 1 << 32
 
@@ -28,8 +23,7 @@ _SIGNED_32 = 1 << 32
 _FAMILIES = {"block_id": "block", "interface_id": "net"}
 
 
-@dataclass(frozen=True)
-class LaidOutField:
+class LaidOutField(NamedTuple):
     """One field of a line: its name, the key of its value, and the value's declared type."""
 
     name: str
@@ -37,8 +31,7 @@ class LaidOutField:
     type: Optional[Type]
 
 
-@dataclass(frozen=True)
-class LaidOutLine:
+class LaidOutLine(NamedTuple):
     """One line, without the names and values that differ between domains of the same keys.
 
     ``tags`` come from the indexes in the keys; ``subject`` is the tag for the domain's name.
@@ -50,8 +43,7 @@ class LaidOutLine:
     fields: tuple[LaidOutField, ...]
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """One line of output without its timestamp; tags and fields are (name, value) pairs."""
 
     measurement: str
@@ -63,67 +55,47 @@ class Point:
 #: length first, which orders numbers of any size without a conversion.
 _Order = tuple[int, str, tuple[str, ...], tuple[tuple[int, str], ...]]
 
+#: One field before the names of its line are made unique: its position, name, key and type.
+_Placed = tuple[int, str, str, Optional[Type]]
 
-class Translator:
-    """Translates the statistics of domains for the given groups: the keys of the built-in plugin,
-    or with ``full`` every key."""
 
-    def __init__(self, groups: Iterable[Group], full: bool = False) -> None:
-        self._field_map = FieldMap(groups, full)
-        self._known: dict[str, Optional[Target]] = {}
-        self._layouts: dict[tuple[tuple[str, ...], bool], tuple[LaidOutLine, ...]] = {}
+def points(domain: Domain, lines: Iterable[LaidOutLine]) -> Iterator[Point]:
+    """The points of a domain, whose keys have been laid out to these lines."""
+    for line in lines:
+        yield Point(
+            measurement=line.measurement,
+            tags=tuple(line_tags(line, domain).items()),
+            fields=tuple(
+                (field.name, convert(domain.stats[field.key], field.type)) for field in line.fields
+            ),
+        )
 
-    def points(self, domain: Domain) -> Iterator[Point]:
-        """The points of a domain, in the order of the declarations and of the indexes."""
-        for line in self.layout(tuple(domain.stats), domain.active):
-            yield Point(
-                measurement=line.measurement,
-                tags=tuple(line_tags(line, domain).items()),
-                fields=tuple(
-                    (field.name, convert(domain.stats[field.key], field.type))
-                    for field in line.fields
-                ),
-            )
 
-    def layout(self, keys: tuple[str, ...], active: bool) -> tuple[LaidOutLine, ...]:
-        """The lines for these keys of a domain that is active or not."""
-        found = self._layouts.get((keys, active))
-        if found is None:
-            if len(self._layouts) >= _REMEMBERED_LAYOUTS:
-                self._layouts.clear()
-            found = self._layouts[keys, active] = tuple(self._lay_out(keys, active))
-        return found
-
-    def _lay_out(self, keys: tuple[str, ...], active: bool) -> Iterator[LaidOutLine]:
-        lines: dict[_Order, tuple[Target, list[tuple[int, str, str, Optional[Type]]]]] = {}
-        for key in keys:
-            target = self._target(key)
-            if target is None or (target.active_only and not active):
-                continue
-            order = (
-                target.order,
-                target.measurement,
-                target.tags,
-                tuple((len(index), index) for index in target.indexes),
-            )
-            fields = lines.setdefault(order, (target, []))[1]
-            fields += ((slot.number, slot.name, key, slot.type) for slot in target.slots)
-        for order in sorted(lines):
-            target, fields = lines[order]
-            fields.sort(key=_position)
-            yield LaidOutLine(
-                measurement=target.measurement,
-                subject=target.tags[0],
-                tags=tuple(zip(target.tags[1:], target.indexes)),
-                fields=tuple(_unique(fields)),
-            )
-
-    def _target(self, key: str) -> Optional[Target]:
-        if key not in self._known:
-            if len(self._known) >= _REMEMBERED_KEYS:
-                self._known.clear()
-            self._known[key] = self._field_map.find(key)
-        return self._known[key]
+def lay_out(field_map: FieldMap, keys: tuple[str, ...], active: bool) -> Iterator[LaidOutLine]:
+    """The lines for these keys of a domain that is active or not, in the order of the declarations
+    and of the indexes."""
+    lines: dict[_Order, tuple[Target, list[_Placed]]] = {}
+    for key in keys:
+        target = field_map.find(key)
+        if target is None or (target.active_only and not active):
+            continue
+        order = (
+            target.order,
+            target.measurement,
+            target.tags,
+            tuple((len(index), index) for index in target.indexes),
+        )
+        fields = lines.setdefault(order, (target, []))[1]
+        fields += ((slot.number, slot.name, key, slot.type) for slot in target.slots)
+    for order in sorted(lines):
+        target, fields = lines[order]
+        fields.sort(key=itemgetter(0, 1, 2))
+        yield LaidOutLine(
+            measurement=target.measurement,
+            subject=target.tags[0],
+            tags=tuple(zip(target.tags[1:], target.indexes)),
+            fields=tuple(_unique(fields)),
+        )
 
 
 def line_tags(line: LaidOutLine, domain: Domain) -> dict[str, str]:
@@ -160,13 +132,7 @@ def convert(value: Value, declared: Optional[Type]) -> FieldValue:
     return value
 
 
-def _position(field: tuple[int, str, str, Optional[Type]]) -> tuple[int, str, str]:
-    return field[:3]
-
-
-def _unique(
-    fields: Iterable[tuple[int, str, str, Optional[Type]]],
-) -> Iterator[LaidOutField]:
+def _unique(fields: Iterable[_Placed]) -> Iterator[LaidOutField]:
     """The fields of a line; the later ones of equal derived names get a number."""
     used: set[str] = set()
     for _, base, key, declared in fields:

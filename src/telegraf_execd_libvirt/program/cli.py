@@ -124,7 +124,7 @@ def main(
         clean_up()
         return 1
     finally:
-        log.drain()
+        log.flush()
 
 
 def _print(text: str) -> int:
@@ -199,7 +199,7 @@ def _clean_up(children: Children) -> CleanUp:
     def clean_up() -> None:
         children.end()
         remove_all()
-        log.drain()
+        log.flush()
 
     return clean_up
 

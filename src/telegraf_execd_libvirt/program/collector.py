@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Callable, Optional
 
 from ..config.config import HypervisorConfig
-from ..hypervisor.delivery import moment
+from ..domain.record import NO_IDENTITY, Domain
+from ..groups import domain as domain_group
+from ..groups import health as health_group
+from ..groups import node as node_group
+from ..hypervisor.delivery import Reading, moment
 from ..hypervisor.hanging_sources import Hanging
 from ..hypervisor.hypervisor import Hypervisor
 from ..hypervisor.source_runner import SourceRunner
 from ..lines.encode import Encoder
 from ..log import log
+from ..uri import redact_uri
 from .output import Closed, Output
-from .summaries import Summaries
 
 #: A tick this soon after the start of a collection is no sign that collecting is slow.
 _NO_TIME_SECONDS = 0.1
@@ -52,7 +57,7 @@ class Collector:
             SourceRunner(source, config, self._hypervisor, hanging, self._write_source, idle)
             for source in config.sources
         ]
-        self._summaries = Summaries(config, self._hypervisor, self._runners)
+        self._summaries = _Summaries(config, self._hypervisor, self._runners)
         self._condition = threading.Condition()
         self._wanted: Optional[int] = None
         #: Set at the end of the collection; sources begin after it.
@@ -162,3 +167,62 @@ class Collector:
             return False
         self._lost = False
         return True
+
+
+class _Summaries:
+    """The summaries of a tick: of each domain, of the node, and the health of the collection. They
+    have separate namespaces; keys that were only read for a summary are dropped."""
+
+    def __init__(
+        self,
+        config: HypervisorConfig,
+        hypervisor: Hypervisor,
+        runners: Sequence[SourceRunner],
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._runners = runners
+        self._uri = redact_uri(config.libvirt_uri)
+        self._with_health = health_group.GROUP in config.additions
+        self._with_domain = domain_group.GROUP in config.additions
+        self._with_node = node_group.GROUP in config.additions
+        # The encoder of the full set writes every key that it gets.
+        strict = config.full and config.statistics_groups is not None
+        wanted = {word for group in config.groups for word in group.words}
+        read = {word for group in config.read_groups for word in group.words}
+        if config.domain_state_include:
+            read.add("state")
+        self._extra = tuple(f"{word}." for word in read - wanted) if strict else ()
+        self._node = node_group.Node()
+
+    def add(self, reading: Reading) -> None:
+        """Adds keys to the domains of a reading, and drops keys that are not configured."""
+        if not (self._with_node or self._with_domain or self._extra or reading.incomplete):
+            return
+        for domain in reading.domains:
+            if self._with_node:
+                self._node.add(domain.active, domain.stats)
+            if self._with_domain:
+                info = (domain.identity or NO_IDENTITY).info
+                domain.stats.update(domain_group.summarize(domain.stats, info, time.time()))
+            if self._extra:
+                for key in [key for key in domain.stats if key.startswith(self._extra)]:
+                    del domain.stats[key]
+            if self._with_health and domain.name in reading.incomplete:
+                domain.stats.update(health_group.INCOMPLETE)
+
+    def records(self, seconds: float) -> list[Domain]:
+        """The records of the hypervisor itself after a tick that took this long."""
+        records = []
+        outcome = self._hypervisor.outcome
+        if self._with_node and outcome.up:
+            host = outcome.host
+            keys = self._node.keys(host.info, host.memory, host.cpu)
+            records.append(Domain(self._uri, True, keys))
+        if self._with_health:
+            records.append(self._hypervisor.health(seconds).record(self._uri))
+            for runner in self._runners:
+                health = runner.health()
+                if health is not None:
+                    records.append(health.record(self._uri))
+        self._node = node_group.Node()
+        return records

@@ -98,7 +98,7 @@ class Loop:
             selector.register(stdin, selectors.EVENT_READ)
             while True:
                 ready = selector.select(self._seconds_to_tick())
-                self._signals.drain()
+                self._signals.discard_bytes()
                 if self._output_closed or self._signals.stop is not None:
                     return 0
                 if self._signals.take_tick():
@@ -127,7 +127,7 @@ class Loop:
                 and time.monotonic() < deadline
             ):
                 selector.select(max(0.0, min(deadline - time.monotonic(), _LOOK_AGAIN_SECONDS)))
-                self._signals.drain()
+                self._signals.discard_bytes()
 
     def _tick(self) -> None:
         now = time.time_ns()

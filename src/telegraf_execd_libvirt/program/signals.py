@@ -67,7 +67,7 @@ class Signals:
         except BlockingIOError:
             pass  # the pipe is full, so the main thread wakes up anyway
 
-    def drain(self) -> None:
+    def discard_bytes(self) -> None:
         """Discard all bytes in ``fd``."""
         try:
             while os.read(self.fd, 4096):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups.schema import Metric, number, size
+from ..groups.schema import Metric, Type, gauge
 from .source import Source
 
 if TYPE_CHECKING:
@@ -38,14 +38,15 @@ SOURCE = Source(
             extra_tags=("device",),
             help="The running job of a disk; only while there is one",
             fields=(
-                number(
+                gauge(
                     "type",
-                    "1 pull, 2 copy, 3 commit, 4 active commit, 5 backup",
                     "virDomainBlockJobType",
+                    "1 pull, 2 copy, 3 commit, 4 active commit, 5 backup",
+                    Type.INT,
                 ),
-                size("current", "position; equal to end: ready", ""),
-                size("end", "position of the end", ""),
-                size("bandwidth", "limit; 0: none", "MiB/s"),
+                gauge("current", "", "position; equal to end: ready"),
+                gauge("end", "", "position of the end"),
+                gauge("bandwidth", "MiB/s", "limit; 0: none"),
             ),
         ),
     ),

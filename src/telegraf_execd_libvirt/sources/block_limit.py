@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups.schema import Field, Metric, size, text
+from ..groups.schema import Field, Metric, gauge, text
 from .source import MINUTE, Source
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _WAYS = (("total", "reads and writes"), ("read", "reads"), ("write", "writes"))
 
 
 def _limits(end: str, unit: str, help: str) -> tuple[Field, ...]:
-    return tuple(size(f"{way}_{end}", f"{help} of {what}", unit) for way, what in _WAYS)
+    return tuple(gauge(f"{way}_{end}", unit, f"{help} of {what}") for way, what in _WAYS)
 
 
 SOURCE = Source(
@@ -51,7 +51,7 @@ SOURCE = Source(
                 *_limits("iops_sec_max", "1/s", "limit of the number in a burst"),
                 *_limits("bytes_sec_max_length", "s", "longest burst of the throughput"),
                 *_limits("iops_sec_max_length", "s", "longest burst of the number"),
-                size("size_iops_sec", "size of one operation"),
+                gauge("size_iops_sec", "bytes", "size of one operation"),
                 text("group_name", "group that shares the limits"),
             ),
         ),

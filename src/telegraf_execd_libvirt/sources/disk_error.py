@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups.schema import Field, Kind, Metric, Type, number
+from ..groups.schema import Field, Kind, Metric, Type, gauge
 from .source import Source
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ SOURCE = Source(
             extra_tags=("device",),
             help="A disk with an I/O error; not written for others",
             fields=(
-                number("error", "1 unspecified error, 2 no space left", "virDomainDiskErrorCode"),
+                gauge(
+                    "error",
+                    "virDomainDiskErrorCode",
+                    "1 unspecified error, 2 no space left",
+                    Type.INT,
+                ),
             ),
         ),
     ),

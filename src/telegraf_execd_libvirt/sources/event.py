@@ -129,7 +129,7 @@ SOURCE = Source(
             extra_tags=("event", "detail"),
             help="Events of one kind since the plugin started; only kinds that came",
             fields=(
-                counter("count", "number of events"),
+                counter("count", "", "number of events"),
                 Field("last", Type.LLONG, Kind.GAUGE, "s", "Unix time of the last one"),
             ),
         ),

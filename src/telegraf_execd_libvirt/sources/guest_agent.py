@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..domain.record import Domain
 from ..domain.xml import parse_xml
-from ..groups.schema import Field, Kind, Metric, Type, number, size, text
+from ..groups.schema import Field, Kind, Metric, Type, gauge, text
 from .guest_info import lines
 from .source import MINUTE, Option, Source
 
@@ -173,8 +173,8 @@ SOURCE = Source(
             extra_tags=("mountpoint", "fstype", "device"),
             help="One mounted file system of the guest",
             fields=(
-                size("total_bytes", "size"),
-                size("used_bytes", "used space"),
+                gauge("total_bytes", "bytes", "size"),
+                gauge("used_bytes", "bytes", "used space"),
                 Field("used_percent", Type.DOUBLE, Kind.GAUGE, "%", "used space, of the size"),
             ),
         ),
@@ -204,7 +204,7 @@ SOURCE = Source(
                 text("kernel_version", "version of the kernel"),
                 text("machine", "hardware name, such as x86_64"),
                 text("timezone", "name of the time zone"),
-                number("timezone_offset_s", "offset from UTC", "s"),
+                gauge("timezone_offset_s", "s", "offset from UTC", Type.INT),
             ),
         ),
         Metric(

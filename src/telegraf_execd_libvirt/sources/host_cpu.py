@@ -32,8 +32,8 @@ SOURCE = Source(
             extra_tags=("cpu",),
             help="CPU time of a domain on one physical CPU; QEMU needs cgroup v1 on the host",
             fields=(
-                counter("cpu_time", "CPU time of the domain", "ns"),
-                counter("vcpu_time", "of this, time of its vCPUs", "ns"),
+                counter("cpu_time", "ns", "CPU time of the domain"),
+                counter("vcpu_time", "ns", "of this, time of its vCPUs"),
             ),
         ),
     ),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..domain.record import Domain
-from ..groups.schema import Field, Metric, counter, number, size
+from ..groups.schema import Field, Metric, Type, counter, gauge
 from .counters import Counters
 from .source import Source
 
@@ -91,9 +91,9 @@ class _Jobs:
 
 def _amounts(what: str, help: str) -> tuple[Field, ...]:
     return (
-        size(f"{what}_total", f"{help} to transfer"),
-        size(f"{what}_processed", f"{help} transferred"),
-        size(f"{what}_remaining", f"{help} still to transfer"),
+        gauge(f"{what}_total", "bytes", f"{help} to transfer"),
+        gauge(f"{what}_processed", "bytes", f"{help} transferred"),
+        gauge(f"{what}_remaining", "bytes", f"{help} still to transfer"),
     )
 
 
@@ -111,35 +111,37 @@ SOURCE = Source(
             extra_tags=("operation",),
             help="The running job of a domain: migration, save, dump, backup and others",
             fields=(
-                number(
+                gauge(
                     "type",
-                    "1 of known, 2 of unknown duration, 3 completed, 4 failed, 5 cancelled",
                     "virDomainJobType",
+                    "1 of known, 2 of unknown duration, 3 completed, 4 failed, 5 cancelled",
+                    Type.INT,
                 ),
-                *(size(f"{name}_ms", help, "ms") for name, help in _MILLISECONDS.items()),
+                *(gauge(f"{name}_ms", "ms", help) for name, help in _MILLISECONDS.items()),
                 *_amounts("data", "data"),
                 *_amounts("memory", "memory"),
-                size("memory_constant", "pages with one repeated byte", "pages"),
-                size("memory_normal", "other transferred pages", "pages"),
-                size("memory_normal_bytes", "other transferred pages"),
-                size("memory_bps", "speed of the transfer of memory", "bytes/s"),
-                size("memory_dirty_rate", "pages that the guest changes", "pages/s"),
-                size("memory_page_size", "size of a page"),
-                size("memory_iteration", "number of passes over the memory", ""),
-                size("memory_postcopy_requests", "pages that the destination asked for", ""),
+                gauge("memory_constant", "pages", "pages with one repeated byte"),
+                gauge("memory_normal", "pages", "other transferred pages"),
+                gauge("memory_normal_bytes", "bytes", "other transferred pages"),
+                gauge("memory_bps", "bytes/s", "speed of the transfer of memory"),
+                gauge("memory_dirty_rate", "pages/s", "pages that the guest changes"),
+                gauge("memory_page_size", "bytes", "size of a page"),
+                gauge("memory_iteration", "", "number of passes over the memory"),
+                gauge("memory_postcopy_requests", "", "pages that the destination asked for"),
                 *_amounts("disk", "disks"),
-                size("disk_bps", "speed of the transfer of disks", "bytes/s"),
-                size("disk_temp_used", "used space for the temporary data of a backup"),
-                size("disk_temp_total", "space for the temporary data of a backup"),
-                size("compression_cache", "size of the compression cache"),
-                size("compression_bytes", "compressed data"),
-                size("compression_pages", "compressed pages", "pages"),
-                size("compression_cache_misses", "misses of the compression cache", ""),
-                size("compression_overflow", "pages that became larger", "pages"),
-                number(
+                gauge("disk_bps", "bytes/s", "speed of the transfer of disks"),
+                gauge("disk_temp_used", "bytes", "used space for the temporary data of a backup"),
+                gauge("disk_temp_total", "bytes", "space for the temporary data of a backup"),
+                gauge("compression_cache", "bytes", "size of the compression cache"),
+                gauge("compression_bytes", "bytes", "compressed data"),
+                gauge("compression_pages", "pages", "compressed pages"),
+                gauge("compression_cache_misses", "", "misses of the compression cache"),
+                gauge("compression_overflow", "pages", "pages that became larger"),
+                gauge(
                     "auto_converge_throttle",
-                    "CPU time that is taken from the guest so that its migration ends",
                     "%",
+                    "CPU time that is taken from the guest so that its migration ends",
+                    Type.INT,
                 ),
             ),
         ),
@@ -149,9 +151,9 @@ SOURCE = Source(
             extra_tags=("operation",),
             help="Jobs of a domain that ended since the plugin started, from libvirt's events",
             fields=(
-                counter("count", "number of jobs that ended"),
-                counter("failed", "of these, jobs that libvirt reports as failed"),
-                counter("time_elapsed_ms", "time of all these jobs", "ms"),
+                counter("count", "", "number of jobs that ended"),
+                counter("failed", "", "of these, jobs that libvirt reports as failed"),
+                counter("time_elapsed_ms", "ms", "time of all these jobs"),
             ),
         ),
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain, record
-from ..groups.schema import Field, Kind, Metric, Type, number
+from ..groups.schema import Field, Kind, Metric, Type, gauge
 from .source import Source
 
 if TYPE_CHECKING:
@@ -42,9 +42,11 @@ SOURCE = Source(
             extra_tags=("bridge",),
             help="One virtual network",
             fields=(
-                number("active", "1 if the network is started, else 0"),
-                number("persistent", "1 if the network is defined permanently, else 0"),
-                number("autostart", "1 if the network starts with the daemon, else 0"),
+                gauge("active", "", "1 if the network is started, else 0", Type.INT),
+                gauge(
+                    "persistent", "", "1 if the network is defined permanently, else 0", Type.INT
+                ),
+                gauge("autostart", "", "1 if the network starts with the daemon, else 0", Type.INT),
                 Field(
                     "dhcp_leases",
                     Type.UINT,

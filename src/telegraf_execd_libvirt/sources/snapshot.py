@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups.schema import Field, Kind, Metric, Type, number
+from ..groups.schema import Field, Kind, Metric, Type, gauge
 from .source import MINUTE, Source
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ SOURCE = Source(
             fields=(
                 Field("snapshots", Type.UINT, Kind.GAUGE, "", "number of snapshots"),
                 Field("checkpoints", Type.UINT, Kind.GAUGE, "", "number of checkpoints"),
-                number("has_current", "1 if a snapshot is current, else 0"),
-                number(
+                gauge("has_current", "", "1 if a snapshot is current, else 0", Type.INT),
+                gauge(
                     "managed_save",
+                    "",
                     "1 if the domain continues from a saved state at its next start, else 0",
+                    Type.INT,
                 ),
             ),
         ),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..domain.record import Domain, record
 from ..domain.xml import parse_xml
-from ..groups.schema import Field, Kind, Metric, Type, number, size
+from ..groups.schema import Field, Kind, Metric, Type, gauge
 from .source import Option, Source
 
 if TYPE_CHECKING:
@@ -91,17 +91,18 @@ SOURCE = Source(
             help="One storage pool; sizes are of the pool's last refresh, which the plugin never "
             "requests",
             fields=(
-                number(
+                gauge(
                     "state",
-                    "0 inactive, 1 building, 2 running, 3 degraded, 4 inaccessible",
                     "virStoragePoolState",
+                    "0 inactive, 1 building, 2 running, 3 degraded, 4 inaccessible",
+                    Type.INT,
                 ),
-                size("capacity", "size of the pool"),
-                size("allocation", "used space"),
-                size("available", "free space"),
+                gauge("capacity", "bytes", "size of the pool"),
+                gauge("allocation", "bytes", "used space"),
+                gauge("available", "bytes", "free space"),
                 Field("used_percent", Type.DOUBLE, Kind.GAUGE, "%", "used space, of the size"),
-                number("active", "1 if the pool is started, else 0"),
-                number("autostart", "1 if the pool starts with the daemon, else 0"),
+                gauge("active", "", "1 if the pool is started, else 0", Type.INT),
+                gauge("autostart", "", "1 if the pool starts with the daemon, else 0", Type.INT),
             ),
         ),
         Metric(
@@ -111,8 +112,8 @@ SOURCE = Source(
             extra_tags=("volume",),
             help="One volume of an active pool; only with the option volumes",
             fields=(
-                size("capacity", "size that a guest sees"),
-                size("allocation", "used space"),
+                gauge("capacity", "bytes", "size that a guest sees"),
+                gauge("allocation", "bytes", "used space"),
             ),
         ),
     ),
