@@ -5,16 +5,7 @@ The guest's values do not change unless the domain's XML has ``<memballoon><stat
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
-
-
-def _size(key: str, help: str, kind: Kind = Kind.GAUGE) -> Field:
-    return Field(key, Type.ULLONG, kind, "KiB", help)
-
-
-def _count(key: str, help: str) -> Field:
-    return Field(key, Type.ULLONG, Kind.COUNTER, "", help)
-
+from .schema import Group, Metric, counter, gauge
 
 GROUP = Group(
     name="balloon",
@@ -27,26 +18,22 @@ GROUP = Group(
             prefix="balloon",
             help="Memory of the domain",
             fields=(
-                _size("current", "current memory of the domain"),
-                _size("maximum", "maximum memory of the domain"),
-                _size("swap_in", "memory that the guest read from swap", Kind.COUNTER),
-                _size("swap_out", "memory that the guest wrote to swap", Kind.COUNTER),
-                _count("major_fault", "page faults of the guest with disk access"),
-                _count("minor_fault", "page faults of the guest without disk access"),
-                _size("unused", "memory that the guest does not use at all"),
-                _size("available", "total memory that the guest sees"),
-                _size("rss", "host memory of the domain's process (resident set)"),
-                _size("usable", "memory that the guest can release without swapping"),
-                Field(
-                    "last-update",
-                    Type.ULLONG,
-                    Kind.GAUGE,
-                    "s",
-                    "time of the guest's last report, as Unix time; 0: never",
+                gauge("current", "KiB", "current memory of the domain"),
+                gauge("maximum", "KiB", "maximum memory of the domain"),
+                counter("swap_in", "KiB", "memory that the guest read from swap"),
+                counter("swap_out", "KiB", "memory that the guest wrote to swap"),
+                counter("major_fault", "", "page faults of the guest with disk access"),
+                counter("minor_fault", "", "page faults of the guest without disk access"),
+                gauge("unused", "KiB", "memory that the guest does not use at all"),
+                gauge("available", "KiB", "total memory that the guest sees"),
+                gauge("rss", "KiB", "host memory of the domain's process (resident set)"),
+                gauge("usable", "KiB", "memory that the guest can release without swapping"),
+                gauge(
+                    "last-update", "s", "time of the guest's last report, as Unix time; 0: never"
                 ),
-                _size("disk_caches", "page cache that the guest can drop without I/O"),
-                _count("hugetlb_pgalloc", "huge pages allocated in the guest"),
-                _count("hugetlb_pgfail", "failed huge page allocations in the guest"),
+                gauge("disk_caches", "KiB", "page cache that the guest can drop without I/O"),
+                counter("hugetlb_pgalloc", "", "huge pages allocated in the guest"),
+                counter("hugetlb_pgfail", "", "failed huge page allocations in the guest"),
             ),
         ),
     ),

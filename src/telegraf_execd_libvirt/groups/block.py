@@ -5,17 +5,9 @@ libvirt reports timed groups and latency histograms only for disks whose XML con
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type, counter, gauge, text
 
 _OPERATIONS = ("read", "write", "zone_append", "flush")
-
-
-def _counter(key: str, unit: str, help: str) -> Field:
-    return Field(key, Type.ULLONG, Kind.COUNTER, unit, help)
-
-
-def _size(key: str, help: str) -> Field:
-    return Field(key, Type.ULLONG, Kind.GAUGE, "bytes", help)
 
 
 def _full(key: str, kind: Kind, unit: str, help: str) -> Field:
@@ -36,7 +28,7 @@ def _latency(key: str, what: str) -> tuple[Field, ...]:
 
 def _depth(key: str, what: str) -> Field:
     help = f"mean number of {what} in progress"
-    return Field(f"{key}_queue_depth_avg", Type.DOUBLE, Kind.GAUGE, "requests", help, full=True)
+    return gauge(f"{key}_queue_depth_avg", "requests", help, Type.DOUBLE, full=True)
 
 
 GROUP = Group(
@@ -48,16 +40,14 @@ GROUP = Group(
             measurement="libvirt_block_total",
             prefix="block",
             help="Number of disks",
-            fields=(
-                Field("count", Type.UINT, Kind.GAUGE, "", "number of block records of the domain"),
-            ),
+            fields=(gauge("count", "", "number of block records of the domain", Type.UINT),),
         ),
         Metric(
             measurement="libvirt_block",
             prefix="block.<block_id>",
             help="One disk",
             fields=(
-                Field("name", Type.STRING, Kind.INFO, "", "target of the disk, such as vda"),
+                text("name", "target of the disk, such as vda"),
                 Field(
                     "backingIndex",
                     Type.UINT,
@@ -65,24 +55,25 @@ GROUP = Group(
                     "",
                     "index of the image in the disk's backing chain, as in the domain's XML",
                 ),
-                Field("path", Type.STRING, Kind.INFO, "", "local file or device of the disk"),
-                _counter("rd.reqs", "requests", "reads"),
-                _counter("rd.bytes", "bytes", "bytes read"),
-                _counter("rd.times", "ns", "time spent on reads"),
-                _counter("wr.reqs", "requests", "writes"),
-                _counter("wr.bytes", "bytes", "bytes written"),
-                _counter("wr.times", "ns", "time spent on writes"),
-                _counter("fl.reqs", "requests", "flushes"),
-                _counter("fl.times", "ns", "time spent on flushes"),
-                _counter("errors", "", "documented for Xen; no driver is known to report it"),
-                _size(
+                text("path", "local file or device of the disk"),
+                counter("rd.reqs", "requests", "reads"),
+                counter("rd.bytes", "bytes", "bytes read"),
+                counter("rd.times", "ns", "time spent on reads"),
+                counter("wr.reqs", "requests", "writes"),
+                counter("wr.bytes", "bytes", "bytes written"),
+                counter("wr.times", "ns", "time spent on writes"),
+                counter("fl.reqs", "requests", "flushes"),
+                counter("fl.times", "ns", "time spent on flushes"),
+                counter("errors", "", "documented for Xen; no driver is known to report it"),
+                gauge(
                     "allocation",
+                    "bytes",
                     "highest byte written since the start; for an inactive domain, the disk space "
                     "of the file",
                 ),
-                _size("capacity", "size of the disk as the guest sees it"),
-                _size("physical", "size of the file or device on the host"),
-                _size("threshold", "write threshold of an event, if one is set"),
+                gauge("capacity", "bytes", "size of the disk as the guest sees it"),
+                gauge("physical", "bytes", "size of the file or device on the host"),
+                gauge("threshold", "bytes", "write threshold of an event, if one is set"),
                 _limit("request_alignment", "required alignment of requests"),
                 _limit("discard_max", "largest discard"),
                 _limit("discard_alignment", "preferred alignment of discards"),

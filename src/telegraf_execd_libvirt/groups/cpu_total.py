@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type, counter, gauge, text
 
 GROUP = Group(
     name="cpu_total",
@@ -15,52 +15,26 @@ GROUP = Group(
             prefix="cpu",
             help="CPU time of the domain",
             fields=(
-                Field(
+                counter(
                     "time",
-                    Type.ULLONG,
-                    Kind.COUNTER,
                     "ns",
                     "CPU time of the domain, in guest and hypervisor code",
                     active_only=True,
                 ),
-                Field(
+                counter(
                     "time",
-                    Type.ULLONG,
-                    Kind.COUNTER,
                     "ns",
                     "the same as time, for InfluxDB, which reserves the name time",
                     name="cpu_time",
                     active_only=True,
                 ),
-                Field(
-                    "user",
-                    Type.ULLONG,
-                    Kind.COUNTER,
-                    "ns",
-                    "CPU time in user mode of the host",
-                    active_only=True,
+                counter("user", "ns", "CPU time in user mode of the host", active_only=True),
+                counter("system", "ns", "CPU time in kernel mode of the host", active_only=True),
+                counter(
+                    "haltpoll.success.time", "ns", "time that KVM polled an idle vCPU successfully"
                 ),
-                Field(
-                    "system",
-                    Type.ULLONG,
-                    Kind.COUNTER,
-                    "ns",
-                    "CPU time in kernel mode of the host",
-                    active_only=True,
-                ),
-                Field(
-                    "haltpoll.success.time",
-                    Type.ULLONG,
-                    Kind.COUNTER,
-                    "ns",
-                    "time that KVM polled an idle vCPU successfully",
-                ),
-                Field(
-                    "haltpoll.fail.time",
-                    Type.ULLONG,
-                    Kind.COUNTER,
-                    "ns",
-                    "time that KVM polled an idle vCPU without success",
+                counter(
+                    "haltpoll.fail.time", "ns", "time that KVM polled an idle vCPU without success"
                 ),
             ),
         ),
@@ -68,16 +42,16 @@ GROUP = Group(
             measurement="libvirt_cpu_cache_monitor_total",
             prefix="cpu.cache.monitor",
             help="Cache monitors (resctrl) of the domain",
-            fields=(Field("count", Type.UINT, Kind.GAUGE, "", "number of cache monitors"),),
+            fields=(gauge("count", "", "number of cache monitors", Type.UINT),),
         ),
         Metric(
             measurement="libvirt_cpu_cache_monitor",
             prefix="cpu.cache.monitor.<cache_monitor_id>",
             help="One cache monitor (resctrl)",
             fields=(
-                Field("name", Type.STRING, Kind.INFO, "", "name of the monitor"),
-                Field("vcpus", Type.STRING, Kind.INFO, "", "monitored vCPUs, such as 0-3"),
-                Field("bank.count", Type.UINT, Kind.GAUGE, "", "number of monitored cache banks"),
+                text("name", "name of the monitor"),
+                text("vcpus", "monitored vCPUs, such as 0-3"),
+                gauge("bank.count", "", "number of monitored cache banks", Type.UINT),
             ),
         ),
         Metric(
@@ -86,12 +60,11 @@ GROUP = Group(
             help="One cache bank of a cache monitor",
             fields=(
                 Field("id", Type.UINT, Kind.INFO, "", "host id of the cache bank"),
-                Field(
+                gauge(
                     "bytes",
-                    Type.UINT,
-                    Kind.GAUGE,
                     "bytes",
                     "last level cache in use; libvirt truncates it to 32 bits",
+                    Type.UINT,
                 ),
             ),
         ),
@@ -99,32 +72,16 @@ GROUP = Group(
             measurement="libvirt_cpu_energy_monitor_total",
             prefix="cpu.energy.monitor",
             help="Energy monitors (resctrl) of the domain",
-            fields=(
-                Field("count", Type.UINT, Kind.GAUGE, "", "number of energy monitors", full=True),
-            ),
+            fields=(gauge("count", "", "number of energy monitors", Type.UINT, full=True),),
         ),
         Metric(
             measurement="libvirt_cpu_energy_monitor",
             prefix="cpu.energy.monitor.<energy_monitor_id>",
             help="One energy monitor (resctrl)",
             fields=(
-                Field("name", Type.STRING, Kind.INFO, "", "name of the monitor", full=True),
-                Field(
-                    "vcpus",
-                    Type.STRING,
-                    Kind.INFO,
-                    "",
-                    "monitored vCPUs, such as 0-3",
-                    full=True,
-                ),
-                Field(
-                    "pkg.count",
-                    Type.UINT,
-                    Kind.GAUGE,
-                    "",
-                    "number of monitored CPU packages",
-                    full=True,
-                ),
+                text("name", "name of the monitor", full=True),
+                text("vcpus", "monitored vCPUs, such as 0-3", full=True),
+                gauge("pkg.count", "", "number of monitored CPU packages", Type.UINT, full=True),
             ),
         ),
         Metric(
@@ -133,20 +90,14 @@ GROUP = Group(
             help="One CPU package of an energy monitor; the kernel may add fields",
             fields=(
                 Field("id", Type.UINT, Kind.INFO, "", "host id of the package", full=True),
-                Field(
-                    "core_energy",
-                    Type.DOUBLE,
-                    Kind.COUNTER,
-                    "J",
-                    "energy of the cores for the vCPUs",
-                    full=True,
+                counter(
+                    "core_energy", "J", "energy of the cores for the vCPUs", Type.DOUBLE, full=True
                 ),
-                Field(
+                counter(
                     "activity",
-                    Type.DOUBLE,
-                    Kind.COUNTER,
                     "F",
                     "activity of the cores for the vCPUs, as switched capacitance",
+                    Type.DOUBLE,
                     full=True,
                 ),
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Group, Metric, Type, gauge, text
 
 GROUP = Group(
     name="dirtyrate",
@@ -15,50 +15,33 @@ GROUP = Group(
             prefix="dirtyrate",
             help="Last measurement of the dirty rate",
             fields=(
-                Field(
+                gauge(
                     "calc_status",
-                    Type.INT,
-                    Kind.GAUGE,
                     "virDomainDirtyRateStatus",
                     "0 not started, 1 measuring, 2 measured",
+                    Type.INT,
                 ),
-                Field(
+                gauge(
                     "calc_start_time",
-                    Type.LLONG,
-                    Kind.GAUGE,
                     "s",
                     "start of the measurement, in seconds of host uptime",
-                ),
-                Field("calc_period", Type.INT, Kind.GAUGE, "s", "duration of the measurement"),
-                Field(
-                    "megabytes_per_second",
                     Type.LLONG,
-                    Kind.GAUGE,
+                ),
+                gauge("calc_period", "s", "duration of the measurement", Type.INT),
+                gauge(
+                    "megabytes_per_second",
                     "MiB/s",
                     "rate of dirtied memory; only after a measurement",
+                    Type.LLONG,
                 ),
-                Field(
-                    "calc_mode",
-                    Type.STRING,
-                    Kind.INFO,
-                    "",
-                    "page-sampling, dirty-bitmap or dirty-ring",
-                ),
+                text("calc_mode", "page-sampling, dirty-bitmap or dirty-ring"),
             ),
         ),
         Metric(
             measurement="libvirt_dirtyrate_vcpu",
             prefix="dirtyrate.vcpu.<vcpu_id>",
             help="Dirty rate of one vCPU, in dirty-ring mode",
-            fields=(
-                Field(
-                    "megabytes_per_second",
-                    Type.ULLONG,
-                    Kind.GAUGE,
-                    "MiB/s",
-                    "rate of memory dirtied by the vCPU",
-                ),
-            ),
+            fields=(gauge("megabytes_per_second", "MiB/s", "rate of memory dirtied by the vCPU"),),
         ),
     ),
 )

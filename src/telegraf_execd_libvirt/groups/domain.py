@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import NamedTuple, Optional
 
 from ..domain.record import STATE_NAMES, Stats, Value
-from .schema import Field, Group, Kind, Metric, Type, is_index
+from .schema import Group, Metric, Type, counter, gauge, is_index, text
+from .state import STATE_FIELDS
 
 #: The statistics groups whose keys are read.
 NEEDED_GROUPS = ("state", "cpu_total", "balloon", "vcpu", "interface", "block")
@@ -24,47 +25,34 @@ _OLDEST_REPORT = 300
 
 _RUNNING, _SHUT_OFF = STATE_NAMES.index("running"), STATE_NAMES.index("shutoff")
 
-
-def _size(key: str, help: str) -> Field:
-    return Field(key, Type.ULLONG, Kind.GAUGE, "KiB", help)
-
-
-def _counter(key: str, unit: str, help: str, active_only: bool = False) -> Field:
-    return Field(key, Type.ULLONG, Kind.COUNTER, unit, help, active_only=active_only)
-
-
-def _text(key: str, help: str) -> Field:
-    return Field(key, Type.STRING, Kind.INFO, "", help)
-
-
 #: Fields that are copied, by the key of the bulk statistics: the size of the domain, and the memory
 #: that it takes on the host.
 _SIZES = {
-    "vcpu.current": Field("vcpus", Type.UINT, Kind.GAUGE, "", "number of online vCPUs"),
-    "balloon.current": _size("memory_kib", "current memory of the domain"),
-    "balloon.maximum": _size("memory_max_kib", "maximum memory of the domain"),
+    "vcpu.current": gauge("vcpus", "", "number of online vCPUs", Type.UINT),
+    "balloon.current": gauge("memory_kib", "KiB", "current memory of the domain"),
+    "balloon.maximum": gauge("memory_max_kib", "KiB", "maximum memory of the domain"),
 }
 _RESIDENT = {
-    "balloon.rss": _size("rss_kib", "host memory of the domain's process (resident set)"),
+    "balloon.rss": gauge("rss_kib", "KiB", "host memory of the domain's process (resident set)"),
 }
 
 #: Fields that are summed up for all vCPUs, interfaces or disks, by the first and last words of the
 #: keys.
 _SUMMED = {
-    ("vcpu", "time"): _counter("vcpu_time", "ns", "CPU time of all vCPUs"),
-    ("vcpu", "delay"): _counter("steal_time", "ns", "steal time of all vCPUs"),
-    ("block", "rd.bytes"): _counter("disk_read_bytes", "bytes", "bytes read from all disks"),
-    ("block", "wr.bytes"): _counter("disk_write_bytes", "bytes", "bytes written to all disks"),
-    ("net", "rx.bytes"): _counter("net_rx_bytes", "bytes", "bytes received by all interfaces"),
-    ("net", "tx.bytes"): _counter("net_tx_bytes", "bytes", "bytes sent by all interfaces"),
+    ("vcpu", "time"): counter("vcpu_time", "ns", "CPU time of all vCPUs"),
+    ("vcpu", "delay"): counter("steal_time", "ns", "steal time of all vCPUs"),
+    ("block", "rd.bytes"): counter("disk_read_bytes", "bytes", "bytes read from all disks"),
+    ("block", "wr.bytes"): counter("disk_write_bytes", "bytes", "bytes written to all disks"),
+    ("net", "rx.bytes"): counter("net_rx_bytes", "bytes", "bytes received by all interfaces"),
+    ("net", "tx.bytes"): counter("net_tx_bytes", "bytes", "bytes sent by all interfaces"),
 }
 
 #: Fields that are copied from an identity.
 _TEXTS = (
-    _text("uuid", "UUID of the domain"),
-    _text("title", "title in the domain's XML"),
-    _text("os_type", "type of the guest, such as hvm"),
-    _text("machine", "machine type, such as pc-q35-7.2"),
+    text("uuid", "UUID of the domain"),
+    text("title", "title in the domain's XML"),
+    text("os_type", "type of the guest, such as hvm"),
+    text("machine", "machine type, such as pc-q35-7.2"),
 )
 
 GROUP = Group(
@@ -77,51 +65,32 @@ GROUP = Group(
             prefix="domain",
             help="One line per domain with the values that most dashboards need",
             fields=(
-                Field(
-                    "state",
-                    Type.INT,
-                    Kind.GAUGE,
-                    "virDomainState",
-                    "0 no state, 1 running, 2 blocked, 3 paused, 4 shutting down, 5 shut off, "
-                    "6 crashed, 7 suspended by the guest's power management",
+                *STATE_FIELDS,
+                gauge(
+                    "state_name", "", "name of the state, as in domain_state_include", Type.STRING
                 ),
-                Field(
-                    "reason",
-                    Type.INT,
-                    Kind.GAUGE,
-                    "virDomain*Reason",
-                    "reason for the state; each state has its own enum",
-                ),
-                Field(
-                    "state_name",
-                    Type.STRING,
-                    Kind.GAUGE,
-                    "",
-                    "name of the state, as in domain_state_include",
-                ),
-                Field("running", Type.INT, Kind.GAUGE, "", "1 if the state is running, else 0"),
+                gauge("running", "", "1 if the state is running, else 0", Type.INT),
                 *_SIZES.values(),
-                _size(
+                gauge(
                     "memory_used_kib",
+                    "KiB",
                     "memory that the guest uses: available without usable, else without unused; "
                     "absent without the guest's report, or if it is older than 5 minutes",
                 ),
-                Field(
+                gauge(
                     "memory_used_percent",
-                    Type.DOUBLE,
-                    Kind.GAUGE,
                     "%",
                     "the same, of the memory that the guest sees",
+                    Type.DOUBLE,
                 ),
-                Field(
+                gauge(
                     "balloon_age_s",
-                    Type.LLONG,
-                    Kind.GAUGE,
                     "s",
                     "age of the guest's last report about its memory",
+                    Type.LLONG,
                 ),
                 *_RESIDENT.values(),
-                _counter(
+                counter(
                     "cpu_time",
                     "ns",
                     "CPU time of the domain, in guest and hypervisor code",

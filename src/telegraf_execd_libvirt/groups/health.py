@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..domain.record import Domain, Value, record
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Metric, Type, counter, gauge, text
 
 
 def _gauge(key: str, help: str, unit: str = "") -> Field:
-    return Field(key, Type.INT, Kind.GAUGE, unit, help)
+    return gauge(key, unit, help, Type.INT)
 
 
 def _counter(key: str, help: str) -> Field:
-    return Field(key, Type.INT, Kind.COUNTER, "", help)
+    return counter(key, "", help, Type.INT)
 
 
 GROUP = Group(
@@ -47,20 +47,8 @@ GROUP = Group(
                     "domains whose XML could not be read in time, so that their lines lack the "
                     "additional tags; only if tags or summaries need the XML",
                 ),
-                Field(
-                    "daemon_version",
-                    Type.STRING,
-                    Kind.INFO,
-                    "",
-                    "libvirt version of the daemon, after the first connection",
-                ),
-                Field(
-                    "libvirt_version",
-                    Type.STRING,
-                    Kind.INFO,
-                    "",
-                    "version of the libvirt library in this process",
-                ),
+                text("daemon_version", "libvirt version of the daemon, after the first connection"),
+                text("libvirt_version", "version of the libvirt library in this process"),
             ),
         ),
         Metric(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Group, Metric, Type, gauge
 
 GROUP = Group(
     name="iothread",
@@ -13,42 +13,31 @@ GROUP = Group(
             measurement="libvirt_iothread_total",
             prefix="iothread",
             help="Number of I/O threads",
-            fields=(
-                Field("count", Type.UINT, Kind.GAUGE, "", "number of I/O threads of the domain"),
-            ),
+            fields=(gauge("count", "", "number of I/O threads of the domain", Type.UINT),),
         ),
         Metric(
             measurement="libvirt_iothread",
             prefix="iothread.<iothread_id>",
             help="One I/O thread",
             fields=(
-                Field(
-                    "poll-max-ns",
-                    Type.ULLONG,
-                    Kind.GAUGE,
-                    "ns",
-                    "longest polling time of the thread; 0: no polling",
-                ),
-                Field(
+                gauge("poll-max-ns", "ns", "longest polling time of the thread; 0: no polling"),
+                gauge(
                     "poll-grow",
-                    Type.UINT,
-                    Kind.GAUGE,
                     "",
                     "growth factor of the polling time; 0: QEMU's default",
-                ),
-                Field(
-                    "poll-shrink",
                     Type.UINT,
-                    Kind.GAUGE,
+                ),
+                gauge(
+                    "poll-shrink",
                     "",
                     "divisor that shrinks the polling time; 0: QEMU's default",
-                ),
-                Field(
-                    "poll-weight",
                     Type.UINT,
-                    Kind.GAUGE,
+                ),
+                gauge(
+                    "poll-weight",
                     "",
                     "weight of the last polling time, as a shift; 0: QEMU's default",
+                    Type.UINT,
                     full=True,
                 ),
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Kind, Metric, Type, counter, gauge, text
 
 GROUP = Group(
     name="memory",
@@ -13,22 +13,16 @@ GROUP = Group(
             measurement="libvirt_memory_bandwidth_monitor_total",
             prefix="memory.bandwidth.monitor",
             help="Memory bandwidth monitors of the domain",
-            fields=(Field("count", Type.UINT, Kind.GAUGE, "", "number of monitors"),),
+            fields=(gauge("count", "", "number of monitors", Type.UINT),),
         ),
         Metric(
             measurement="libvirt_memory_bandwidth_monitor",
             prefix="memory.bandwidth.monitor.<memory_bandwidth_monitor_id>",
             help="One memory bandwidth monitor",
             fields=(
-                Field("name", Type.STRING, Kind.INFO, "", "name of the monitor"),
-                Field("vcpus", Type.STRING, Kind.INFO, "", "monitored vCPUs, such as 0-4"),
-                Field(
-                    "node.count",
-                    Type.UINT,
-                    Kind.GAUGE,
-                    "",
-                    "number of monitored memory controllers",
-                ),
+                text("name", "name of the monitor"),
+                text("vcpus", "monitored vCPUs, such as 0-4"),
+                gauge("node.count", "", "number of monitored memory controllers", Type.UINT),
             ),
         ),
         Metric(
@@ -37,19 +31,13 @@ GROUP = Group(
             help="One memory controller of a memory bandwidth monitor",
             fields=(
                 Field("id", Type.UINT, Kind.INFO, "", "host id of the controller"),
-                Field(
+                counter(
                     "bytes.local",
-                    Type.ULLONG,
-                    Kind.COUNTER,
                     "bytes",
                     "traffic through the memory controller of the vCPUs' own processor",
                 ),
-                Field(
-                    "bytes.total",
-                    Type.ULLONG,
-                    Kind.COUNTER,
-                    "bytes",
-                    "traffic through all controllers, local and remote",
+                counter(
+                    "bytes.total", "bytes", "traffic through all controllers, local and remote"
                 ),
             ),
         ),

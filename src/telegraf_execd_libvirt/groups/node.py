@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from ..domain.record import STATE_NAMES, Stats
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Field, Group, Metric, counter, gauge
 
 #: The statistics groups whose keys are read.
 NEEDED_GROUPS = ("state", "balloon", "vcpu")
@@ -23,18 +23,14 @@ _COUNTED = ("running", "paused", "shutoff", "crashed")
 _MEMORY, _CPUS = 1, 2
 
 
-def _gauge(key: str, help: str, unit: str = "") -> Field:
-    return Field(key, Type.ULLONG, Kind.GAUGE, unit, help)
-
-
 def _cpu_time(key: str, help: str) -> Field:
-    return Field(key, Type.ULLONG, Kind.COUNTER, "ns", f"{help}, all CPUs of the host")
+    return counter(key, "ns", f"{help}, all CPUs of the host")
 
 
 #: The host's memory and CPU times, by libvirt's names.
 _MEMORY_SIZES = {
-    "total": _gauge("memory_kib", "memory of the host", "KiB"),
-    "free": _gauge("memory_free_kib", "free memory of the host", "KiB"),
+    "total": gauge("memory_kib", "KiB", "memory of the host"),
+    "free": gauge("memory_free_kib", "KiB", "free memory of the host"),
 }
 _CPU_TIMES = {
     "user": _cpu_time("cpu_user", "CPU time in user mode, with that of guests"),
@@ -45,12 +41,12 @@ _CPU_TIMES = {
 
 #: Counts and sums of domains.
 _SUMS = (
-    *(_gauge(f"domains_{name}", f"domains in the state {name}") for name in _COUNTED),
-    _gauge("domains_other", "domains in any other state"),
-    _gauge("vcpus_defined", "online vCPUs of all domains"),
-    _gauge("vcpus_running", "online vCPUs of active domains, also of paused ones"),
-    _gauge("memory_defined_kib", "maximum memory of all domains", "KiB"),
-    _gauge("memory_running_kib", "maximum memory of active domains, also of paused ones", "KiB"),
+    *(gauge(f"domains_{name}", "", f"domains in the state {name}") for name in _COUNTED),
+    gauge("domains_other", "", "domains in any other state"),
+    gauge("vcpus_defined", "", "online vCPUs of all domains"),
+    gauge("vcpus_running", "", "online vCPUs of active domains, also of paused ones"),
+    gauge("memory_defined_kib", "KiB", "maximum memory of all domains"),
+    gauge("memory_running_kib", "KiB", "maximum memory of active domains, also of paused ones"),
 )
 
 GROUP = Group(
@@ -64,7 +60,7 @@ GROUP = Group(
             subject="libvirt_uri",
             help="One hypervisor: its host, and sums over the domains that are read",
             fields=(
-                _gauge("cpus", "number of active CPUs of the host"),
+                gauge("cpus", "", "number of active CPUs of the host"),
                 *_MEMORY_SIZES.values(),
                 *_CPU_TIMES.values(),
                 *_SUMS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 _PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 
@@ -66,6 +67,21 @@ class Field:
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", self.key.replace(".", "_").replace("-", "_"))
+
+
+def counter(key: str, unit: str, help: str, type: Type = Type.ULLONG, **options: Any) -> Field:
+    """A field that only grows; ``options`` are those of :class:`Field`."""
+    return Field(key, type, Kind.COUNTER, unit, help, **options)
+
+
+def gauge(key: str, unit: str, help: str, type: Type = Type.ULLONG, **options: Any) -> Field:
+    """A field that grows and shrinks."""
+    return Field(key, type, Kind.GAUGE, unit, help, **options)
+
+
+def text(key: str, help: str, **options: Any) -> Field:
+    """A text that describes the object of the metric."""
+    return Field(key, Type.STRING, Kind.INFO, "", help, **options)
 
 
 @dataclass(frozen=True)

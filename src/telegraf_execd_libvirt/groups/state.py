@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Group, Metric, Type, gauge
+
+#: The group ``domain`` has these fields too.
+STATE_FIELDS = (
+    gauge(
+        "state",
+        "virDomainState",
+        "0 no state, 1 running, 2 blocked, 3 paused, 4 shutting down, 5 shut off, "
+        "6 crashed, 7 suspended by the guest's power management",
+        Type.INT,
+    ),
+    gauge(
+        "reason",
+        "virDomain*Reason",
+        "reason for the state; each state has its own enum",
+        Type.INT,
+    ),
+)
 
 GROUP = Group(
     name="state",
@@ -13,23 +30,7 @@ GROUP = Group(
             measurement="libvirt_state",
             prefix="state",
             help="State of the domain",
-            fields=(
-                Field(
-                    "state",
-                    Type.INT,
-                    Kind.GAUGE,
-                    "virDomainState",
-                    "0 no state, 1 running, 2 blocked, 3 paused, 4 shutting down, 5 shut off, "
-                    "6 crashed, 7 suspended by the guest's power management",
-                ),
-                Field(
-                    "reason",
-                    Type.INT,
-                    Kind.GAUGE,
-                    "virDomain*Reason",
-                    "reason for the state; each state has its own enum",
-                ),
-            ),
+            fields=STATE_FIELDS,
         ),
     ),
 )

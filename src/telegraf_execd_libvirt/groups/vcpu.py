@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Group, Metric, Type, counter, gauge
 from .vm import kvm_statistics
 
 _HALTED = "whether the vCPU is halted; s390 guests only"
@@ -17,8 +17,8 @@ GROUP = Group(
             prefix="vcpu",
             help="Number of virtual CPUs",
             fields=(
-                Field("current", Type.UINT, Kind.GAUGE, "", "number of online vCPUs"),
-                Field("maximum", Type.UINT, Kind.GAUGE, "", "maximum number of vCPUs"),
+                gauge("current", "", "number of online vCPUs", Type.UINT),
+                gauge("maximum", "", "maximum number of vCPUs", Type.UINT),
             ),
         ),
         Metric(
@@ -26,37 +26,24 @@ GROUP = Group(
             prefix="vcpu.<vcpu_id>",
             help="One virtual CPU",
             fields=(
-                Field(
+                gauge(
                     "state",
-                    Type.INT,
-                    Kind.GAUGE,
                     "virVcpuState",
                     "0 offline, 1 running, 2 blocked; QEMU reports 1 for each online vCPU",
+                    Type.INT,
                 ),
-                Field("time", Type.ULLONG, Kind.COUNTER, "ns", "CPU time of the vCPU"),
-                Field(
+                counter("time", "ns", "CPU time of the vCPU"),
+                counter(
                     "time",
-                    Type.ULLONG,
-                    Kind.COUNTER,
                     "ns",
                     "the same as time, for InfluxDB, which reserves the name time",
                     name="cpu_time",
                 ),
-                Field(
-                    "wait",
-                    Type.ULLONG,
-                    Kind.COUNTER,
-                    "ns",
-                    "waiting time on the host's run queue",
-                ),
-                Field("halted", Type.YES_NO, Kind.GAUGE, "", _HALTED),
-                Field("halted", Type.ONE_ZERO, Kind.GAUGE, "", _HALTED, name="halted_i"),
-                Field(
-                    "delay",
-                    Type.ULLONG,
-                    Kind.COUNTER,
-                    "ns",
-                    "steal time: the vCPU was ready and the host ran other tasks",
+                counter("wait", "ns", "waiting time on the host's run queue"),
+                gauge("halted", "", _HALTED, Type.YES_NO),
+                gauge("halted", "", _HALTED, Type.ONE_ZERO, name="halted_i"),
+                counter(
+                    "delay", "ns", "steal time: the vCPU was ready and the host ran other tasks"
                 ),
                 *kvm_statistics("vCPU", full=True),
             ),

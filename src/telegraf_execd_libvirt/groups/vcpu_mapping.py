@@ -6,7 +6,7 @@ libvirt does not use.
 
 from __future__ import annotations
 
-from .schema import Field, Group, Kind, Metric, Type
+from .schema import Group, Metric, Type, gauge, text
 
 GROUP = Group(
     name="vcpu_mapping",
@@ -18,12 +18,11 @@ GROUP = Group(
             prefix="vcpu_mapping.<vcpu_id>",
             help="One virtual CPU",
             fields=(
-                Field(
+                gauge(
                     "cpu",
-                    Type.INT,
-                    Kind.GAUGE,
                     "",
                     "physical CPU that the vCPU runs on; with the group vcpu only",
+                    Type.INT,
                     name="cpu_id",
                 ),
             ),
@@ -33,14 +32,7 @@ GROUP = Group(
             prefix="vcpu_mapping.<vcpu_id>",
             help="Physical CPUs that a vCPU may run on",
             fields=(
-                Field(
-                    "affinity",
-                    Type.STRING,
-                    Kind.INFO,
-                    "",
-                    "ids of the physical CPUs, separated by commas",
-                    name="cpu_id",
-                ),
+                text("affinity", "ids of the physical CPUs, separated by commas", name="cpu_id"),
             ),
         ),
     ),
