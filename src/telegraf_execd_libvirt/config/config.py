@@ -17,7 +17,7 @@ import tomli
 from ..domain.identity import IdentityReader
 from ..domain.metadata import MetadataTag
 from ..domain.selection import Selection
-from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS, domain, node
+from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
 from ..groups.schema import Group
 from ..sources import SOURCES
 from ..sources.source import Settings, Source, SourceTable
@@ -72,11 +72,9 @@ class HypervisorConfig:
 
     @property
     def read_groups(self) -> tuple[Group, ...]:
-        """The statistics groups to request: the wanted ones, and those that summaries need."""
-        needed = set(domain.NEEDED_GROUPS if "domain" in self.additional_statistics else ())
-        if "node" in self.additional_statistics:
-            needed.update(node.NEEDED_GROUPS)
-        names = needed.union(group.name for group in self.groups)
+        """The statistics groups to request: the configured ones, and those that summaries need."""
+        names = {name for group in self.additions for name in group.needs}
+        names.update(group.name for group in self.groups)
         return tuple(group for name, group in STATISTICS_GROUPS.items() if name in names)
 
     @property
