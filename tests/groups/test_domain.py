@@ -150,14 +150,6 @@ def test_names_of_states(state: int) -> None:
     assert found["running"] == int(state == 1)
 
 
-def test_order_of_the_names_of_states() -> None:
-    """The names are those of virDomainState, in the order of its numbers."""
-    assert (
-        *("nostate", "running", "blocked", "paused"),
-        *("shutdown", "shutoff", "crashed", "pmsuspended"),
-    ) == STATE_NAMES
-
-
 @pytest.mark.parametrize(
     ("change", "used"),
     [

@@ -148,34 +148,29 @@ def parse(
     document: Mapping[str, Any], environment: Mapping[str, str], problems: Problems
 ) -> Config:
     """Check a parsed TOML document; add errors and warnings to ``problems``."""
-    for name in document:
-        if name != "inputs":
-            problems.add(name, "unknown; only [[inputs.libvirt]] tables belong in this file")
     inputs = document.get("inputs", {})
+    others = [name for name in document if name != "inputs"]
+    if isinstance(inputs, dict):
+        others += [join("inputs", name) for name in inputs if name != "libvirt"]
+    for name in others:
+        problems.add(name, "unknown; only [[inputs.libvirt]] tables belong in this file")
     if not isinstance(inputs, dict):
         problems.expected("inputs", "[[inputs.libvirt]] tables", inputs)
         return Config()
-    for name in inputs:
-        if name != "libvirt":
-            problems.add(
-                join("inputs", name),
-                "unknown; only [[inputs.libvirt]] tables belong in this file",
-            )
     tables = inputs.get("libvirt", [])
     if isinstance(tables, dict):  # [inputs.libvirt]: Telegraf accepts it too
         tables = [tables]
     if not isinstance(tables, list):
         problems.expected("inputs.libvirt", "[[inputs.libvirt]] tables", tables)
-    elif not tables and not problems.errors:
+        return Config()
+    if not tables and not problems.errors:
         problems.add("inputs.libvirt", "expected at least one [[inputs.libvirt]] table, found none")
-    else:
-        return Config(
-            tuple(
-                _hypervisor(table, f"inputs.libvirt[{index}]", environment, problems)
-                for index, table in enumerate(tables)
-            )
+    return Config(
+        tuple(
+            _hypervisor(table, f"inputs.libvirt[{index}]", environment, problems)
+            for index, table in enumerate(tables)
         )
-    return Config()
+    )
 
 
 def _hypervisor(
