@@ -1,4 +1,4 @@
-"""Getters for the options that add tags.
+"""The option that adds tags from metadata, and the check of the names of all tags.
 
 Invariant: each tag of a line has one origin. A name that two options give, or that the plugin's own
 metrics have, is an error.

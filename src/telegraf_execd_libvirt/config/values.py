@@ -1,4 +1,4 @@
-"""Typed getters for the values of a TOML table, used by :mod:`.config`.
+"""Typed getters for the values of a TOML table, and the problems that they report.
 
 Invariant: a getter reports each error with its path and returns a harmless value, so that one run
 finds all errors.
