@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
-from telegraf_execd_libvirt.domain.metadata import MetadataTag, clean, is_path
+from telegraf_execd_libvirt.domain.metadata import MetadataTag, clean
 
 NOVA = "http://openstack.org/xmlns/libvirt/nova/"
 ONE = "http://opennebula.org/xmlns/libvirt/1.0"
@@ -203,26 +203,6 @@ def test_namespace_of_metadata() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["a", "a/b", "a/@b", "a/b-c/d.e_f/@g", "instance/owner/project/@uuid", "ž/漢"]
-)
-def test_paths(path: str) -> None:
-    """Names of elements, and an attribute at the end."""
-    assert is_path(path)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("", "/", "/a", "a/", "a//b", "@a", "/@a", "a@b", "a/@", "a/@b/c", "a/@b/@c"),
-        *("nova:name", "a/nova:b", "*", "a/*", "a[1]", "a b", "a\n", "1a", ".", "..", "a/{n}b"),
-    ],
-)
-def test_what_is_no_path(path: str) -> None:
-    """Anything else is not accepted: no prefixes, wildcards, conditions or empty names."""
-    assert not is_path(path)
-
-
-@pytest.mark.parametrize(
     ("title", "value"),
     [
         ("two\nlines\r\nor\tmore", "two lines or more"),
@@ -241,14 +221,6 @@ def test_hostile_text_is_one_line(title: str, value: object) -> None:
     """A value is one line of at most 256 characters; everything else of it stays."""
     found = read(domain(title=title), additional_domain_tags=("title",))
     assert found.tags.get("title") == value == found.info.get("title")
-
-
-@given(st.text())
-def test_any_text_becomes_one_line(text: str) -> None:
-    """A value has no space around it and no line breaks, and a clean one stays as it is."""
-    value = clean(text)
-    assert len(value) <= 256 and value == value.strip() and len(value.splitlines()) <= 1
-    assert clean(value) == value
 
 
 @pytest.mark.parametrize(

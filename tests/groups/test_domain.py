@@ -10,7 +10,7 @@ from support.dump import parse_dump
 from support.translation import points as translate
 from telegraf_execd_libvirt.domain.record import STATE_NAMES, Domain, Stats, Value
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
-from telegraf_execd_libvirt.groups.domain import GROUP, NEEDED_GROUPS, summarize
+from telegraf_execd_libvirt.groups.domain import GROUP, summarize
 from telegraf_execd_libvirt.lines.protocol import FieldValue
 from telegraf_execd_libvirt.lines.translate import Point
 
@@ -150,14 +150,6 @@ def test_names_of_states(state: int) -> None:
     assert found["running"] == int(state == 1)
 
 
-def test_order_of_the_names_of_states() -> None:
-    """The names are those of virDomainState, in the order of its numbers."""
-    assert (
-        *("nostate", "running", "blocked", "paused"),
-        *("shutdown", "shutoff", "crashed", "pmsuspended"),
-    ) == STATE_NAMES
-
-
 @pytest.mark.parametrize(
     ("change", "used"),
     [
@@ -268,8 +260,8 @@ def test_needed_groups_have_all_keys() -> None:
     golden = Path(__file__).parents[1] / "lines" / "golden"
     dump = (golden / "every-telegraf-key" / "domstats.txt").read_text()
     (_, _, stats), *_ = parse_dump(dump)
-    assert set(NEEDED_GROUPS) <= set(STATISTICS_GROUPS)
-    words = {name: STATISTICS_GROUPS[name].words for name in NEEDED_GROUPS}
+    assert set(GROUP.needs) <= set(STATISTICS_GROUPS)
+    words = {name: STATISTICS_GROUPS[name].words for name in GROUP.needs}
     needed = frozenset[str]().union(*words.values())
     kept = {key: value for key, value in stats.items() if key.partition(".")[0] in needed}
     assert summarize(kept, {}, NOW) == summarize(stats, {}, NOW) != {}

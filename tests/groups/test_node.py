@@ -7,7 +7,7 @@ import pytest
 from support.translation import points
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
-from telegraf_execd_libvirt.groups.node import GROUP, NEEDED_GROUPS, Node
+from telegraf_execd_libvirt.groups.node import GROUP, Node
 
 NODE_INFO = ["x86_64", 16_000, 8, 2_400, 1, 1, 4, 2]
 MEMORY = {"total": 16_384_001, "free": 5_000, "buffers": 1, "cached": 2}
@@ -96,5 +96,5 @@ def test_domains_without_their_size() -> None:
 
 def test_needed_groups_are_libvirts() -> None:
     """The groups whose keys are read are groups of the bulk statistics."""
-    words = [word for name in NEEDED_GROUPS for word in STATISTICS_GROUPS[name].words]
+    words = [word for name in GROUP.needs for word in STATISTICS_GROUPS[name].words]
     assert words == ["state", "balloon", "vcpu"]

@@ -17,7 +17,7 @@ import tomli
 from ..domain.identity import IdentityReader
 from ..domain.metadata import MetadataTag
 from ..domain.selection import Selection
-from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS, domain, node
+from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
 from ..groups.schema import Group
 from ..sources import SOURCES
 from ..sources.source import Settings, Source, SourceTable
@@ -72,11 +72,9 @@ class HypervisorConfig:
 
     @property
     def read_groups(self) -> tuple[Group, ...]:
-        """The statistics groups to request: the wanted ones, and those that summaries need."""
-        needed = set(domain.NEEDED_GROUPS if "domain" in self.additional_statistics else ())
-        if "node" in self.additional_statistics:
-            needed.update(node.NEEDED_GROUPS)
-        names = needed.union(group.name for group in self.groups)
+        """The statistics groups to request: the configured ones, and those that summaries need."""
+        names = {name for group in self.additions for name in group.needs}
+        names.update(group.name for group in self.groups)
         return tuple(group for name, group in STATISTICS_GROUPS.items() if name in names)
 
     @property
@@ -150,34 +148,29 @@ def parse(
     document: Mapping[str, Any], environment: Mapping[str, str], problems: Problems
 ) -> Config:
     """Check a parsed TOML document; add errors and warnings to ``problems``."""
-    for name in document:
-        if name != "inputs":
-            problems.add(name, "unknown; only [[inputs.libvirt]] tables belong in this file")
     inputs = document.get("inputs", {})
+    others = [name for name in document if name != "inputs"]
+    if isinstance(inputs, dict):
+        others += [join("inputs", name) for name in inputs if name != "libvirt"]
+    for name in others:
+        problems.add(name, "unknown; only [[inputs.libvirt]] tables belong in this file")
     if not isinstance(inputs, dict):
         problems.expected("inputs", "[[inputs.libvirt]] tables", inputs)
         return Config()
-    for name in inputs:
-        if name != "libvirt":
-            problems.add(
-                join("inputs", name),
-                "unknown; only [[inputs.libvirt]] tables belong in this file",
-            )
     tables = inputs.get("libvirt", [])
     if isinstance(tables, dict):  # [inputs.libvirt]: Telegraf accepts it too
         tables = [tables]
     if not isinstance(tables, list):
         problems.expected("inputs.libvirt", "[[inputs.libvirt]] tables", tables)
-    elif not tables and not problems.errors:
+        return Config()
+    if not tables and not problems.errors:
         problems.add("inputs.libvirt", "expected at least one [[inputs.libvirt]] table, found none")
-    else:
-        return Config(
-            tuple(
-                _hypervisor(table, f"inputs.libvirt[{index}]", environment, problems)
-                for index, table in enumerate(tables)
-            )
+    return Config(
+        tuple(
+            _hypervisor(table, f"inputs.libvirt[{index}]", environment, problems)
+            for index, table in enumerate(tables)
         )
-    return Config()
+    )
 
 
 def _hypervisor(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..domain.globs import compile_globs
+from ..domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from ..domain.record import STATE_NAMES
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..sources import SOURCES
@@ -52,22 +53,6 @@ def uri(value: object, path: str, problems: Problems) -> str:
     return text or DEFAULT_URI
 
 
-def _groups(value: object, path: str, problems: Problems) -> tuple[str, ...]:
-    return choices(value, path, problems, list(STATISTICS_GROUPS))
-
-
-def _additional(value: object, path: str, problems: Problems) -> tuple[str, ...]:
-    return choices(value, path, problems, [*ADDITIONAL_STATISTICS, *SOURCES])
-
-
-def _metric_set(value: object, path: str, problems: Problems) -> str:
-    return choice(value, path, problems, ["telegraf", "full"])
-
-
-def _parallel_calls(value: object, path: str, problems: Problems) -> int:
-    return integer(value, path, problems, 1, MOST_PARALLEL_CALLS)
-
-
 def _globs(value: object, path: str, problems: Problems) -> tuple[str, ...]:
     """An array of globs. One that passes here compiles later."""
     texts = strings(value, path, problems)
@@ -79,30 +64,25 @@ def _globs(value: object, path: str, problems: Problems) -> tuple[str, ...]:
     return texts
 
 
-def _states(value: object, path: str, problems: Problems) -> tuple[str, ...]:
-    """An array of names of domain states."""
-    return choices(value, path, problems, list(STATE_NAMES))
-
-
 #: The function that checks and converts the value of each option.
 OPTIONS: dict[str, Getter] = {
     "libvirt_uri": uri,
     "domains": strings,
-    "statistics_groups": _groups,
-    "additional_statistics": _additional,
+    "statistics_groups": choices(STATISTICS_GROUPS),
+    "additional_statistics": choices([*ADDITIONAL_STATISTICS, *SOURCES]),
     "tags": string_table,
     "timeout": duration,
     "interval": duration,
     "influx_uint_support": boolean,
-    "metric_set": _metric_set,
+    "metric_set": choice("telegraf", "full"),
     "backing_chain": boolean,
     "bulk_statistics": boolean,
-    "parallel_calls": _parallel_calls,
+    "parallel_calls": integer(1, MOST_PARALLEL_CALLS),
     "domain_include": _globs,
     "domain_exclude": _globs,
-    "domain_state_include": _states,
-    "additional_domain_tags": tags.domain_tags,
-    "additional_device_tags": tags.device_tags,
+    "domain_state_include": choices(STATE_NAMES),
+    "additional_domain_tags": choices(DOMAIN_TAGS),
+    "additional_device_tags": choices(DEVICE_TAGS),
     "metadata_tags": tags.metadata_tags,
 }
 

@@ -1,4 +1,4 @@
-"""Getters for the options that add tags.
+"""The option that adds tags from metadata, and the check of the names of all tags.
 
 Invariant: each tag of a line has one origin. A name that two options give, or that the plugin's own
 metrics have, is an error.
@@ -9,23 +9,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from ..domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from ..domain.metadata import PATH_FORMAT, MetadataTag, is_path
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..sources import SOURCES
-from .values import Problems, Unset, choices, explain_unknown, join, show, string
+from .values import Problems, Unset, explain_unknown, join, show, string
 
 _METADATA_OPTIONS = ("namespace", "path", "tag")
 
 _GROUPS = (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
-
-
-def domain_tags(value: object, path: str, problems: Problems) -> tuple[str, ...]:
-    return choices(value, path, problems, list(DOMAIN_TAGS))
-
-
-def device_tags(value: object, path: str, problems: Problems) -> tuple[str, ...]:
-    return choices(value, path, problems, list(DEVICE_TAGS))
 
 
 def metadata_tags(value: object, path: str, problems: Problems) -> tuple[MetadataTag, ...]:

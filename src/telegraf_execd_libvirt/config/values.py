@@ -1,4 +1,4 @@
-"""Typed getters for the values of a TOML table, used by :mod:`.config`.
+"""Typed getters for the values of a TOML table, and the problems that they report.
 
 Invariant: a getter reports each error with its path and returns a harmless value, so that one run
 finds all errors.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable, Optional
 
 from .duration import FORMAT, parse_duration
@@ -96,9 +96,13 @@ def explain_unknown(name: str, known: list[str]) -> str:
     """The error text for an unknown option."""
     if name in _TELEGRAF_OPTIONS:
         return "is handled by Telegraf itself: it belongs in the [[inputs.execd]] block"
+    return f"unknown option{_hint(name, known)} (allowed: {', '.join(known)})"
+
+
+def _hint(name: str, known: list[str]) -> str:
+    """The known name that is meant, or nothing."""
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"unknown option{hint} (allowed: {', '.join(known)})"
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class Unset(str):
@@ -149,11 +153,16 @@ def boolean(value: object, path: str, problems: Problems) -> bool:
     return False
 
 
-def integer(value: object, path: str, problems: Problems, least: int, most: int) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
-        return value
-    problems.expected(path, f"an integer from {least} to {most}", value)
-    return least
+def integer(least: int, most: int) -> Getter:
+    """The getter of an integer in this range."""
+
+    def get(value: object, path: str, problems: Problems) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        problems.expected(path, f"an integer from {least} to {most}", value)
+        return least
+
+    return get
 
 
 def duration(value: object, path: str, problems: Problems) -> int:
@@ -184,30 +193,38 @@ def strings(value: object, path: str, problems: Problems) -> tuple[str, ...]:
     return tuple(result)
 
 
-def choices(value: object, path: str, problems: Problems, known: list[str]) -> tuple[str, ...]:
-    """An array of values from ``known``, without duplicates."""
-    result: list[str] = []
-    for index, text in enumerate(strings(value, path, problems)):
-        at = f"{path}[{index}]"
-        if isinstance(text, Unset):
-            continue
-        if text in result:
-            problems.add(at, f"duplicate value {show(text)}")
-        elif text in known:
-            result.append(text)
-        elif text:
-            close = difflib.get_close_matches(text, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            problems.add(at, f"unknown name {show(text)}{hint} (allowed: {', '.join(known)})")
-    return tuple(result)
+def choices(names: Iterable[str]) -> Getter:
+    """The getter of an array of some of these names, without duplicates."""
+    known = list(names)
+
+    def get(value: object, path: str, problems: Problems) -> tuple[str, ...]:
+        result: list[str] = []
+        for index, text in enumerate(strings(value, path, problems)):
+            at = f"{path}[{index}]"
+            if isinstance(text, Unset):
+                continue
+            if text in result:
+                problems.add(at, f"duplicate value {show(text)}")
+            elif text in known:
+                result.append(text)
+            elif text:
+                hint = _hint(text, known)
+                problems.add(at, f"unknown name {show(text)}{hint} (allowed: {', '.join(known)})")
+        return tuple(result)
+
+    return get
 
 
-def choice(value: object, path: str, problems: Problems, known: list[str]) -> str:
-    """One value from ``known``."""
-    text = string(value, path, problems)
-    if isinstance(value, str) and not isinstance(value, Unset) and value not in known:
-        problems.add(path, f"unknown name {show(value)} (allowed: {', '.join(known)})")
-    return text
+def choice(*known: str) -> Getter:
+    """The getter of one of these names."""
+
+    def get(value: object, path: str, problems: Problems) -> str:
+        text = string(value, path, problems)
+        if isinstance(value, str) and not isinstance(value, Unset) and value not in known:
+            problems.add(path, f"unknown name {show(value)} (allowed: {', '.join(known)})")
+        return text
+
+    return get
 
 
 def string_table(value: object, path: str, problems: Problems) -> dict[str, str]:

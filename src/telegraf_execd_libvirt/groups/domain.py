@@ -17,9 +17,6 @@ from ..domain.record import STATE_NAMES, Stats, Value
 from .schema import Group, Metric, Type, counter, gauge, is_index, text
 from .state import STATE_FIELDS
 
-#: The statistics groups whose keys are read.
-NEEDED_GROUPS = ("state", "cpu_total", "balloon", "vcpu", "interface", "block")
-
 #: Oldest report of a guest about its memory that is used, in seconds.
 _OLDEST_REPORT = 300
 
@@ -59,6 +56,7 @@ GROUP = Group(
     name="domain",
     bit=0,
     needs_monitor=False,
+    needs=("state", "cpu_total", "balloon", "vcpu", "interface", "block"),
     metrics=(
         Metric(
             measurement="libvirt_domain",

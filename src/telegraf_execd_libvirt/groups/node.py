@@ -14,9 +14,6 @@ from typing import Optional
 from ..domain.record import STATE_NAMES, Stats
 from .schema import Field, Group, Metric, counter, gauge
 
-#: The statistics groups whose keys are read.
-NEEDED_GROUPS = ("state", "balloon", "vcpu")
-
 _COUNTED = ("running", "paused", "shutoff", "crashed")
 
 #: Positions in virNodeInfo as libvirt-python returns it; the memory is in MiB.
@@ -53,6 +50,7 @@ GROUP = Group(
     name="node",
     bit=0,
     needs_monitor=False,
+    needs=("state", "balloon", "vcpu"),
     metrics=(
         Metric(
             measurement="libvirt_node",

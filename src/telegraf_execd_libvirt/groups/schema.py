@@ -136,6 +136,7 @@ class Group:
     ``bit`` is the group's VIR_DOMAIN_STATS_* bit, 0 for statistics that need separate calls.
     ``needs_monitor``: libvirt asks QEMU's monitor, so a hung guest can block the call.
     ``monitor_key`` is a key that each running QEMU guest has if its monitor answered, or "".
+    ``needs`` names the statistics groups from whose keys the group's own are computed.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Group:
     needs_monitor: bool
     metrics: tuple[Metric, ...]
     monitor_key: str = ""
+    needs: tuple[str, ...] = ()
 
     @property
     def words(self) -> frozenset[str]:
