@@ -30,7 +30,7 @@ _SIZES = {
     "balloon.maximum": gauge("memory_max_kib", "KiB", "maximum memory of the domain"),
 }
 _RESIDENT = {
-    "balloon.rss": gauge("rss_kib", "KiB", "host memory of the domain's process (resident set)"),
+    "balloon.rss": gauge("rss_kib", "KiB", "host memory of the domain's process (resident set)")
 }
 
 #: Fields that are summed up for all vCPUs, interfaces or disks, by the first and last words of the
@@ -52,53 +52,40 @@ _TEXTS = (
     text("machine", "machine type, such as pc-q35-7.2"),
 )
 
+_DOMAIN = Metric(
+    prefix="domain",
+    help="One line per domain with the values that most dashboards need",
+    fields=(
+        *STATE_FIELDS,
+        gauge("state_name", "", "name of the state, as in domain_state_include", Type.STRING),
+        gauge("running", "", "1 if the state is running, else 0", Type.INT),
+        *_SIZES.values(),
+        gauge(
+            "memory_used_kib",
+            "KiB",
+            "memory that the guest uses: available without usable, else without unused; "
+            "absent without the guest's report, or if it is older than 5 minutes",
+        ),
+        gauge(
+            "memory_used_percent", "%", "the same, of the memory that the guest sees", Type.DOUBLE
+        ),
+        gauge("balloon_age_s", "s", "age of the guest's last report about its memory", Type.LLONG),
+        *_RESIDENT.values(),
+        counter(
+            "cpu_time",
+            "ns",
+            "CPU time of the domain, in guest and hypervisor code",
+            active_only=True,
+        ),
+        *_SUMMED.values(),
+        *_TEXTS,
+    ),
+)
+
 GROUP = Group(
     name="domain",
-    bit=0,
-    needs_monitor=False,
     needs=("state", "cpu_total", "balloon", "vcpu", "interface", "block"),
-    metrics=(
-        Metric(
-            measurement="libvirt_domain",
-            prefix="domain",
-            help="One line per domain with the values that most dashboards need",
-            fields=(
-                *STATE_FIELDS,
-                gauge(
-                    "state_name", "", "name of the state, as in domain_state_include", Type.STRING
-                ),
-                gauge("running", "", "1 if the state is running, else 0", Type.INT),
-                *_SIZES.values(),
-                gauge(
-                    "memory_used_kib",
-                    "KiB",
-                    "memory that the guest uses: available without usable, else without unused; "
-                    "absent without the guest's report, or if it is older than 5 minutes",
-                ),
-                gauge(
-                    "memory_used_percent",
-                    "%",
-                    "the same, of the memory that the guest sees",
-                    Type.DOUBLE,
-                ),
-                gauge(
-                    "balloon_age_s",
-                    "s",
-                    "age of the guest's last report about its memory",
-                    Type.LLONG,
-                ),
-                *_RESIDENT.values(),
-                counter(
-                    "cpu_time",
-                    "ns",
-                    "CPU time of the domain, in guest and hypervisor code",
-                    active_only=True,
-                ),
-                *_SUMMED.values(),
-                *_TEXTS,
-            ),
-        ),
-    ),
+    metrics=(_DOMAIN,),
 )
 
 _COPIED = {key: f"domain.{field.name}" for key, field in {**_SIZES, **_RESIDENT}.items()}

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from .schema import Group, Metric, Type, counter, gauge, text
+from .schema import Group, Metric, counter, text, total
 
-GROUP = Group(
-    name="interface",
-    bit=1 << 4,
-    needs_monitor=False,
-    metrics=(
-        Metric(
-            measurement="libvirt_net_total",
-            prefix="net",
-            help="Number of network interfaces",
-            fields=(gauge("count", "", "number of interfaces of the domain", Type.UINT),),
-        ),
-        Metric(
-            measurement="libvirt_net",
-            prefix="net.<interface_id>",
-            help="One network interface",
-            fields=(
-                text("name", "name on the host, such as vnet0"),
-                counter("rx.bytes", "bytes", "bytes received"),
-                counter("rx.pkts", "packets", "packets received"),
-                counter("rx.errs", "", "receive errors"),
-                counter("rx.drop", "packets", "received packets dropped"),
-                counter("tx.bytes", "bytes", "bytes sent"),
-                counter("tx.pkts", "packets", "packets sent"),
-                counter("tx.errs", "", "transmit errors"),
-                counter("tx.drop", "packets", "transmitted packets dropped"),
-            ),
-        ),
+_NET_TOTAL = total("net", "Number of network interfaces", "number of interfaces of the domain")
+
+_NET = Metric(
+    prefix="net.<interface_id>",
+    help="One network interface",
+    fields=(
+        text("name", "name on the host, such as vnet0"),
+        counter("rx.bytes", "bytes", "bytes received"),
+        counter("rx.pkts", "packets", "packets received"),
+        counter("rx.errs", "", "receive errors"),
+        counter("rx.drop", "packets", "received packets dropped"),
+        counter("tx.bytes", "bytes", "bytes sent"),
+        counter("tx.pkts", "packets", "packets sent"),
+        counter("tx.errs", "", "transmit errors"),
+        counter("tx.drop", "packets", "transmitted packets dropped"),
     ),
 )
+
+GROUP = Group(name="interface", bit=1 << 4, metrics=(_NET_TOTAL, _NET))

@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from .schema import Group, Metric, Type, gauge
+from .schema import Group, Metric, Type, gauge, total
 
-GROUP = Group(
-    name="iothread",
-    bit=1 << 7,
-    needs_monitor=True,
-    metrics=(
-        Metric(
-            measurement="libvirt_iothread_total",
-            prefix="iothread",
-            help="Number of I/O threads",
-            fields=(gauge("count", "", "number of I/O threads of the domain", Type.UINT),),
+_IOTHREAD_TOTAL = total("iothread", "Number of I/O threads", "number of I/O threads of the domain")
+
+_IOTHREAD = Metric(
+    prefix="iothread.<iothread_id>",
+    help="One I/O thread",
+    fields=(
+        gauge("poll-max-ns", "ns", "longest polling time of the thread; 0: no polling"),
+        gauge("poll-grow", "", "growth factor of the polling time; 0: QEMU's default", Type.UINT),
+        gauge(
+            "poll-shrink", "", "divisor that shrinks the polling time; 0: QEMU's default", Type.UINT
         ),
-        Metric(
-            measurement="libvirt_iothread",
-            prefix="iothread.<iothread_id>",
-            help="One I/O thread",
-            fields=(
-                gauge("poll-max-ns", "ns", "longest polling time of the thread; 0: no polling"),
-                gauge(
-                    "poll-grow",
-                    "",
-                    "growth factor of the polling time; 0: QEMU's default",
-                    Type.UINT,
-                ),
-                gauge(
-                    "poll-shrink",
-                    "",
-                    "divisor that shrinks the polling time; 0: QEMU's default",
-                    Type.UINT,
-                ),
-                gauge(
-                    "poll-weight",
-                    "",
-                    "weight of the last polling time, as a shift; 0: QEMU's default",
-                    Type.UINT,
-                    full=True,
-                ),
-            ),
+        gauge(
+            "poll-weight",
+            "",
+            "weight of the last polling time, as a shift; 0: QEMU's default",
+            Type.UINT,
+            full=True,
         ),
     ),
 )
+
+GROUP = Group(name="iothread", bit=1 << 7, needs_monitor=True, metrics=(_IOTHREAD_TOTAL, _IOTHREAD))

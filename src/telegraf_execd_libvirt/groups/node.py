@@ -46,26 +46,19 @@ _SUMS = (
     gauge("memory_running_kib", "KiB", "maximum memory of active domains, also of paused ones"),
 )
 
-GROUP = Group(
-    name="node",
-    bit=0,
-    needs_monitor=False,
-    needs=("state", "balloon", "vcpu"),
-    metrics=(
-        Metric(
-            measurement="libvirt_node",
-            prefix="node",
-            subject="libvirt_uri",
-            help="One hypervisor: its host, and sums over the domains that are read",
-            fields=(
-                gauge("cpus", "", "number of active CPUs of the host"),
-                *_MEMORY_SIZES.values(),
-                *_CPU_TIMES.values(),
-                *_SUMS,
-            ),
-        ),
+_NODE = Metric(
+    prefix="node",
+    subject="libvirt_uri",
+    help="One hypervisor: its host, and sums over the domains that are read",
+    fields=(
+        gauge("cpus", "", "number of active CPUs of the host"),
+        *_MEMORY_SIZES.values(),
+        *_CPU_TIMES.values(),
+        *_SUMS,
     ),
 )
+
+GROUP = Group(name="node", needs=("state", "balloon", "vcpu"), metrics=(_NODE,))
 
 
 class Node:

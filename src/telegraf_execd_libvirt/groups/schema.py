@@ -79,6 +79,11 @@ def gauge(key: str, unit: str, help: str, type: Type = Type.ULLONG, **options: A
     return Field(key, type, Kind.GAUGE, unit, help, **options)
 
 
+def info(key: str, unit: str, help: str, type: Type = Type.ULLONG, **options: Any) -> Field:
+    """A number that describes the object of the metric."""
+    return Field(key, type, Kind.INFO, unit, help, **options)
+
+
 def text(key: str, help: str, **options: Any) -> Field:
     """A text that describes the object of the metric."""
     return Field(key, Type.STRING, Kind.INFO, "", help, **options)
@@ -89,16 +94,22 @@ class Metric:
     """One measurement and its libvirt keys.
 
     ``prefix`` is the start of these keys, with each number written as its tag: ``vcpu.<vcpu_id>``.
+    ``measurement`` is by default ``libvirt`` and the words of the prefix, as in ``libvirt_vcpu``.
     ``subject`` is the tag that names the object of the metric. ``extra_tags`` are tags that its
     records bring themselves, because their values are texts and not numbers in the keys.
     """
 
-    measurement: str
     prefix: str
     help: str
     fields: tuple[Field, ...]
+    measurement: str = ""
     subject: str = "domain_name"
     extra_tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.measurement:
+            words = _PLACEHOLDER.sub("", self.prefix).replace(".", " ").split()
+            object.__setattr__(self, "measurement", "_".join(["libvirt", *words]))
 
     @property
     def all_tags(self) -> tuple[str, ...]:
@@ -129,6 +140,12 @@ class Metric:
         return _PLACEHOLDER.sub(INDEX, self.prefix)
 
 
+def total(prefix: str, help: str, of: str, full: bool = False) -> Metric:
+    """The number of objects of one kind that a domain has, in a line with no index."""
+    fields = (gauge("count", "", of, Type.UINT, full=full),)
+    return Metric(prefix, help, fields, f"libvirt_{prefix.replace('.', '_')}_total")
+
+
 @dataclass(frozen=True)
 class Group:
     """A group of statistics; ``name`` is its name in the configuration.
@@ -140,9 +157,9 @@ class Group:
     """
 
     name: str
-    bit: int
-    needs_monitor: bool
     metrics: tuple[Metric, ...]
+    bit: int = 0
+    needs_monitor: bool = False
     monitor_key: str = ""
     needs: tuple[str, ...] = ()
 

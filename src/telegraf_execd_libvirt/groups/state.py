@@ -14,23 +14,10 @@ STATE_FIELDS = (
         Type.INT,
     ),
     gauge(
-        "reason",
-        "virDomain*Reason",
-        "reason for the state; each state has its own enum",
-        Type.INT,
+        "reason", "virDomain*Reason", "reason for the state; each state has its own enum", Type.INT
     ),
 )
 
-GROUP = Group(
-    name="state",
-    bit=1 << 0,
-    needs_monitor=False,
-    metrics=(
-        Metric(
-            measurement="libvirt_state",
-            prefix="state",
-            help="State of the domain",
-            fields=STATE_FIELDS,
-        ),
-    ),
-)
+_STATE = Metric(prefix="state", help="State of the domain", fields=STATE_FIELDS)
+
+GROUP = Group(name="state", bit=1 << 0, metrics=(_STATE,))

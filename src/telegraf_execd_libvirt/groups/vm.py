@@ -20,16 +20,8 @@ def kvm_statistics(subject: str, full: bool) -> tuple[Field, ...]:
     )
 
 
-GROUP = Group(
-    name="vm",
-    bit=1 << 10,
-    needs_monitor=True,
-    metrics=(
-        Metric(
-            measurement="libvirt_vm",
-            prefix="vm",
-            help="KVM statistics of the domain",
-            fields=kvm_statistics("domain", full=False),
-        ),
-    ),
+_VM = Metric(
+    prefix="vm", help="KVM statistics of the domain", fields=kvm_statistics("domain", full=False)
 )
+
+GROUP = Group(name="vm", bit=1 << 10, needs_monitor=True, metrics=(_VM,))

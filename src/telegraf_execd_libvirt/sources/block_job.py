@@ -33,7 +33,6 @@ SOURCE = Source(
     new=lambda: _fetch,
     metrics=(
         Metric(
-            measurement="libvirt_block_job",
             prefix="block_job",
             extra_tags=("device",),
             help="The running job of a disk; only while there is one",

@@ -40,7 +40,6 @@ SOURCE = Source(
     interval=5 * MINUTE,
     metrics=(
         Metric(
-            measurement="libvirt_block_limit",
             prefix="block_limit",
             extra_tags=("device",),
             help="I/O limits of a disk of a running domain; 0: no limit",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups.schema import Field, Kind, Metric, Type, gauge
+from ..groups.schema import Metric, Type, gauge
 from .source import Source
 
 if TYPE_CHECKING:
@@ -32,13 +32,11 @@ SOURCE = Source(
     new=lambda: _fetch,
     metrics=(
         Metric(
-            measurement="libvirt_disk_error_total",
             prefix="disk_error_total",
             help="Disks of a running domain that have an I/O error",
-            fields=(Field("count", Type.UINT, Kind.GAUGE, "", "number of these disks"),),
+            fields=(gauge("count", "", "number of these disks", Type.UINT),),
         ),
         Metric(
-            measurement="libvirt_disk_error",
             prefix="disk_error",
             extra_tags=("device",),
             help="A disk with an I/O error; not written for others",

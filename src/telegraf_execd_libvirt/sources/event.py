@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..domain.record import Domain
-from ..groups.schema import Field, Kind, Metric, Type, counter
+from ..groups.schema import Metric, Type, counter, gauge
 from .counters import Counters
 from .job import operation
 from .source import Source
@@ -124,13 +124,12 @@ SOURCE = Source(
     new=Events,
     metrics=(
         Metric(
-            measurement="libvirt_event",
             prefix="event",
             extra_tags=("event", "detail"),
             help="Events of one kind since the plugin started; only kinds that came",
             fields=(
                 counter("count", "", "number of events"),
-                Field("last", Type.LLONG, Kind.GAUGE, "s", "Unix time of the last one"),
+                gauge("last", "s", "Unix time of the last one", Type.LLONG),
             ),
         ),
     ),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..domain.record import Domain
 from ..domain.xml import parse_xml
-from ..groups.schema import Field, Kind, Metric, Type, gauge, text
+from ..groups.schema import Metric, Type, gauge, text
 from .guest_info import lines
 from .source import MINUTE, Option, Source
 
@@ -168,27 +168,24 @@ SOURCE = Source(
     "host, see docs/permissions.md",
     metrics=(
         Metric(
-            measurement="libvirt_guest_filesystem",
             prefix="guest_filesystem",
             extra_tags=("mountpoint", "fstype", "device"),
             help="One mounted file system of the guest",
             fields=(
                 gauge("total_bytes", "bytes", "size"),
                 gauge("used_bytes", "bytes", "used space"),
-                Field("used_percent", Type.DOUBLE, Kind.GAUGE, "%", "used space, of the size"),
+                gauge("used_percent", "%", "used space, of the size", Type.DOUBLE),
             ),
         ),
         Metric(
-            measurement="libvirt_guest_user",
             prefix="guest_user",
             help="The users who are logged in to the guest",
             fields=(
-                Field("count", Type.UINT, Kind.GAUGE, "", "number of users"),
+                gauge("count", "", "number of users", Type.UINT),
                 text("names", "their names, separated by commas; only with the option users"),
             ),
         ),
         Metric(
-            measurement="libvirt_guest_os",
             prefix="guest_os",
             help="The guest's operating system",
             fields=(
@@ -208,7 +205,6 @@ SOURCE = Source(
             ),
         ),
         Metric(
-            measurement="libvirt_guest_interface",
             prefix="guest_interface",
             extra_tags=("interface",),
             help="One network interface of the guest, by its name in the guest",

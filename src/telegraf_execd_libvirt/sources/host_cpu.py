@@ -27,7 +27,6 @@ SOURCE = Source(
     new=lambda: _fetch,
     metrics=(
         Metric(
-            measurement="libvirt_host_cpu",
             prefix="host_cpu",
             extra_tags=("cpu",),
             help="CPU time of a domain on one physical CPU; QEMU needs cgroup v1 on the host",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups.schema import Field, Kind, Metric, Type
+from ..groups.schema import Field, Metric, Type, gauge
 from .source import MINUTE, Source
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def _fetch(scope: Scope) -> Iterator[Domain]:
 
 def _limits(way: str) -> tuple[Field, ...]:
     return (
-        Field(f"{way}.average", Type.UINT, Kind.GAUGE, "KiB/s", f"average limit, {way}"),
-        Field(f"{way}.peak", Type.UINT, Kind.GAUGE, "KiB/s", f"limit in a burst, {way}"),
-        Field(f"{way}.burst", Type.UINT, Kind.GAUGE, "KiB", f"size of a burst, {way}"),
+        gauge(f"{way}.average", "KiB/s", f"average limit, {way}", Type.UINT),
+        gauge(f"{way}.peak", "KiB/s", f"limit in a burst, {way}", Type.UINT),
+        gauge(f"{way}.burst", "KiB", f"size of a burst, {way}", Type.UINT),
     )
 
 
@@ -40,13 +40,12 @@ SOURCE = Source(
     interval=5 * MINUTE,
     metrics=(
         Metric(
-            measurement="libvirt_interface_limit",
             prefix="interface_limit",
             extra_tags=("interface",),
             help="Bandwidth limits of an interface of a running domain; 0: no limit",
             fields=(
                 *_limits("inbound"),
-                Field("inbound.floor", Type.UINT, Kind.GAUGE, "KiB/s", "guaranteed, inbound"),
+                gauge("inbound.floor", "KiB/s", "guaranteed, inbound", Type.UINT),
                 *_limits("outbound"),
             ),
         ),

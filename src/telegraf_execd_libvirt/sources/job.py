@@ -106,7 +106,6 @@ SOURCE = Source(
     new=_Jobs,
     metrics=(
         Metric(
-            measurement="libvirt_job",
             prefix="job",
             extra_tags=("operation",),
             help="The running job of a domain: migration, save, dump, backup and others",
@@ -146,7 +145,6 @@ SOURCE = Source(
             ),
         ),
         Metric(
-            measurement="libvirt_job_completed",
             prefix="job_completed",
             extra_tags=("operation",),
             help="Jobs of a domain that ended since the plugin started, from libvirt's events",

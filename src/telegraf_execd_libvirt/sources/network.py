@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain, record
-from ..groups.schema import Field, Kind, Metric, Type, gauge
+from ..groups.schema import Metric, Type, gauge
 from .source import Source
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ SOURCE = Source(
     new=lambda: _fetch,
     metrics=(
         Metric(
-            measurement="libvirt_network",
             prefix="network",
             subject="network",
             extra_tags=("bridge",),
@@ -47,12 +46,11 @@ SOURCE = Source(
                     "persistent", "", "1 if the network is defined permanently, else 0", Type.INT
                 ),
                 gauge("autostart", "", "1 if the network starts with the daemon, else 0", Type.INT),
-                Field(
+                gauge(
                     "dhcp_leases",
-                    Type.UINT,
-                    Kind.GAUGE,
                     "",
                     "number of addresses that libvirt's DHCP server has given out",
+                    Type.UINT,
                 ),
             ),
         ),

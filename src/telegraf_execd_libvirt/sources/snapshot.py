@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
-from ..groups.schema import Field, Kind, Metric, Type, gauge
+from ..groups.schema import Metric, Type, gauge
 from .source import MINUTE, Source
 
 if TYPE_CHECKING:
@@ -34,12 +34,11 @@ SOURCE = Source(
     interval=5 * MINUTE,
     metrics=(
         Metric(
-            measurement="libvirt_snapshot",
             prefix="snapshot",
             help="Snapshots, checkpoints and the saved state of a domain",
             fields=(
-                Field("snapshots", Type.UINT, Kind.GAUGE, "", "number of snapshots"),
-                Field("checkpoints", Type.UINT, Kind.GAUGE, "", "number of checkpoints"),
+                gauge("snapshots", "", "number of snapshots", Type.UINT),
+                gauge("checkpoints", "", "number of checkpoints", Type.UINT),
                 gauge("has_current", "", "1 if a snapshot is current, else 0", Type.INT),
                 gauge(
                     "managed_save",

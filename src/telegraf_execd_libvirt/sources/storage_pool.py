@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..domain.record import Domain, record
 from ..domain.xml import parse_xml
-from ..groups.schema import Field, Kind, Metric, Type, gauge
+from ..groups.schema import Metric, Type, gauge
 from .source import Option, Source
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ SOURCE = Source(
     ),
     metrics=(
         Metric(
-            measurement="libvirt_storage_pool",
             prefix="storage_pool",
             subject="pool",
             extra_tags=("type",),
@@ -100,13 +99,12 @@ SOURCE = Source(
                 gauge("capacity", "bytes", "size of the pool"),
                 gauge("allocation", "bytes", "used space"),
                 gauge("available", "bytes", "free space"),
-                Field("used_percent", Type.DOUBLE, Kind.GAUGE, "%", "used space, of the size"),
+                gauge("used_percent", "%", "used space, of the size", Type.DOUBLE),
                 gauge("active", "", "1 if the pool is started, else 0", Type.INT),
                 gauge("autostart", "", "1 if the pool starts with the daemon, else 0", Type.INT),
             ),
         ),
         Metric(
-            measurement="libvirt_storage_volume",
             prefix="storage_volume",
             subject="pool",
             extra_tags=("volume",),
