@@ -15,18 +15,12 @@ from typing import Optional
 
 from .uri import redact
 
-LEVELS = {
-    "error": logging.ERROR,
-    "warn": logging.WARNING,
-    "info": logging.INFO,
-    "debug": logging.DEBUG,
-}
+LEVELS = ("error", "warn", "info", "debug")
 
 #: Far below 64 KiB: Telegraf stops reading stderr after a longer line.
 LONGEST_LINE = 2000
 
 _WAITING_LINES = 1000
-_PREFIX = {logging.ERROR: "E!", logging.WARNING: "W!", logging.INFO: "I!", logging.DEBUG: "D!"}
 
 log = logging.getLogger("telegraf_execd_libvirt")
 
@@ -45,7 +39,7 @@ class _Formatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text += f": {trace(record.exc_info[1])}"
-        return f"{_PREFIX.get(record.levelno, 'E!')} {one_line(redact(text))}"
+        return f"{record.levelname[0]}! {one_line(redact(text))}"
 
 
 def trace(error: BaseException) -> str:
@@ -91,15 +85,12 @@ class _Handler(logging.Handler):
                 line += f" ({self._dropped} messages were lost before: stderr was not read)"
                 self._dropped = 0
             try:
-                _write_all(self._fd, f"{line}\n".encode("utf-8", "backslashreplace"))
+                data = f"{line}\n".encode("utf-8", "backslashreplace")
+                while data:
+                    data = data[os.write(self._fd, data) :]
             except OSError:
                 pass  # stderr is closed
             self._lines.task_done()
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 _handler: Optional[_Handler] = None
@@ -115,7 +106,7 @@ def start(level: str) -> None:
         # Internal errors become log lines too, never a traceback on stderr.
         logging.raiseExceptions = False
         threading.excepthook = _log_thread
-    log.setLevel(LEVELS[level])
+    log.setLevel(level.upper())
 
 
 def _log_thread(defect: threading.ExceptHookArgs) -> None:

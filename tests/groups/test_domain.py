@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from support.dump import parse_dump
+from support.translation import Point
 from support.translation import points as translate
 from telegraf_execd_libvirt.domain.record import STATE_NAMES, Domain, Stats, Value
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
 from telegraf_execd_libvirt.groups.domain import GROUP, summarize
 from telegraf_execd_libvirt.lines.protocol import FieldValue
-from telegraf_execd_libvirt.lines.translate import Point
 
 NOW = 1_800_000_000.5
 

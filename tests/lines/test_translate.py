@@ -8,12 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from support.translation import Point
 from support.translation import points as translate
 from telegraf_execd_libvirt.domain.record import Domain, Value
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from telegraf_execd_libvirt.groups.schema import Type
 from telegraf_execd_libvirt.lines.protocol import Unsigned, escape_key
-from telegraf_execd_libvirt.lines.translate import Point, convert
+from telegraf_execd_libvirt.lines.translate import convert
 
 ALL = (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
 

@@ -58,7 +58,7 @@ def _globs(value: object, path: str, problems: Problems) -> tuple[str, ...]:
     texts = strings(value, path, problems)
     for index, text in enumerate(texts):
         try:
-            compile_globs([] if isinstance(text, Unset) else [text])
+            compile_globs(() if isinstance(text, Unset) else (text,))
         except ValueError as error:
             problems.add(f"{path}[{index}]", f"{error}, got {show(text)}")
     return texts

@@ -20,38 +20,12 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 #: Options that Telegraf itself applies to any plugin. For this program Telegraf runs the execd
 #: plugin, so they belong in the execd block.
-_TELEGRAF_OPTIONS = frozenset(
-    [
-        "alias",
-        "name_prefix",
-        "name_suffix",
-        "name_override",
-        "namepass",
-        "namepass_separator",
-        "namedrop",
-        "namedrop_separator",
-        "fieldpass",
-        "fieldinclude",
-        "fieldexclude",
-        "fielddrop",
-        "tagpass",
-        "tagdrop",
-        "taginclude",
-        "tagexclude",
-        "metricpass",
-        "precision",
-        "collection_jitter",
-        "collection_offset",
-        "log_level",
-        "startup_error_behavior",
-        "time_source",
-        "always_include_local_tags",
-        "always_include_global_tags",
-        "skip_processors_after_aggregators",
-        "flush_interval",
-        "flush_jitter",
-        "labels",
-    ]
+_TELEGRAF_OPTIONS = (
+    "alias name_prefix name_suffix name_override namepass namepass_separator namedrop "
+    "namedrop_separator fieldpass fieldinclude fieldexclude fielddrop tagpass tagdrop taginclude "
+    "tagexclude metricpass precision collection_jitter collection_offset log_level "
+    "startup_error_behavior time_source always_include_local_tags always_include_global_tags "
+    "skip_processors_after_aggregators flush_interval flush_jitter labels"
 )
 
 
@@ -94,7 +68,7 @@ def show(value: object) -> str:
 
 def explain_unknown(name: str, known: list[str]) -> str:
     """The error text for an unknown option."""
-    if name in _TELEGRAF_OPTIONS:
+    if name in _TELEGRAF_OPTIONS.split():
         return "is handled by Telegraf itself: it belongs in the [[inputs.execd]] block"
     return f"unknown option{_hint(name, known)} (allowed: {', '.join(known)})"
 

@@ -114,14 +114,21 @@ def advice(error: LibvirtError, uri: str) -> str:
     driver, transport = driver_and_transport(uri)
     local = transport in ("", "unix")
     if error.kind is ErrorKind.DENIED and (local or _is_from_daemon(error)):
-        return _ADVICE_DENIED if local else _ADVICE_FAR_DENIED
+        allow = "allow this user" if local else "on that host, allow its user"
+        there = "" if local else " there"
+        action = "the polkit action org.libvirt.unix.monitor"
+        return f"{allow} {action} (a rule in /etc/polkit-1/rules.d{there})"
     missing = local and error.errno in (errno.ENOENT, errno.ECONNREFUSED)
     if error.kind is ErrorKind.WRONG_URI and not local:
         return f"the libvirt of that host knows no driver {driver!r}; check libvirt_uri"
     if error.kind is ErrorKind.WRONG_URI or (missing and driver not in _DRIVERS):
         return f"this libvirt knows no driver {driver!r}; check libvirt_uri"
     if local and error.errno in (errno.EACCES, errno.EPERM):
-        return _ADVICE_SOCKET_CLOSED
+        return (
+            "the read-only socket is usually open to everybody: set SocketMode=0666 in "
+            'libvirtd-ro.socket, or without socket activation unix_sock_ro_perms = "0777" in '
+            "libvirtd.conf; or add this user to the socket's group (usually libvirt)"
+        )
     if missing:
         if "?" in uri or "/session" in uri:
             return "is the daemon of that socket running?"
@@ -133,7 +140,10 @@ def advice(error: LibvirtError, uri: str) -> str:
     if error.errno == errno.ECONNREFUSED:
         return f"is the daemon of that host listening? systemctl start libvirtd-{transport}.socket"
     if "system bus" in error.message:
-        return _ADVICE_NO_BUS
+        return (
+            "libvirt asks polkit by way of D-Bus: start both, or set auth_unix_ro to none in "
+            "libvirtd.conf"
+        )
     return ""
 
 
@@ -150,20 +160,3 @@ _DRIVERS = frozenset(("qemu", "xen", "lxc", "ch", "vz", "bhyve", "test", "vbox",
 
 #: The daemons of drivers, where libvirt runs a daemon for each driver.
 _SERVICES = {"qemu": "virtqemud", "xen": "virtxend", "lxc": "virtlxcd", "ch": "virtchd"}
-
-_ADVICE_NO_BUS = (
-    "libvirt asks polkit by way of D-Bus: start both, or set auth_unix_ro to none in libvirtd.conf"
-)
-
-_ADVICE_DENIED = (
-    "allow this user the polkit action org.libvirt.unix.monitor (a rule in /etc/polkit-1/rules.d)"
-)
-_ADVICE_FAR_DENIED = (
-    "on that host, allow its user the polkit action org.libvirt.unix.monitor (a rule in "
-    "/etc/polkit-1/rules.d there)"
-)
-_ADVICE_SOCKET_CLOSED = (
-    "the read-only socket is usually open to everybody: set SocketMode=0666 in "
-    'libvirtd-ro.socket, or without socket activation unix_sock_ro_perms = "0777" in '
-    "libvirtd.conf; or add this user to the socket's group (usually libvirt)"
-)

@@ -27,14 +27,10 @@ _Test = Callable[[str], bool]
 _Item = Union[_Test, "list[list[_Item]]"]
 
 
-def compile_globs(patterns: Iterable[str]) -> Globs:
+@lru_cache(maxsize=64)
+def compile_globs(patterns: tuple[str, ...]) -> Globs:
     """Compile globs; raise ValueError with the position of the first mistake, counted from 1. The
     same globs are compiled once: their users share the results that are kept."""
-    return _compiled(tuple(patterns))
-
-
-@lru_cache(maxsize=64)
-def _compiled(patterns: tuple[str, ...]) -> Globs:
     return Globs(patterns)
 
 
@@ -44,7 +40,7 @@ class Globs:
     def __init__(self, patterns: Iterable[str]) -> None:
         #: The test of each state, and the states that follow a character that fits.
         self._states: list[tuple[_Test, frozenset[int]]] = []
-        starts = [self._add(_Parser(text).glob(), frozenset([_ACCEPT])) for text in patterns]
+        starts = [self._add(_Parser(text).sequence(), frozenset([_ACCEPT])) for text in patterns]
         self._start = frozenset[int]().union(*starts)
         self._known: dict[str, bool] = {}
 
@@ -95,10 +91,7 @@ class _Parser:
         self._text = text
         self._at = 0
 
-    def glob(self) -> list[_Item]:
-        return self._sequence(0, "")
-
-    def _sequence(self, depth: int, ends: str) -> list[_Item]:
+    def sequence(self, depth: int = 0, ends: str = "") -> list[_Item]:
         """The elements up to one of the characters in ``ends``, or to the end of the glob."""
         items: list[_Item] = []
         while self._at < len(self._text) and self._text[self._at] not in ends:
@@ -118,22 +111,17 @@ class _Parser:
     def _alternatives(self, start: int, depth: int) -> list[list[_Item]]:
         if depth > _DEEPEST:
             raise _error(start, f"more than {_DEEPEST} nested braces")
-        choices = [self._sequence(depth, ",}")]
-        while self._next_in_braces(start) == ",":
-            choices.append(self._sequence(depth, ",}"))
+        choices = [self.sequence(depth, ",}")]
+        while self._next_before("}", start) == ",":
+            choices.append(self.sequence(depth, ",}"))
         return choices
-
-    def _next_in_braces(self, start: int) -> str:
-        if self._at == len(self._text):
-            raise _error(start, 'the "{" has no "}"')
-        return self._next()
 
     def _character_class(self, start: int) -> _Test:
         """A class: ``[abc]``, ``[a-z]``, ``[a-cx-z]``; a leading ``!`` inverts it."""
         inverted = self._text.startswith("!", self._at)
         self._at += inverted
         ranges: list[tuple[str, str]] = []
-        while (char := self._next_in_class(start)) != "]":
+        while (char := self._next_before("]", start)) != "]":
             low = high = self._unescaped(char)
             ahead = self._text[self._at : self._at + 2]
             if len(ahead) == 2 and ahead[0] == "-" and ahead[1] != "]":
@@ -147,9 +135,9 @@ class _Parser:
             raise _error(start, 'the "[" has no characters before its "]"')
         return lambda char: any(low <= char <= high for low, high in ranges) != inverted
 
-    def _next_in_class(self, start: int) -> str:
+    def _next_before(self, end: str, start: int) -> str:
         if self._at == len(self._text):
-            raise _error(start, 'the "[" has no "]"')
+            raise _error(start, f'the "{self._text[start]}" has no "{end}"')
         return self._next()
 
     def _unescaped(self, char: str) -> str:

@@ -15,14 +15,7 @@ Value = Union[int, float, bool, str]
 
 #: The names of virDomainState, by number.
 STATE_NAMES = (
-    "nostate",
-    "running",
-    "blocked",
-    "paused",
-    "shutdown",
-    "shutoff",
-    "crashed",
-    "pmsuspended",
+    *("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended"),
 )
 
 #: Flat domstats keys (``net.0.rx.bytes``) and their values.

@@ -6,7 +6,7 @@ is filtered again, so that a domain that has just changed its state is selected 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Optional
 
 from .globs import compile_globs
@@ -25,10 +25,10 @@ class Selection:
 
     def __init__(
         self,
-        names: Sequence[str] = (),
-        include: Sequence[str] = (),
-        exclude: Sequence[str] = (),
-        states: Sequence[str] = (),
+        names: tuple[str, ...] = (),
+        include: tuple[str, ...] = (),
+        exclude: tuple[str, ...] = (),
+        states: tuple[str, ...] = (),
     ) -> None:
         self._names = frozenset(names)
         self._include = compile_globs(include)

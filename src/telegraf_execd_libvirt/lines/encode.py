@@ -17,7 +17,7 @@ from ..groups.schema import Group
 from .field_map import FieldMap
 from .protocol import format_line
 from .templates import TIMESTAMP_MARK, LineLayout, Template
-from .translate import lay_out, points
+from .translate import field_values, lay_out, line_tags
 
 #: There are few sets of keys; the bound limits memory if new ones come all the time.
 _REMEMBERED_LAYOUTS = 1_024
@@ -79,13 +79,13 @@ class Encoder:
     def _plain(self, domain: Domain, timestamp: int) -> str:
         return "".join(
             format_line(
-                point.measurement,
-                {**self._tags, **dict(point.tags)},
-                point.fields,
+                line.measurement,
+                {**self._tags, **line_tags(line, domain)},
+                field_values(line, domain),
                 timestamp,
                 self._uint_support,
             )
-            for point in points(domain, self._layout(tuple(domain.stats), domain.active).lines)
+            for line in self._layout(tuple(domain.stats), domain.active).lines
         )
 
     def _lay_out(self, keys: tuple[str, ...], active: bool) -> LineLayout:

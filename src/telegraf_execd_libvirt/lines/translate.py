@@ -1,4 +1,4 @@
-"""From flat domstats keys to points.
+"""From flat domstats keys to lines.
 
 Invariant: one bad or unknown key costs itself only, and two keys never share a field.
 
@@ -43,32 +43,12 @@ class LaidOutLine(NamedTuple):
     fields: tuple[LaidOutField, ...]
 
 
-class Point(NamedTuple):
-    """One line of output without its timestamp; tags and fields are (name, value) pairs."""
-
-    measurement: str
-    tags: tuple[tuple[str, str], ...]
-    fields: tuple[tuple[str, FieldValue], ...]
-
-
 #: Sorts lines: the position of the measurement, its name, its tags, and the indexes by their
 #: length first, which orders numbers of any size without a conversion.
 _Order = tuple[int, str, tuple[str, ...], tuple[tuple[int, str], ...]]
 
 #: One field before the names of its line are made unique: its position, name, key and type.
 _Placed = tuple[int, str, str, Optional[Type]]
-
-
-def points(domain: Domain, lines: Iterable[LaidOutLine]) -> Iterator[Point]:
-    """The points of a domain, whose keys have been laid out to these lines."""
-    for line in lines:
-        yield Point(
-            measurement=line.measurement,
-            tags=tuple(line_tags(line, domain).items()),
-            fields=tuple(
-                (field.name, convert(domain.stats[field.key], field.type)) for field in line.fields
-            ),
-        )
 
 
 def lay_out(field_map: FieldMap, keys: tuple[str, ...], active: bool) -> Iterator[LaidOutLine]:
@@ -110,6 +90,11 @@ def line_tags(line: LaidOutLine, domain: Domain) -> dict[str, str]:
             tags.update(identity.devices.get((family, name), {}))
     tags.update(line.tags)
     return tags
+
+
+def field_values(line: LaidOutLine, domain: Domain) -> list[tuple[str, FieldValue]]:
+    """The names and values of the fields of a line."""
+    return [(field.name, convert(domain.stats[field.key], field.type)) for field in line.fields]
 
 
 def convert(value: Value, declared: Optional[Type]) -> FieldValue:

@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--check", action="store_true", help="test the configuration and suggest fixes")
     add(
         "--log-level",
-        choices=list(log.LEVELS),
+        choices=log.LEVELS,
         default="info",
         help="lowest level of messages; default: info",
     )

@@ -42,7 +42,9 @@ def lines(info: Info, excluded: Container[str], users: bool) -> Iterator[Line]:
     if "user.count" in info:
         keys: dict[str, Any] = {"count": info["user.count"]}
         if users:
-            keys["names"] = ",".join(sorted(set(_texts(info, "user", "name"))))
+            starts = islice(_starts(info, "user"), MOST_LINES)
+            names = {_text(info.get(f"{start}.name")) for start in starts}
+            keys["names"] = ",".join(sorted(names - {""}))
         yield Line("guest_user", keys, {})
     os = {name.replace("-", "_"): _text(info.get(f"os.{name}")) for name in _OS}
     os["hostname"] = _text(info.get("hostname"))
@@ -92,12 +94,6 @@ def _starts(info: Info, family: str) -> Iterator[str]:
     count = info.get(f"{family}.count", 0)
     for number in range(min(count, _MOST_MEMBERS)):
         yield f"{family}.{number}"
-
-
-def _texts(info: Info, family: str, key: str) -> Iterator[str]:
-    for start in islice(_starts(info, family), MOST_LINES):
-        if text := _text(info.get(f"{start}.{key}")):
-            yield text
 
 
 def _text(value: object) -> str:
