@@ -58,7 +58,7 @@ class _Handler(logging.Handler):
         super().__init__()
         self.setFormatter(_Formatter())
         self._fd = fd
-        self._lines: queue.Queue[str] = queue.Queue(_WAITING_LINES)
+        self.lines: queue.Queue[str] = queue.Queue(_WAITING_LINES)
         self._dropped = 0
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
@@ -69,18 +69,13 @@ class _Handler(logging.Handler):
             self.handleError(record)
             return
         try:
-            self._lines.put_nowait(line)
+            self.lines.put_nowait(line)
         except queue.Full:
             self._dropped += 1
 
-    def wait(self, seconds: float) -> None:
-        """Wait until all lines are written, at most ``seconds``."""
-        with self._lines.all_tasks_done:
-            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
-
     def _write(self) -> None:
         while True:
-            line = self._lines.get()
+            line = self.lines.get()
             if self._dropped:
                 line += f" ({self._dropped} messages were lost before: stderr was not read)"
                 self._dropped = 0
@@ -90,7 +85,7 @@ class _Handler(logging.Handler):
                     data = data[os.write(self._fd, data) :]
             except OSError:
                 pass  # stderr is closed
-            self._lines.task_done()
+            self.lines.task_done()
 
 
 _handler: Optional[_Handler] = None
@@ -117,4 +112,6 @@ def _log_thread(defect: threading.ExceptHookArgs) -> None:
 def flush(seconds: float = 0.5) -> None:
     """Wait for the last lines before the process ends, at most ``seconds``."""
     if _handler is not None:
-        _handler.wait(seconds)
+        lines = _handler.lines
+        with lines.all_tasks_done:
+            lines.all_tasks_done.wait_for(lambda: not lines.unfinished_tasks, seconds)

@@ -22,7 +22,7 @@ from ..groups.schema import Group
 from ..sources import SOURCES
 from ..sources.source import Settings, Source, SourceTable
 from ..uri import has_password
-from .options import DEFAULT_URI, OLD_NAMES, OPTIONS, check_together, source_settings, source_table
+from .options import DEFAULT_URI, OLD_NAMES, OPTIONS, check_together, source_table
 from .values import Problems, expand, explain_unknown, join
 
 
@@ -109,7 +109,11 @@ class HypervisorConfig:
     def settings(self, source: Source) -> Settings:
         """The table of a source, with defaults."""
         given = self.source_tables.get(source.name, SourceTable())
-        return source_settings(source, given, self.timeout)
+        return Settings(
+            interval=source.interval if given.interval is None else given.interval,
+            timeout=self.timeout if given.timeout is None else given.timeout,
+            options={**source.defaults, **given.options},
+        )
 
 
 @dataclass(frozen=True)

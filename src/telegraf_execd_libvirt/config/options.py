@@ -15,7 +15,7 @@ from ..domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from ..domain.record import STATE_NAMES
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..sources import SOURCES
-from ..sources.source import Settings, Source, SourceTable
+from ..sources.source import Source, SourceTable
 from ..uri import redact_uri, unknown_values
 from . import tags
 from .values import (
@@ -112,15 +112,6 @@ def source_table(source: Source, value: object, path: str, problems: Problems) -
             problems.add(at, explain_unknown(name, [*getters]))
     common = {name: values.pop(name) for name in _OF_SOURCES if name in values}
     return SourceTable(**common, options=values)
-
-
-def source_settings(source: Source, given: SourceTable, timeout: int) -> Settings:
-    """A table with defaults; ``timeout`` is that of the hypervisor."""
-    return Settings(
-        interval=source.interval if given.interval is None else given.interval,
-        timeout=timeout if given.timeout is None else given.timeout,
-        options={**source.defaults, **given.options},
-    )
 
 
 def check_together(values: Mapping[str, Any], path: str, problems: Problems) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from .duration import FORMAT, parse_duration
 
@@ -208,8 +208,7 @@ def string_table(value: object, path: str, problems: Problems) -> dict[str, str]
         return {}
     result: dict[str, str] = {}
     for key, item in value.items():
-        text: Optional[str] = string(item, join(path, key), problems)
+        result[key] = string(item, join(path, key), problems)
         if not key or item == "":
             problems.expected(join(path, key), "a non-empty name and value", item)
-        result[key] = text or ""
     return result

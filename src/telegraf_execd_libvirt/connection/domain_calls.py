@@ -11,14 +11,12 @@ from functools import partial
 from typing import Any, Callable, Optional
 
 from ..domain.devices import Devices
-from ..domain.record import Value
+from ..domain.record import Stats
 from ..groups.schema import Group
 from . import api
 from .api import Handle
 from .facts import Facts
 from .vcpus import add_mapping, pinned, read_pins, read_vcpus
-
-Keys = dict[str, Value]
 
 #: The names of memoryStats() that differ from the bulk statistics.
 _MEMORY_KEYS = {"actual": "current", "last_update": "last-update"}
@@ -49,7 +47,7 @@ class DomainCalls:
         self._facts = facts
         self._cpus = cpus
 
-    def fill(self, handle: Handle, keys: Keys, no_monitor: bool) -> None:
+    def fill(self, handle: Handle, keys: Stats, no_monitor: bool) -> None:
         """Adds the keys of one domain; with ``no_monitor`` only those that need no QEMU monitor.
         These come first, because the other calls may hang. Raises LibvirtError only if the
         connection is dead."""
@@ -60,8 +58,8 @@ class DomainCalls:
             info = self._call(handle, "info")
         if self._groups & {"vcpu", "interface", "block"}:
             found = self._devices(handle)
-        if "state" in self._groups:
-            self._state(handle, keys)
+        if "state" in self._groups and (state := self._call(handle, "state")):
+            keys["state.state"], keys["state.reason"] = state
         if "cpu_total" in self._groups and active:
             self._cpu(handle, info, keys)
         vcpus: Any = None
@@ -91,7 +89,7 @@ class DomainCalls:
         handle: Handle,
         name: str,
         call: Callable[[Handle, int, int], Any],
-        keys: Keys,
+        keys: Stats,
         info: Any,
     ) -> Any:
         """The same for a call that needs the number of the domain's vCPUs."""
@@ -113,11 +111,7 @@ class DomainCalls:
         fetch = partial(self._call, handle, "XMLDesc")
         return self._facts.devices.get(api.uuid(handle), api.life(handle), fetch)
 
-    def _state(self, handle: Handle, keys: Keys) -> None:
-        if state := self._call(handle, "state"):
-            keys["state.state"], keys["state.reason"] = state
-
-    def _cpu(self, handle: Handle, info: Any, keys: Keys) -> None:
+    def _cpu(self, handle: Handle, info: Any, keys: Stats) -> None:
         times = self._call(handle, "getCPUStats", True)
         if times:
             for name in ("time", "user", "system"):
@@ -126,7 +120,7 @@ class DomainCalls:
         elif info:
             _put(keys, "cpu.time", info[4])
 
-    def _vcpus(self, info: Any, found: Optional[Devices], vcpus: Any, keys: Keys) -> None:
+    def _vcpus(self, info: Any, found: Optional[Devices], vcpus: Any, keys: Stats) -> None:
         if info:
             _put(keys, "vcpu.current", info[3])
         if found:
@@ -136,7 +130,7 @@ class DomainCalls:
                 _put(keys, f"vcpu.{number}.state", state)
                 _put(keys, f"vcpu.{number}.time", nanoseconds)
 
-    def _balloon(self, handle: Handle, info: Any, keys: Keys) -> None:
+    def _balloon(self, handle: Handle, info: Any, keys: Stats) -> None:
         if info:
             _put(keys, "balloon.maximum", info[1])
             _put(keys, "balloon.current", info[2])
@@ -144,7 +138,7 @@ class DomainCalls:
             for name, value in (self._call(handle, "memoryStats") or {}).items():
                 _put(keys, f"balloon.{_MEMORY_KEYS.get(name, name)}", value)
 
-    def _interfaces(self, handle: Handle, found: Devices, keys: Keys) -> None:
+    def _interfaces(self, handle: Handle, found: Devices, keys: Stats) -> None:
         keys["net.count"] = len(found.interfaces)
         for number, name in enumerate(found.interfaces):
             if name is None:
@@ -154,7 +148,7 @@ class DomainCalls:
             for key, value in zip(_INTERFACE_KEYS, values or ()):
                 _put(keys, f"net.{number}.{key}", value)
 
-    def _disks(self, handle: Handle, found: Devices, keys: Keys) -> None:
+    def _disks(self, handle: Handle, found: Devices, keys: Stats) -> None:
         keys["block.count"] = len(found.disks)
         for number, disk in enumerate(found.disks):
             start = f"block.{number}"
@@ -166,7 +160,7 @@ class DomainCalls:
             if sizes := self._call(handle, "blockInfo", disk.target):
                 self._sizes(handle, sizes, start, keys)
 
-    def _sizes(self, handle: Handle, sizes: list[int], start: str, keys: Keys) -> None:
+    def _sizes(self, handle: Handle, sizes: list[int], start: str, keys: Stats) -> None:
         """Like QEMU's bulk statistics: the physical size of a running domain's disk is the space
         that the image occupies; no call for one domain gives its allocation."""
         capacity, occupied, length = sizes
@@ -178,7 +172,7 @@ class DomainCalls:
             if value:
                 _put(keys, f"{start}.{name}", value)
 
-    def _disk(self, handle: Handle, target: str, start: str, keys: Keys) -> None:
+    def _disk(self, handle: Handle, target: str, start: str, keys: Stats) -> None:
         counters = self._call(handle, "blockStatsFlags", target)
         if counters is not None:
             for name, key in _DISK_KEYS.items():
@@ -187,11 +181,11 @@ class DomainCalls:
             for key, value in zip(("rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes", "errors"), values):
                 _put(keys, f"{start}.{key}", value)
 
-    def _iothreads(self, handle: Handle, keys: Keys) -> None:
+    def _iothreads(self, handle: Handle, keys: Stats) -> None:
         if threads := self._call(handle, "ioThreadInfo"):
             keys["iothread.count"] = len(threads)
 
-    def _map(self, handle: Handle, vcpus: Any, keys: Keys, info: Any) -> None:
+    def _map(self, handle: Handle, vcpus: Any, keys: Stats, info: Any) -> None:
         read = partial(self._vcpu_call, handle, "vcpuPinInfo", read_pins, keys, info)
         uuid, life = api.uuid(handle), api.life(handle)
         if not api.is_active(handle):
@@ -204,7 +198,7 @@ class DomainCalls:
             keys.update(pinned(read() or ()))
 
 
-def _put(keys: Keys, key: str, value: Any) -> None:
+def _put(keys: Stats, key: str, value: Any) -> None:
     """Adds a value, unless it is -1, which means that the driver does not know it."""
     if value is not None and value != -1:
         keys[key] = value

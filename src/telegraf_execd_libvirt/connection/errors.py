@@ -113,11 +113,13 @@ def advice(error: LibvirtError, uri: str) -> str:
         return error.help
     driver, transport = driver_and_transport(uri)
     local = transport in ("", "unix")
-    if error.kind is ErrorKind.DENIED and (local or _is_from_daemon(error)):
-        allow = "allow this user" if local else "on that host, allow its user"
-        there = "" if local else " there"
-        action = "the polkit action org.libvirt.unix.monitor"
-        return f"{allow} {action} (a rule in /etc/polkit-1/rules.d{there})"
+    # A daemon refuses access, not ssh or TLS on the way to it.
+    by_daemon = error.code in _DAEMON_REFUSES or _DAEMON_WORDS.search(error.message)
+    if error.kind is ErrorKind.DENIED and (local or by_daemon):
+        rule = "the polkit action org.libvirt.unix.monitor (a rule in /etc/polkit-1/rules.d"
+        if local:
+            return f"allow this user {rule})"
+        return f"on that host, allow its user {rule} there)"
     missing = local and error.errno in (errno.ENOENT, errno.ECONNREFUSED)
     if error.kind is ErrorKind.WRONG_URI and not local:
         return f"the libvirt of that host knows no driver {driver!r}; check libvirt_uri"
@@ -145,11 +147,6 @@ def advice(error: LibvirtError, uri: str) -> str:
             "libvirtd.conf"
         )
     return ""
-
-
-def _is_from_daemon(error: LibvirtError) -> bool:
-    """Whether a daemon, not ssh or TLS on the way to it, refuses access."""
-    return error.code in _DAEMON_REFUSES or _DAEMON_WORDS.search(error.message) is not None
 
 
 _DAEMON_REFUSES = (29, 88)  # OPERATION_DENIED, ACCESS_DENIED

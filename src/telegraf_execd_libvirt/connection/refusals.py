@@ -62,10 +62,6 @@ _LIBSSH_KNOWN_HOSTS = (
     "libssh and libssh2 do not read ssh's known_hosts: name a file that has the host's key with "
     "known_hosts= in libvirt_uri, or put the key into ~/.config/libvirt/known_hosts"
 )
-_KEY_REFUSED = (
-    "the host refuses this key: check the user name and keyfile= in libvirt_uri; the public key "
-    "must be in that user's authorized_keys, and the key must have no passphrase"
-)
 
 CASES = (
     # URIs
@@ -115,10 +111,7 @@ CASES = (
     ),
     # SASL
     _denied("collect auth credentials", _AUTH_CONF),
-    _denied(
-        "(Username|Password) request failed",
-        _AUTH_CONF.replace("libvirt-HOST", "esx-HOST"),
-    ),
+    _denied("(Username|Password) request failed", _AUTH_CONF.replace("libvirt-HOST", "esx-HOST")),
     _denied("configuration file syntax error", "correct libvirt's auth.conf"),
     _denied(
         "SASL mechanism .* not supported",
@@ -178,7 +171,8 @@ CASES = (
     _ssh_denied(
         r"Permission denied \(|Too many authentication|Access denied for|were rejected by"
         "|authentication with private key",
-        _KEY_REFUSED,
+        "the host refuses this key: check the user name and keyfile= in libvirt_uri; the public "
+        "key must be in that user's authorized_keys, and the key must have no passphrase",
     ),
     # ssh: the far side
     _ssh_denied("Failed to connect socket .*: Permission denied|nc: .*denied", _FAR_SOCKET),

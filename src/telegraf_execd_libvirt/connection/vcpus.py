@@ -38,7 +38,8 @@ def read_vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
     if _library is None or count <= 0 or cpus <= 0:
         found, affinities = api.call(handle, "vcpus")
         return found, [_bits(affinity) for affinity in affinities]
-    info, maps = _buffer(count * _INFO.size), _buffer(count * _width(cpus))
+    info = ctypes.create_string_buffer(count * _INFO.size)
+    maps = ctypes.create_string_buffer(count * _width(cpus))
     result = _library.virDomainGetVcpus(_pointer(handle), info, count, maps, _width(cpus))
     number = api.check(result, "virDomainGetVcpus() failed")
     return [*_INFO.iter_unpack(info.raw[: number * _INFO.size])], _each(maps.raw, number, cpus)
@@ -49,7 +50,7 @@ def read_pins(handle: Handle, count: int, cpus: int) -> list[int]:
     of :func:`read_vcpus`. Raises LibvirtError."""
     if _library is None or count <= 0 or cpus <= 0:
         return [_bits(affinity) for affinity in api.call(handle, "vcpuPinInfo")]
-    maps = _buffer(count * _width(cpus))
+    maps = ctypes.create_string_buffer(count * _width(cpus))
     result = _library.virDomainGetVcpuPinInfo(_pointer(handle), count, maps, _width(cpus), 0)
     number = api.check(result, "virDomainGetVcpuPinInfo() failed")
     return _each(maps.raw, min(number, count), cpus)
@@ -108,10 +109,6 @@ def _load() -> Optional[Any]:
 def _pointer(handle: Handle) -> Any:
     """libvirt's virDomainPtr; valid as long as the handle is."""
     return ctypes.pythonapi.PyCapsule_GetPointer(handle._o, b"virDomainPtr")
-
-
-def _buffer(size: int) -> Any:
-    return ctypes.create_string_buffer(size)
 
 
 def _width(cpus: int) -> int:

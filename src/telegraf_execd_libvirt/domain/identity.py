@@ -43,12 +43,8 @@ def _nova(path: str) -> Source:
     return read
 
 
-def _target(device: ET.Element) -> Optional[str]:
-    return attribute(device, "target", "dev")
-
-
-def _mac(interface: ET.Element) -> Optional[str]:
-    return attribute(interface, "mac", "address")
+def _attribute(path: str, name: str) -> Source:
+    return lambda element: attribute(element, path, name)
 
 
 def _bridge(interface: ET.Element) -> Optional[str]:
@@ -56,6 +52,8 @@ def _bridge(interface: ET.Element) -> Optional[str]:
     kinds = ("bridge", "network", "dev")
     return next(filter(None, (attribute(interface, "source", kind) for kind in kinds)), None)
 
+
+_target = _attribute("target", "dev")
 
 #: The values of ``additional_domain_tags``; a source gets the root element, ``<domain>``.
 DOMAIN_TAGS: dict[str, Source] = {
@@ -75,7 +73,7 @@ DOMAIN_TAGS: dict[str, Source] = {
 DEVICE_TAGS: dict[str, tuple[str, Source]] = {
     "device": ("block", _target),
     "interface": ("net", _target),
-    "mac": ("net", _mac),
+    "mac": ("net", _attribute("mac", "address")),
     "bridge": ("net", _bridge),
     "serial": ("block", _text("serial")),
 }
@@ -105,7 +103,6 @@ class IdentityReader:
             ]
             for family in _DEVICES
         }
-
         #: Whether anything needs the XML at all.
         self.wanted = bool(domain_tags or device_tags or metadata_tags or info)
 

@@ -5,40 +5,26 @@ Invariant: the order below is the order of the output.
 
 from __future__ import annotations
 
-from . import (
-    balloon,
-    block,
-    cpu_total,
-    dirtyrate,
-    domain,
-    health,
-    interface,
-    iothread,
-    memory,
-    node,
-    perf,
-    state,
-    vcpu,
-    vcpu_mapping,
-    vm,
-)
+from importlib import import_module
+
 from .schema import Group
 
-#: The groups of libvirt's bulk statistics; keys are the values of ``statistics_groups``.
+#: The groups of libvirt's bulk statistics; keys are the values of ``statistics_groups``, which are
+#: the names of their files.
 STATISTICS_GROUPS: dict[str, Group] = {
-    group.name: group
-    for group in (
-        state.GROUP,
-        cpu_total.GROUP,
-        balloon.GROUP,
-        vcpu.GROUP,
-        interface.GROUP,
-        block.GROUP,
-        perf.GROUP,
-        iothread.GROUP,
-        memory.GROUP,
-        dirtyrate.GROUP,
-        vm.GROUP,
+    name: import_module(f".{name}", __package__).GROUP
+    for name in (
+        "state",
+        "cpu_total",
+        "balloon",
+        "vcpu",
+        "interface",
+        "block",
+        "perf",
+        "iothread",
+        "memory",
+        "dirtyrate",
+        "vm",
     )
 }
 
@@ -47,5 +33,6 @@ TELEGRAF_GROUPS: tuple[str, ...] = tuple(name for name in STATISTICS_GROUPS if n
 
 #: Statistics beside the groups; keys are the values of ``additional_statistics``.
 ADDITIONAL_STATISTICS: dict[str, Group] = {
-    group.name: group for group in (vcpu_mapping.GROUP, health.GROUP, domain.GROUP, node.GROUP)
+    name: import_module(f".{name}", __package__).GROUP
+    for name in ("vcpu_mapping", "health", "domain", "node")
 }

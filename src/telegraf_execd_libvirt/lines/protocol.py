@@ -53,11 +53,6 @@ def format_tags(tags: Mapping[str, str]) -> str:
     return "".join(parts)
 
 
-def format_string(text: str) -> str:
-    """Format a string field; only quotes and backslashes are escaped."""
-    return f'"{text.translate(_STRING)}"'
-
-
 def format_float(number: float) -> Optional[str]:
     """Format a float without exponent, as short as it reads back; None if not finite."""
     if not math.isfinite(number):
@@ -74,7 +69,7 @@ def format_value(value: FieldValue, uint_support: bool) -> Optional[str]:
     Integers are limited to int64; unsigned ones with ``uint_support`` to uint64.
     """
     if isinstance(value, str):
-        return format_string(value)
+        return f'"{value.translate(_STRING)}"'  # other characters are not escaped
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

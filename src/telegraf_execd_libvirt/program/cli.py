@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, NoReturn, Optional
 
@@ -101,7 +102,7 @@ def main(
     """
     options = _parser().parse_args(arguments)
     log.start(options.log_level)
-    clean_up = _clean_up(Children())
+    clean_up = partial(_clean_up, Children())
     try:
         if options.sample_config:
             return _print(sample_config())
@@ -193,15 +194,11 @@ def _read(options: argparse.Namespace) -> Config:
     return replace(config, hypervisors=(replace(config.hypervisors[0], libvirt_uri=uri),))
 
 
-def _clean_up(children: Children) -> CleanUp:
-    """The function for the end of the process: hung attempts leave processes and folders."""
-
-    def clean_up() -> None:
-        children.end()
-        remove_all()
-        log.flush()
-
-    return clean_up
+def _clean_up(children: Children) -> None:
+    """What the end of the process needs: hung attempts leave processes and folders."""
+    children.end()
+    remove_all()
+    log.flush()
 
 
 def _leave(status: int, clean_up: CleanUp) -> NoReturn:

@@ -29,7 +29,6 @@ _LOOK_AGAIN_SECONDS = 0.25
 #: poll() counts milliseconds in 32 bits; once a day it may look at the clock again.
 _LONGEST_WAIT_SECONDS = 86_400.0
 
-
 #: A tick of the clock and one from outside within this time are the same tick.
 _SAME_TICK_NS = 50_000_000
 
