@@ -16,18 +16,18 @@ unexport PYTHONDONTWRITEBYTECODE
 CPUS := $(shell getconf _NPROCESSORS_ONLN)
 PARALLEL := --numprocesses $(shell expr $(CPUS) + 1) --maxprocesses 8 --dist loadfile \
   --no-loadscope-reorder
-TIMED := tests/real tests/hypervisor/test_gather.py $(addprefix tests/process/test_,clock.py \
-  hung_guest.py silent_hypervisor.py tags.py)
+TIMED := tests/real $(addprefix tests/process/test_,clock.py \
+  hung_guest.py locked.py silent_hypervisor.py tags.py)
 
 # The rooms of the source, what runs it as a process, and the documents.
 INNER := tests/test_*.py $(addprefix tests/,program hypervisor lines config sources connection \
-  groups domain process documents)
+  groups domain process documents simulation)
 
 # For every change: no tests of time and of large hosts, and fewer examples of property tests.
 QUICK := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8 --dist worksteal \
   --hypothesis-profile=quick --ignore tests/process/test_crowd.py
 
-.PHONY: help run check test coverage lint format docs dist pictures bench soak clean
+.PHONY: help run check test coverage lint format docs dist pictures bench simulate soak clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -75,6 +75,9 @@ pictures: $(TESTABLE) ## draw docs/images from the dashboards and an example fle
 
 bench: $(TESTABLE) ## print the cost of a tick beside libvirt's bare call; BENCH="--json" for more
 	@$(BIN)/python scripts/bench $(BENCH)
+
+simulate: $(TESTABLE) ## simulate the engine until stopped; SEEDS=100000 runs so many, SEED=7 shows one
+	@cd tests && ../$(BIN)/python -m simulation
 
 soak: $(TESTABLE) ## run for minutes; check for leaks and recovery
 	$(BIN)/python scripts/soak.py

@@ -22,7 +22,7 @@ from typing import Callable, Optional
 
 from telegraf_execd_libvirt import __version__
 from telegraf_execd_libvirt.config.config import HypervisorConfig
-from telegraf_execd_libvirt.config.duration import format_duration
+from telegraf_execd_libvirt.config.values import format_duration
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from telegraf_execd_libvirt.groups.schema import Field, Group, Metric, Type
 from telegraf_execd_libvirt.program import cli

@@ -14,7 +14,6 @@ from telegraf_execd_libvirt.uri import (
     transport,
     user_name,
     with_parameter,
-    without_parameter,
 )
 
 
@@ -97,10 +96,10 @@ def test_parameters(uri: str, found: dict[str, str]) -> None:
 
 def test_a_parameter_is_added_and_removed() -> None:
     """The rest of the URI stays as it is."""
-    assert with_parameter("a://h/p", "x", "1") == "a://h/p?x=1"
-    assert with_parameter("a://h/p?y=%20#f", "x", "1") == "a://h/p?y=%20&x=1#f"
-    assert without_parameter("a://h/p?X=1&y=%20;x=2#f", "x") == "a://h/p?y=%20#f"
-    assert without_parameter("a://h/p?x=1", "x") == "a://h/p"
+    assert with_parameter("a://h/p", "x", "1", without="z") == "a://h/p?x=1"
+    assert with_parameter("a://h/p?y=%20#f", "x", "1", without="z") == "a://h/p?y=%20&x=1#f"
+    assert with_parameter("a://h/p?Z=1&y=%20;z=2#f", "x", "1", without="z") == "a://h/p?y=%20&x=1#f"
+    assert with_parameter("a://h/p?z=1", "x", "1", without="z") == "a://h/p?x=1"
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,8 @@ from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.connection.api import Connection
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.lines.encode import Encoder
-from telegraf_execd_libvirt.lines.field_map import FieldMap, Target
 from telegraf_execd_libvirt.lines.protocol import escape_key, format_value
-from telegraf_execd_libvirt.lines.translate import convert
+from telegraf_execd_libvirt.lines.translate import FieldMap, Target, convert
 
 
 def translation(folder: Path, guests: int = TYPICAL, rounds: int = 5) -> dict[str, float]:

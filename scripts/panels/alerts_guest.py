@@ -38,7 +38,8 @@ GUESTS = (
         "2m",
         "> 0",
         f"{WHO} does not respond",
-        "QEMU does not answer libvirt. Look for hanging storage, then at the QEMU process.",
+        "QEMU does not answer libvirt, or libvirt has locked the guest (locked = 1): an operation "
+        "such as a start or stop hangs. Look for hanging storage, then at the QEMU process.",
     ),
     Alert(
         "LibvirtGuestSteal",

@@ -108,8 +108,9 @@ _GUESTS = Row(
         ),
         Panel(
             "Not responding",
-            "Running guests whose QEMU does not answer libvirt; their metrics are incomplete. Look"
-            " for hanging storage (NFS, Ceph) on the host, then at the QEMU process of the guest.",
+            "Guests whose QEMU does not answer libvirt, so that their metrics are incomplete, or "
+            "that libvirt has locked, so that they have none. Look for hanging storage (NFS, Ceph) "
+            "on the host, then at the QEMU process of the guest.",
             (count(GUESTS, "libvirt_domain_health", "complete", "= 0", "not responding"),),
             kind="stat",
             width=4,

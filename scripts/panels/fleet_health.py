@@ -97,8 +97,9 @@ ROW = Row(
         ),
         Panel(
             "Guests not responding",
-            "Guests that did not answer in the last 2 minutes. Look at their QEMU processes: state "
-            "D is hanging storage, state T is a stopped process.",
+            "Guests that did not answer in the last 2 minutes, also those that libvirt has locked "
+            "behind an operation that hangs. Look at their QEMU processes: state D is hanging "
+            "storage, state T is a stopped process.",
             (now(GUESTS, "libvirt_domain_health", "complete", GUEST, "complete"),),
             kind="table",
             width=8,

@@ -7,6 +7,7 @@ and no metric, also if the URI is part of a libvirt message. One exception: the 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from urllib.parse import unquote
@@ -97,23 +98,23 @@ def parameters(uri: str) -> dict[str, str]:
     return found
 
 
-def with_parameter(uri: str, name: str, value: str) -> str:
-    """The URI with one more parameter; its value must be quoted."""
-    address, mark, fragment = uri.partition("#")
-    separator = "&" if "?" in address else "?"
-    return f"{address}{separator}{name}={value}{mark}{fragment}"
+def with_home(path: str) -> str:
+    """The path with the user's home for a tilde, as ssh has it."""
+    # Path.expanduser() raises an error without a home.
+    return os.path.expanduser(path) if path.startswith("~/") else path  # noqa: PTH111
 
 
-def without_parameter(uri: str, name: str) -> str:
-    """The URI without the parameters of this name."""
+def with_parameter(uri: str, name: str, value: str, without: str) -> str:
+    """The URI with one more parameter, whose value must be quoted, and without the parameters of
+    the name ``without``."""
     address, mark, fragment = uri.partition("#")
     address, _, query = address.partition("?")
     parts = [
         part
         for part in re.split("[&;]", query)
-        if part and unquote(part.partition("=")[0]).lower() != name
+        if part and unquote(part.partition("=")[0]).lower() != without
     ]
-    return f"{address}{'?' if parts else ''}{'&'.join(parts)}{mark}{fragment}"
+    return f"{address}?{'&'.join([*parts, f'{name}={value}'])}{mark}{fragment}"
 
 
 #: Authentication methods of ``sshauth``, and their names in ssh's configuration.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.config.config import Config, ConfigError, HypervisorConfig, load, parse
 from telegraf_execd_libvirt.config.values import Problems
-from telegraf_execd_libvirt.domain.metadata import MetadataTag
+from telegraf_execd_libvirt.domain.xml import MetadataTag
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import SourceTable
 

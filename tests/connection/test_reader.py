@@ -13,28 +13,45 @@ from pytest_mock import MockerFixture
 
 from support.plugin import SECONDS, eventually
 from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.connection import api
+from telegraf_execd_libvirt.connection.api import Connection
+from telegraf_execd_libvirt.connection.facts import Completeness, Facts, XmlCache
+from telegraf_execd_libvirt.connection.reader import Reader
+from telegraf_execd_libvirt.connection.requests import (
+    Abandoned,
+    BatchRequest,
+    Listing,
+    ListRequest,
+    Piece,
+    Progress,
+    Wanted,
+)
 from telegraf_execd_libvirt.domain.record import Domain
+from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
 from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor
+from telegraf_execd_libvirt.hypervisor.messages import Outcome, Reading
 from telegraf_execd_libvirt.log import log
 
 NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 NAMES = [f"guest{number}" for number in range(7)]
 
 
+def tick(hypervisor: Hypervisor) -> tuple[list[Domain], Outcome]:
+    """The domains of one tick, and its outcome."""
+    hypervisor.tick(time.time_ns())
+    domains: list[Domain] = []
+    for result in hypervisor.results(until=time.monotonic() + SECONDS):
+        if isinstance(result, Reading):
+            domains += result.domains
+        elif isinstance(result, Outcome):
+            return domains, result
+    raise AssertionError("a tick has no end")
+
+
 def read(hypervisor: Hypervisor) -> list[Domain]:
     """The domains of one tick, which must not fail."""
-    domains = tick(hypervisor)
-    assert hypervisor.outcome.trouble is None
-    return domains
-
-
-def tick(hypervisor: Hypervisor) -> list[Domain]:
-    """The domains of one tick."""
-    begun = hypervisor.begin()
-    readings = hypervisor.gatherer.gather(begun)
-    domains = [domain for reading in readings for domain in reading.domains]
-    hypervisor.end(begun)
-    hypervisor.log_changes(begun)
+    domains, outcome = tick(hypervisor)
+    assert outcome.trouble is None
     return domains
 
 
@@ -53,8 +70,12 @@ def uri(tmp_path: Path) -> str:
 
 @pytest.fixture
 def hypervisor(uri: str) -> Hypervisor:
-    """A hypervisor of the test driver with these domains."""
-    return Hypervisor(HypervisorConfig(libvirt_uri=uri, statistics_groups=("state",)), "test")
+    """A hypervisor of the test driver with these domains. After a first tick, which lists them, it
+    reads them by one call."""
+    config = HypervisorConfig(libvirt_uri=uri, statistics_groups=("state",))
+    hypervisor = Hypervisor(config, "test")
+    assert len(read(hypervisor)) == len(NAMES)
+    return hypervisor
 
 
 def refuse_one(mocker: MockerFixture, error: Exception) -> None:
@@ -119,9 +140,9 @@ def test_a_call_that_fails_for_good_is_reported(
         raise libvirt_error(mocker, 1, 10)
 
     mocker.patch.object(libvirt.virConnect, "getAllDomainStats", never)
-    assert tick(hypervisor) == []
-    trouble = hypervisor.outcome.trouble
-    assert trouble is not None and trouble.reason == "made up"
+    domains, outcome = tick(hypervisor)
+    assert domains == [] and outcome.trouble is not None
+    assert outcome.trouble.reason == "made up"
 
 
 def test_flags_that_the_driver_does_not_know_are_left_out(
@@ -154,7 +175,8 @@ def test_a_call_that_is_refused_with_and_without_a_flag(
         raise libvirt_error(mocker, 8, 0)
 
     mocker.patch.object(libvirt.virConnect, "getAllDomainStats", refuse)
-    assert tick(hypervisor) == [] and not hypervisor.outcome.up
+    domains, outcome = tick(hypervisor)
+    assert domains == [] and not outcome.up
     assert flags == [NOWAIT, 0]
 
     def answer(connection: Any, groups: int, wanted: int) -> Any:
@@ -186,7 +208,7 @@ def test_a_flag_is_given_up_for_all_connections(uri: str, mocker: MockerFixture)
     for _ in range(3):
         assert sorted(domain.name for domain in read(several)) == NAMES
     assert flags[:2] == [NOWAIT, NOWAIT] and set(flags[2:]) == {0}
-    assert sum("NOWAIT" in call.args[0] for call in info.mock_calls) == 1
+    assert sum("NOWAIT" in call.args[-1] for call in info.mock_calls) == 1
 
 
 def test_a_driver_without_bulk_statistics(hypervisor: Hypervisor, mocker: MockerFixture) -> None:
@@ -248,7 +270,7 @@ def test_what_fits_in_an_answer_is_learnt(hypervisor: Hypervisor, mocker: Mocker
 def test_a_connection_that_dies_under_the_calls_for_one_domain(
     tmp_path: Path, mocker: MockerFixture
 ) -> None:
-    """A dead connection is dropped, and a new one reads everything in the same tick."""
+    """A call that fails like one on a dead connection is made again in the same tick."""
     hypervisor = Hypervisor(HypervisorConfig(libvirt_uri="test:///default"), "test")
     real = libvirt.virDomain.info
     failures = [libvirt_error(mocker, 38, 7)]
@@ -306,6 +328,7 @@ def test_a_timeout_that_is_too_short_is_said_once(uri: str, mocker: MockerFixtur
     """If complete answers arrive late, the log says that the timeout is too short."""
     config = HypervisorConfig(libvirt_uri=uri, statistics_groups=("state",), timeout=100_000_000)
     slow = Hypervisor(config, "test")
+    assert eventually(lambda: tick(slow)[0])
     real = libvirt.virConnect.getAllDomainStats
 
     def late(*arguments: Any) -> Any:
@@ -313,13 +336,13 @@ def test_a_timeout_that_is_too_short_is_said_once(uri: str, mocker: MockerFixtur
         return real(*arguments)
 
     def said() -> int:
-        return sum("the timeout is too short" in call.args[0] for call in warning.mock_calls)
+        return sum("the timeout is too short" in call.args[-1] for call in logged.mock_calls)
 
-    warning = mocker.patch.object(log, "warning")
+    logged = mocker.spy(log, "log")
     mocker.patch.object(libvirt.virConnect, "getAllDomainStats", late)
-    assert eventually(lambda: tick(slow) or said())
+    assert eventually(lambda: tick(slow) and said())
     for _ in range(3):
-        assert tick(slow) == []
+        assert tick(slow)[0] == []
         time.sleep(0.2)
     assert said() == 1
 
@@ -331,3 +354,47 @@ def test_minus_one_is_not_known(mocker: MockerFixture) -> None:
     (domain,) = read(hypervisor)
     assert domain.stats["block.0.wr.reqs"] == 3
     assert "block.0.wr.bytes" not in domain.stats and "block.0.errors" not in domain.stats
+
+
+def test_known_domains_are_asked_without_a_list(uri: str, mocker: MockerFixture) -> None:
+    """With their UUIDs domains are looked up one by one, which leaves out those that are gone and
+    shows where it waits; no call is made about all domains."""
+    selection = HypervisorConfig().selection
+    wanted = Wanted([STATISTICS_GROUPS["state"]], selection, bulk=True)
+    facts = Facts(Completeness(wanted.groups), XmlCache(len, 0, 60.0), XmlCache(len, 0, 60.0))
+    progress = Progress()
+    reader = Reader(uri, wanted, facts, progress)
+    (listing,) = reader.answer(ListRequest())
+    assert isinstance(listing, Listing) and {*listing.uuids} == {*NAMES}
+    for method in ("listAllDomains", "getAllDomainStats"):
+        mocker.patch.object(libvirt.virConnect, method, side_effect=AssertionError)
+    asked = []
+    real = libvirt.virConnect.lookupByUUIDString
+
+    def look_up(connection: Any, uuid: str) -> Any:
+        asked.append(progress.at)
+        assert progress.looks_up
+        return real(connection, uuid)
+
+    mocker.patch.object(libvirt.virConnect, "lookupByUUIDString", look_up)
+    uuids = {**listing.uuids, "gone": "00000000-0000-0000-0000-000000000001"}
+    request = BatchRequest([*NAMES[:2], "gone"], uuids, look_up=True)
+    for _ in range(2):
+        (piece,) = reader.answer(request)
+        assert isinstance(piece, Piece) and [d.name for d in piece.domains] == NAMES[:2]
+    assert asked == 2 * [*NAMES[:2], "gone"] and not (progress.looks_up or progress.at)
+    progress.abandoned = True
+    with pytest.raises(Abandoned):
+        next(reader.answer(request))
+    reader.close()
+
+
+def test_a_domain_that_was_defined_anew_is_found_by_its_name() -> None:
+    """A look-up takes the UUID; if no domain has it any more, the name; or else it finds none."""
+    connection = Connection("test:///default")
+    (handle,) = connection.domains(0)
+    other = "00000000-0000-4000-8000-000000000000"
+    for name, uuid in (("other", api.uuid(handle)), ("test", other), ("test", "")):
+        found = connection.look_up(name, uuid)
+        assert found is not None and api.name(found) == "test"
+    assert connection.look_up("other", other) is None

@@ -58,6 +58,7 @@ def test_a_changed_tag_counts_once(filled, now):
         Guest("web", "kvm1", vcpus=3, project="shop"),
         Guest("idle", "kvm1", vcpus=1, project="shop", state=7),
         Guest("hung", "kvm1", vcpus=1, project="shop", complete=False),
+        Guest("locked", "kvm1", vcpus=1, project="shop", locked=True),
     )
     before = Fleet((Host("kvm1", tags={"rack": "1"}, failing=("job",)),), guests, ("job",))
     after = replace(
@@ -71,7 +72,7 @@ def test_a_changed_tag_counts_once(filled, now):
     expected = {
         ("Guests by state", "A"): 2,
         ("Guests by state", "E"): 1,
-        ("Not responding", "A"): 1,
+        ("Not responding", "A"): 2,
         ("Hypervisors", "A"): 1,
         ("vCPUs of running guests", "A"): 4,
         ("Guests over time", "A"): 2,

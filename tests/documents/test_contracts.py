@@ -61,7 +61,7 @@ def test_the_source_breaks_none(copy: Path) -> None:
 
 #: A contract, and new files of the source that break it.
 CASES = {
-    "an import upwards": ("rooms", {"domain/wrong.py": "from ..config import duration"}),
+    "an import upwards": ("rooms", {"domain/wrong.py": "from ..config import values"}),
     "an import upwards for an annotation": (
         "rooms",
         {"groups/wrong.py": f"{FOR_ANNOTATIONS}from ..program.output import Output"},

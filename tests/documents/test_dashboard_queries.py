@@ -142,16 +142,17 @@ def compared(text: str, language: str) -> dict[str, set[str]]:
 
 def events() -> set[tuple[str, str]]:
     """All events and details that the source event can name."""
+    # By the numbers of virDomainEventID: lifecycle, I/O error, completed job, block threshold.
     lists: dict[int, list[tuple[object, ...]]] = {
-        source.LIFECYCLE: [(event, detail) for event in range(20) for detail in range(20)],
-        source.IO_ERROR: [("", "", action, "") for action in range(20)],
-        source.JOB_COMPLETED: [({"operation": number},) for number in range(20)],
-        source.BLOCK_THRESHOLD: [("vda",)],
+        0: [(event, detail) for event in range(20) for detail in range(20)],
+        6: [("", "", action, "") for action in range(20)],
+        21: [({"operation": number},) for number in range(20)],
+        24: [("vda",)],
     }
     others = [(number,) for number in range(20)]
     found = {
-        source.names(kind, arguments)
-        for kind in source.KINDS
+        name(*arguments)
+        for kind, name in source.NAMES.items()
         for arguments in lists.get(kind, others)
     }
     return {(event, detail) for event, detail in found if not re.search(r"\d", event + detail)}

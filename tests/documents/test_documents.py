@@ -16,7 +16,7 @@ import tomli
 from telegraf_execd_libvirt.config.config import HypervisorConfig, parse
 from telegraf_execd_libvirt.config.values import Problems
 from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
-from telegraf_execd_libvirt.domain.metadata import MetadataTag
+from telegraf_execd_libvirt.domain.xml import MetadataTag
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS
 from telegraf_execd_libvirt.program import cli
 from telegraf_execd_libvirt.sources import SOURCES

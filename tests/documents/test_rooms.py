@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ PACKAGE = ROOT / "src" / "telegraf_execd_libvirt"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
-#: The names at the top of the package, and the lines of a file.
+#: The names at the top of the package, the lines of a file, and the files to read about hanging.
 MOST_NAMES, MOST_LINES = 12, 250
+MOST_FILES_ABOUT_HANGING = 10
 
 #: The tests of the rooms and of the two files at the top, by their paths below tests/.
 TESTS = [
@@ -58,3 +61,24 @@ def test_a_test_is_where_its_file_is(name: str) -> None:
 def test_tests_of_whole_rooms_exist() -> None:
     """The list of tests without a file has no other names."""
     assert {*WHOLE} <= {*TESTS}
+
+
+def test_named_methods_and_files_exist() -> None:
+    """The methods and the files of rooms that CONTRIBUTING.md names exist; the files to read about
+    hanging are few."""
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    trees = (ast.parse(path.read_text("utf-8")) for path in FILES)
+    methods = {
+        f"{found.name}.{method.name}"
+        for tree in trees
+        for found in tree.body
+        if isinstance(found, ast.ClassDef)
+        for method in found.body
+        if isinstance(method, ast.FunctionDef)
+    }
+    named = set(re.findall(r"`([A-Z][a-z]+\.\w+)`", page))
+    assert len(named) > 10 and named <= methods
+    files = re.findall(rf"`((?:{'|'.join(ROOMS)})/\w+\.py)`", page)
+    assert [name for name in files if not (PACKAGE / name).is_file()] == []
+    hanging = page.partition("### Hanging")[2].partition("### ")[0]
+    assert 0 < len(re.findall(r"^\| `", hanging, re.MULTILINE)) <= MOST_FILES_ABOUT_HANGING

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
-from telegraf_execd_libvirt.domain.metadata import MetadataTag, clean
+from telegraf_execd_libvirt.domain.xml import MetadataTag, clean
 
 NOVA = "http://openstack.org/xmlns/libvirt/nova/"
 ONE = "http://opennebula.org/xmlns/libvirt/1.0"

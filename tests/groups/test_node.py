@@ -59,13 +59,13 @@ def test_every_field() -> None:
 
 def test_hypervisor_without_domains() -> None:
     """Counts and sums are 0 then; what the driver does not report of its host is absent."""
-    assert Node().keys() == EMPTY
-    assert Node().keys([], None, {}) == EMPTY
+    assert Node().keys((), {}, {}) == EMPTY
+    assert Node().keys([], {}, {}) == EMPTY
 
 
 def test_memory_of_the_host() -> None:
     """Without statistics of the memory, its size comes from the host's description, in MiB."""
-    found = Node().keys(NODE_INFO, None, None)
+    found = Node().keys(NODE_INFO, {}, {})
     assert found == {**EMPTY, "node.cpus": 8, "node.memory_kib": 16_384_000}
 
 
@@ -82,7 +82,7 @@ def test_each_domain_counts_once(state: object) -> None:
     node.add(True, {} if state is None else {"state.state": state})  # type: ignore[dict-item]
     counted = {1: "running", 3: "paused", 5: "shutoff", 6: "crashed"}
     name = counted.get(state, "other") if isinstance(state, int) else "other"
-    assert node.keys() == {**EMPTY, f"node.domains_{name}": 1}
+    assert node.keys((), {}, {}) == {**EMPTY, f"node.domains_{name}": 1}
 
 
 def test_domains_without_their_size() -> None:
@@ -91,7 +91,7 @@ def test_domains_without_their_size() -> None:
     node.add(True, {"state.state": 1, "vcpu.current": "x", "balloon.maximum": 1.5})
     node.add(False, {})
     expected = {**EMPTY, "node.domains_running": 1, "node.domains_other": 1}
-    assert node.keys() == expected
+    assert node.keys((), {}, {}) == expected
 
 
 def test_needed_groups_are_libvirts() -> None:

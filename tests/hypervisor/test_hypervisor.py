@@ -1,20 +1,79 @@
-"""A hypervisor: what its state means for its sources."""
+"""The thread that carries out what the engine decides, on libvirt's test driver."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import libvirt
 import pytest
+from pytest_mock import MockerFixture
 
+from support.plugin import SECONDS, TEST_DRIVER
 from telegraf_execd_libvirt.config.config import HypervisorConfig
-from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError, Unreachable
-from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor, Outcome
+from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor
+from telegraf_execd_libvirt.hypervisor.messages import Outcome, Reading, Written
+from telegraf_execd_libvirt.sources import SOURCES
 
 
-def test_sources_wait_for_the_hypervisor() -> None:
-    """While the hypervisor cannot be read, a source does not connect. It asks again at each tick,
-    also if access was refused."""
-    hypervisor = Hypervisor(HypervisorConfig(), "a name")
-    hypervisor.check_connected()
-    hypervisor.outcome = Outcome(trouble=Unreachable("DENIED", "access denied"))
-    with pytest.raises(LibvirtError, match="access denied") as raised:
-        hypervisor.check_connected()
-    assert raised.value.kind is ErrorKind.LOST
+def collect(hypervisor: Hypervisor) -> Iterator[Written]:
+    """The results of one tick and of its sources."""
+    hypervisor.tick(7)
+    until = time.monotonic() + SECONDS
+    while hypervisor.busy and time.monotonic() < until:
+        yield from hypervisor.results(time.monotonic() + 0.01)
+
+
+def broken(*_: Any) -> Any:
+    """A call with a defect of this program."""
+    raise ZeroDivisionError("a defect")
+
+
+def test_results_go_on_after_an_exception() -> None:
+    """If the consumer fails at one result, the next call brings the next one. The consumer may
+    rest as soon as there is no further one."""
+    rests: list[bool] = []
+    config = HypervisorConfig(libvirt_uri=TEST_DRIVER)
+    hypervisor = Hypervisor(config, "a name", lambda: rests.append(hypervisor.busy))
+    hypervisor.tick(7)
+    reading, outcome = next(hypervisor.results()), next(hypervisor.results())
+    assert isinstance(reading, Reading) and isinstance(outcome, Outcome) and not rests
+    assert outcome.domains == len(reading.domains) == 1 and outcome.timestamp == 7
+    assert not [*hypervisor.results(time.monotonic())] and rests == [False]
+
+
+def test_a_defect_costs_one_tick(mocker: MockerFixture, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception that is not libvirt's is logged once with its place, and is the reason why
+    nothing is read; the next tick works."""
+    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri=TEST_DRIVER), "a name")
+    mocker.patch.object(libvirt.virConnect, "listAllDomains", broken)
+    text = "internal error: ZeroDivisionError: a defect at test_hypervisor.py:"
+    for _ in range(2):
+        (outcome,) = collect(hypervisor)
+        assert isinstance(outcome, Outcome) and outcome.trouble is not None
+        assert text in outcome.trouble.reason
+    defect, trouble = caplog.messages
+    assert f"a name ({TEST_DRIVER}): {text}" in defect and "cannot be read: " in trouble
+    mocker.stopall()
+    assert any(isinstance(result, Reading) for result in collect(hypervisor))
+
+
+def test_a_defect_of_a_source_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a failure of the source: in health, in --check and once in the log, with the names of
+    the hypervisor and of the source."""
+    monkeypatch.setitem(SOURCES, "job", replace(SOURCES["job"], new=lambda: broken))
+    config = HypervisorConfig(libvirt_uri=TEST_DRIVER, additional_statistics=("job",))
+    hypervisor = Hypervisor(config, "a name")
+    with caplog.at_level("INFO"):
+        for _ in range(3):
+            assert sum(isinstance(result, Reading) for result in collect(hypervisor)) == 1
+    (feed,) = hypervisor.feeds
+    health = feed.health()
+    assert health and (health.up, health.errors) == (False, 3)
+    text = "job: internal error: ZeroDivisionError: a defect at test_hypervisor.py:"
+    (message,) = (message for message in caplog.messages if "connected" not in message)
+    assert text in message and feed.error in message

@@ -30,11 +30,11 @@ TOOLS = (
     *("build", "coverage", "grafana-foundation-sdk", "hatchling", "import-linter", "mypy"),
     *("pytest-xdist", "ruff", "vulture"),
 )
-#: The tests of the source's rooms; those of hangs measure time.
+#: The tests of the source's rooms.
 ROOMS = [
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("test_*.py"))),
     *(f"tests/{room}" for room in ("program", "lines", "config", "sources", "connection")),
-    *("tests/groups", "tests/domain"),
+    *("tests/hypervisor", "tests/groups", "tests/domain"),
 ]
 LIBRARIES = [
     requirement

@@ -141,7 +141,7 @@ def test_timestamps_are_true(watched: Callable[..., Watched]) -> None:
     assert len(others) == 1 and others.pop() - host.began_at < 0.1e9
     for name in hung_batch:
         (stamp,) = host.stamps[name]
-        assert 0.4e9 < stamp - host.began_at < (ON_TIME + SLOW) * 1e9
+        assert 0.2e9 < stamp - host.began_at < (ON_TIME + SLOW) * 1e9
 
 
 def test_a_slow_guest_is_not_cut(watched: Callable[..., Watched]) -> None:

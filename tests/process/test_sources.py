@@ -11,8 +11,14 @@ import tomli
 
 from support.crowd import Crowd
 from support.plugin import AT_ONCE, SECONDS, TEST_DRIVER, Plugin, eventually, run
-from support.server import GET_JOB_STATS, LIST_ALL_DOMAINS, LIST_ALL_NETWORKS, Daemon
-from telegraf_execd_libvirt.hypervisor.patience import MOST_FETCHES, MOST_FETCHES_PER_SOURCE
+from support.server import (
+    EVENTS_REGISTER,
+    GET_JOB_STATS,
+    LIST_ALL_DOMAINS,
+    LIST_ALL_NETWORKS,
+    Daemon,
+)
+from telegraf_execd_libvirt.hypervisor.patience import FETCH_LINKS, MOST_HANGING
 from telegraf_execd_libvirt.sources import SOURCES
 
 PROCEDURES = tomli.loads((Path(__file__).parents[1] / "data" / "sources.toml").read_text("utf-8"))
@@ -89,14 +95,15 @@ def test_a_source_that_hangs_costs_only_itself(
 ) -> None:
     """While a source hangs, bulk lines come at once; it is reported once, and recovers."""
     hypervisor = daemon()
-    hypervisor.unanswered.add(BEGINS[name])
     path = config(
         f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["health", "{name}"]\n'
         f'timeout = "10s"\n[inputs.libvirt.{name}]\ntimeout = "200ms"\ninterval = "1ms"'
     )
     plugin = start("--config", path)
+    tick_at_once(plugin, 1)
+    hypervisor.unanswered.add(BEGINS[name])
 
-    for number in range(1, 4):
+    for number in range(2, 5):
         tick_at_once(plugin, number)
         time.sleep(0.15)
     lanes = SOURCES[name].lanes
@@ -113,7 +120,7 @@ def test_a_source_that_hangs_costs_only_itself(
     assert len(plugin.wait_for_message(f"{name}: no answer within")) == 1
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", [name for name in SOURCES if "own" in PROCEDURES[name]])
 def test_with_all_sources_on_one_that_hangs_costs_only_itself(
     start: Callable[..., Plugin],
     daemon: Callable[..., Daemon],
@@ -125,10 +132,9 @@ def test_with_all_sources_on_one_that_hangs_costs_only_itself(
     hypervisor = daemon()
     hypervisor.xml = XML
     hypervisor.unanswered.add(PROCEDURES[name]["own"])
-    hanging = {name, *PROCEDURES[name].get("also", ())}
     tables = "".join(
         f'[inputs.libvirt.{source}]\ninterval = "1ms"\n'
-        + ('timeout = "200ms"\n' if source in hanging else "")
+        + ('timeout = "200ms"\n' if source == name else "")
         for source in SOURCES
     )
     path = config(
@@ -150,11 +156,11 @@ def test_with_all_sources_on_one_that_hangs_costs_only_itself(
         last = {source: health(plugin.metrics.lines, source)[-1:] for source in SOURCES}
         return {source for source, lines in last.items() if lines and ",hanging=0i" not in lines[0]}
 
-    assert eventually(lambda: found() == hanging)
+    assert eventually(lambda: found() == {name})
     begun = {source: hypervisor.asked.count(BEGINS[source]) for source in SOURCES}
     for _ in range(5):
-        assert found() == hanging
-    for source in SOURCES.keys() - hanging:
+        assert found() == {name}
+    for source in SOURCES.keys() - {name}:
         assert hypervisor.asked.count(BEGINS[source]) > begun[source]
         assert f" {source}: no answer" not in plugin.log.text
     hypervisor.answer()
@@ -174,21 +180,26 @@ def all_sources(timeout: str) -> str:
 def test_fetches_that_hang_are_limited(
     start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
 ) -> None:
-    """If all sources hang, the daemon has a limited number of their requests, also in the first
-    tick. The bulk lines come as before, and afterwards all sources are read."""
+    """If all sources hang, the daemon has a limited number of their requests. The bulk lines come
+    as before, and afterwards all sources are read."""
     hypervisor = daemon()
     lists = set(BEGINS.values())
-    hypervisor.unanswered.update(lists)
     path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "10s"\n{all_sources("200ms")}')
     plugin = start("--config", path)
 
     def asked() -> int:
         return sum(hypervisor.asked.count(procedure) for procedure in lists)
 
-    for number in range(1, 16):
+    tick_at_once(plugin, 1)
+    assert eventually(lambda: hypervisor.asked.count(LIST_ALL_NETWORKS) > 0)
+    hypervisor.unanswered.update(lists)
+    begun = asked()
+    for number in range(2, 17):
         tick_at_once(plugin, number)
         time.sleep(0.1)
-    assert asked() == MOST_FETCHES
+    # From four on that hang, no further one begins beside those that have begun.
+    most = MOST_HANGING + FETCH_LINKS + SOURCES["guest_agent"].lanes
+    assert MOST_HANGING < asked() - begun <= most
     hypervisor.answer()
     assert eventually(
         lambda: plugin.tick() or all(health(plugin.metrics.lines, name) for name in SOURCES)
@@ -210,14 +221,67 @@ def test_one_source_leaves_room_for_the_others(
         time.sleep(0.1)
         return hypervisor.asked.count(GET_JOB_STATS) >= count
 
-    assert eventually(lambda: fetched(MOST_FETCHES_PER_SOURCE))
+    assert eventually(lambda: fetched(MOST_HANGING + 1))
     networks = hypervisor.asked.count(LIST_ALL_NETWORKS)
     for _ in range(10):
         fetched(0)
-    assert hypervisor.asked.count(GET_JOB_STATS) == MOST_FETCHES_PER_SOURCE
+    assert hypervisor.asked.count(GET_JOB_STATS) == MOST_HANGING + 1
     assert hypervisor.asked.count(LIST_ALL_NETWORKS) >= networks + 5
     hypervisor.answer()
     plugin.wait_for_message(" job: works again")
+    assert plugin.finish() == 0
+
+
+def test_sources_share_connections(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """With all sources on there are few connections: one for the bulk statistics, three for the
+    sources, and those of the guest agent."""
+    hypervisor = daemon()
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "10s"\n{all_sources("10s")}')
+    plugin = start("--config", path)
+    for number in range(1, 11):
+        tick_at_once(plugin, number)
+        time.sleep(0.05)
+    assert plugin.finish() == 0
+    assert hypervisor.connections <= 1 + FETCH_LINKS + SOURCES["guest_agent"].lanes
+
+
+def test_a_daemon_without_a_free_place(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """If the daemon accepts one client only, its connection serves all, and the log says it once;
+    sources with a connection of their own say it as well."""
+    hypervisor = daemon(most_connections=1)
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "10s"\n{all_sources("10s")}')
+    plugin = start("--config", path)
+    for number in range(1, 11):
+        tick_at_once(plugin, number)
+        time.sleep(0.05)
+    assert hypervisor.asked.count(GET_JOB_STATS) > 1
+    assert plugin.finish() == 0
+    said = [line for line in plugin.log.lines if not line.startswith("I!")]
+    assert sum("no free place for clients: max_clients" in line for line in said) == 1
+    assert sum(" guest_agent: " in line for line in said) == 1
+    assert hypervisor.connections < 1 + 10 + 10
+
+
+def test_a_subscription_that_hangs(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """If the daemon does not answer the subscription to events, statistics and sources go on."""
+    hypervisor = daemon()
+    hypervisor.unanswered.add(EVENTS_REGISTER)
+    path = config(
+        f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["health", "event", "job"]\n'
+        'timeout = "2s"\n[inputs.libvirt.job]\ninterval = "1ms"'
+    )
+    plugin = start("--config", path)
+    for number in range(1, 4):
+        tick_at_once(plugin, number)
+    assert eventually(lambda: plugin.tick_and_go_on() or hypervisor.asked.count(GET_JOB_STATS) > 2)
+    assert hypervisor.asked.count(EVENTS_REGISTER) == 1
+    hypervisor.answer()
     assert plugin.finish() == 0
 
 
@@ -226,7 +290,7 @@ def test_a_hung_source_is_not_waited_for(
 ) -> None:
     """--once waits for a source for its timeout only, and succeeds without it."""
     hypervisor = daemon()
-    hypervisor.unanswered.add(LIST_ALL_DOMAINS)
+    hypervisor.unanswered.add(GET_JOB_STATS)
     path = config(
         f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["job"]\n'
         'timeout = "5s"\n[inputs.libvirt.job]\ntimeout = "300ms"'
@@ -251,9 +315,9 @@ def test_a_source_has_its_own_interval(
     for number in range(1, 6):
         plugin.tick()
         plugin.wait_for_states(number)
-    assert eventually(lambda: LIST_ALL_DOMAINS in hypervisor.asked)
+    assert eventually(lambda: GET_JOB_STATS in hypervisor.asked)
     assert plugin.finish() == 0
-    assert hypervisor.asked.count(LIST_ALL_DOMAINS) == 1
+    assert hypervisor.asked.count(GET_JOB_STATS) == 1
 
 
 def test_a_source_connects_again(
@@ -265,14 +329,14 @@ def test_a_source_connects_again(
     plugin = start("--config", path)
     plugin.tick()
     plugin.wait_for_states(1)
-    assert eventually(lambda: LIST_ALL_DOMAINS in first.asked)
+    assert eventually(lambda: GET_JOB_STATS in first.asked)
     first.close()
     second = daemon()
 
     def asked() -> bool:
         plugin.tick()
         time.sleep(0.05)
-        return LIST_ALL_DOMAINS in second.asked
+        return GET_JOB_STATS in second.asked
 
     assert eventually(asked)
     assert plugin.finish() == 0
@@ -299,6 +363,7 @@ def test_a_domain_that_hangs_is_left_out(
             plugin.tick()
             time.sleep(0.1)
 
+    tick_at_once(plugin, 1)
     ticks()
     assert len(plugin.wait_for_message("job: no answer within 0.2s for domain guest")) == 1
     assert hypervisor.asked.count(GET_JOB_STATS) == 1

@@ -312,7 +312,7 @@ def test_xml_that_cannot_be_used(
                 assert own(line) == ({} if name == guest(3) else own(before))
                 assert line["fields"] == before["fields"]
     assert hypervisor.asked.count(GET_XML_DESC) == 5
-    assert len([line for line in tick.plugin.log.lines if line.startswith("W!")]) == 1
+    assert len(tick.plugin.wait_for_message("W! ")) == 1
 
 
 # When, and at which cost

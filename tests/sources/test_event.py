@@ -10,7 +10,7 @@ import pytest
 from support.scope import FakeScope, Thing, fetched
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.sources.counters import MOST_COUNTERS
-from telegraf_execd_libvirt.sources.event import KINDS, Events, names
+from telegraf_execd_libvirt.sources.event import NAMES, Events
 
 LIFECYCLE, IO_ERROR, COMPLETED = 0, 6, 21
 
@@ -36,8 +36,7 @@ LIFECYCLE, IO_ERROR, COMPLETED = 0, 6, 21
 )
 def test_names_of_events(kind: int, arguments: tuple[Any, ...], expected: tuple[str, str]) -> None:
     """Events and details have libvirt's names; unknown ones their numbers."""
-    assert kind in KINDS
-    assert names(kind, arguments) == expected
+    assert NAMES[kind](*arguments) == expected
 
 
 def counters(records: list[Domain]) -> dict[tuple[str, ...], object]:
@@ -55,11 +54,10 @@ def test_events_are_counted() -> None:
     """Events are counted by domain and kind, with the time of the last one."""
     fetch = Events()
     scope = FakeScope(Thing("a"), Thing("b"))
-    assert fetched(fetch, scope) == []
     started = int(time.time())
     for _ in range(3):
-        scope.changed(IO_ERROR, "uuid-a", "a", ("/disk", "d", 1, "eio"))
-    scope.changed(LIFECYCLE, "uuid-b", "b", (2, 0))
+        fetch.happened(IO_ERROR, "uuid-a", "a", ("/disk", "d", 1, "eio"))
+    fetch.happened(LIFECYCLE, "uuid-b", "b", (2, 0))
     records = fetched(fetch, scope)
     assert counters(records) == {("a", "io_error", "eio"): 3, ("b", "started", "booted"): 1}
     assert started <= records[0].stats["event.last"] <= int(time.time())
@@ -70,12 +68,11 @@ def test_events_of_a_domain_that_is_gone() -> None:
     """The last events of a domain are written once, with its tags, and then dropped."""
     fetch = Events()
     scope = FakeScope(Thing("a"))
-    fetched(fetch, scope)
-    scope.changed(LIFECYCLE, "uuid-a", "a", (2, 0))
+    fetch.happened(LIFECYCLE, "uuid-a", "a", (2, 0))
     (before,) = fetched(fetch, scope)
     scope.things = []
-    scope.changed(LIFECYCLE, "uuid-a", "a", (5, 0))
-    scope.changed(LIFECYCLE, "uuid-other", "other", (5, 0))
+    fetch.happened(LIFECYCLE, "uuid-a", "a", (5, 0))
+    fetch.happened(LIFECYCLE, "uuid-other", "other", (5, 0))
     last = fetched(fetch, scope)
     assert counters(last) == {("a", "started", "booted"): 1, ("a", "stopped", "shutdown"): 1}
     assert before.identity and last[0].identity == before.identity
@@ -87,37 +84,23 @@ def test_events_of_a_domain_that_is_defined_again() -> None:
     fetch = Events()
     first, second = Thing("a"), Thing("a", identity="another")
     scope = FakeScope(first)
-    fetched(fetch, scope)
-    scope.changed(LIFECYCLE, first.uuid, "a", (0, 0))
-    scope.changed(LIFECYCLE, first.uuid, "a", (1, 0))
-    scope.changed(LIFECYCLE, second.uuid, "a", (0, 0))
+    fetch.happened(LIFECYCLE, first.uuid, "a", (0, 0))
+    fetch.happened(LIFECYCLE, first.uuid, "a", (1, 0))
+    fetch.happened(LIFECYCLE, second.uuid, "a", (0, 0))
     scope.things = [second]
     assert counters(fetched(fetch, scope)) == {("a", "defined", "added"): 1}
-
-
-def test_events_of_a_new_connection() -> None:
-    """After a reconnect the counters go on; the old connection counts no more."""
-    fetch = Events()
-    old, new = FakeScope(Thing("a")), FakeScope(Thing("a"))
-    fetched(fetch, old)
-    old.changed(1, "uuid-a", "a", ())
-    assert counters(fetched(fetch, new)) == {("a", "reboot", ""): 1}
-    old.changed(1, "uuid-a", "a", ())
-    new.changed(1, "uuid-a", "a", ())
-    assert counters(fetched(fetch, new)) == {("a", "reboot", ""): 2}
 
 
 def test_a_flood_of_events_is_bounded() -> None:
     """There is a limit on counters; known ones go on, and dropped ones make room."""
     fetch = Events()
     scope = FakeScope(Thing("a"))
-    fetched(fetch, scope)
-    scope.changed(1, "uuid-a", "a", ())
+    fetch.happened(1, "uuid-a", "a", ())
     for number in range(MOST_COUNTERS + 10):
-        scope.changed(24, "uuid-x", "x", (f"disk{number}",))
-    scope.changed(1, "uuid-a", "a", ())
+        fetch.happened(24, "uuid-x", "x", (f"disk{number}",))
+    fetch.happened(1, "uuid-a", "a", ())
     found = counters(fetched(fetch, scope))
     assert len(found) == MOST_COUNTERS
     assert found["a", "reboot", ""] == 2
-    scope.changed(24, "uuid-a", "a", ("vda",))
+    fetch.happened(24, "uuid-a", "a", ("vda",))
     assert counters(fetched(fetch, scope))["a", "block_threshold", "vda"] == 1

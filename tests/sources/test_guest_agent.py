@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from support.scope import FakeScope, Thing, defaults, fetched, read
+from telegraf_execd_libvirt.connection.requests import Abandoned
 from telegraf_execd_libvirt.sources import SOURCES, guest_agent
-from telegraf_execd_libvirt.sources.scope import Abandoned
 
 AGENT = 18
 
@@ -184,14 +184,14 @@ def test_a_silent_agent_stays_an_error_until_it_connects() -> None:
     scope = FakeScope(domain, options=defaults(source))
     scope.failures = {"guestInfo": "silent"}
     fetched(fetch, scope)
-    assert (scope.kinds, scope.error) == ((AGENT,), "silent")
+    assert (source.events, scope.error) == ((AGENT,), "silent")
     asked = len(scope.calls)
     for arguments in ((), (2, 1)):  # no event, and one of an agent that has disconnected
         scope.error = scope.held = None
-        scope.changed(AGENT, domain.uuid, "a", arguments)
+        fetch.happened(AGENT, domain.uuid, "a", arguments)
         assert fetched(fetch, scope) == []
         assert (scope.error, scope.held, len(scope.calls)) == (None, "silent", asked)
     scope.failures, scope.held = {}, None
-    scope.changed(AGENT, domain.uuid, "a", (1, 2))
+    fetch.happened(AGENT, domain.uuid, "a", (1, 2))
     assert len(fetched(fetch, scope)) == 5
     assert (scope.error, scope.held) == (None, None)

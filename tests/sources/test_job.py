@@ -30,10 +30,10 @@ def test_completed_jobs_are_counted() -> None:
     domain = Thing("a", hangs=True)
     scope = FakeScope(domain)
     assert fetched(fetch, scope) == []
-    assert scope.kinds == (COMPLETED,)
+    assert source.events == (COMPLETED,)
     for success in (True, False):
         done = {"operation": 8, "time_elapsed": 5, "success": success}
-        scope.changed(COMPLETED, domain.uuid, "a", (done,))
+        fetch.happened(COMPLETED, domain.uuid, "a", (done,))
     expected = [
         "libvirt_job_completed,domain_name=a,operation=dump,project=shop "
         "count=2i,failed=1i,time_elapsed_ms=10i"

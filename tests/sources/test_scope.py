@@ -11,8 +11,8 @@ from pytest_mock import MockerFixture
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.connection.api import Connection
 from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
-from telegraf_execd_libvirt.connection.facts import Completeness, Facts
-from telegraf_execd_libvirt.connection.xml_cache import XmlCache
+from telegraf_execd_libvirt.connection.facts import Completeness, Facts, XmlCache
+from telegraf_execd_libvirt.connection.requests import FetchRequest, Progress
 from telegraf_execd_libvirt.domain.devices import NO_DEVICES, parse
 from telegraf_execd_libvirt.domain.record import NO_IDENTITY
 from telegraf_execd_libvirt.sources.scope import Scope
@@ -32,24 +32,24 @@ def facts() -> Facts:
     return Facts(Completeness(()), devices, XmlCache(lambda _: NO_IDENTITY, NO_IDENTITY, 60.0))
 
 
-def scope(facts: Facts) -> Scope:
-    """The scope of one source, on a connection to the test driver."""
-    selection = HypervisorConfig().selection
-    return Scope(Connection("test:///default"), selection, lambda: facts, frozenset, {}, 5.0)
+def scope(facts: Facts, **changes: Any) -> Scope:
+    """The scope of one fetch, on a connection to the test driver."""
+    request = FetchRequest(lambda scope: iter(()), {}, 5.0, **changes)
+    connection, selection = Connection("test:///default"), HypervisorConfig().selection
+    return Scope(connection, request, selection, facts, Progress())
 
 
 def test_a_call_that_the_driver_lacks_is_made_once(facts: Facts, mocker: MockerFixture) -> None:
     """All sources remember it together, with its error, until the facts are dropped."""
     calls = mocker.spy(libvirt.virDomain, "blockStatsFlags")
     for known in (facts, facts, Facts(facts.completeness, facts.devices, facts.identities)):
-        source = scope(known)
-        (guest,) = source.domains()
         for _ in range(2):
-            source.begin()
+            source = scope(known)
+            (guest,) = source.domains()
             assert source.call(guest, "blockStatsFlags", "vda") is None
             assert source.error is not None and source.error.kind is ErrorKind.UNSUPPORTED
             assert source.error.__traceback__ is source.error.__context__ is None
-        assert source.call(guest, "info") is not None
+            assert source.call(guest, "info") is not None
     assert calls.call_count == 2
 
 
@@ -86,3 +86,29 @@ def test_a_volume_whose_pool_has_stopped(facts: Facts) -> None:
 
     source = scope(facts)
     assert source.call(Volume(), "info") is None and source.error is None
+
+
+def test_text_that_is_not_utf_8_costs_its_line(facts: Facts) -> None:
+    """A call whose answer is not UTF-8 fails alone."""
+
+    class Broken:
+        def name(self) -> str:
+            return b"latin\xe9".decode()
+
+    source = scope(facts)
+    assert source.call(Broken(), "name") is None
+    assert source.error is not None and "UTF-8" in source.error.message
+
+
+def test_known_domains_are_asked_without_a_list(facts: Facts, mocker: MockerFixture) -> None:
+    """While calls about all domains hang, the known domains are looked up by their UUIDs; one that
+    is gone is left out, and says nothing about others that are not listed."""
+    (guest,) = scope(facts).domains()
+    listed = mocker.spy(libvirt.virConnect, "listAllDomains")
+    uuids = {"test": guest.UUIDString(), "gone": "00000000-0000-0000-0000-000000000001"}
+    for active in (True, False):
+        source = scope(facts, uuids=uuids)
+        assert [source.name(handle) for handle in source.domains(active=active)] == ["test"]
+        assert source.error is None and not source.sees_all
+    assert listed.call_count == 0
+    assert not [*scope(facts, uuids=uuids, skipped=frozenset({"test"})).domains()]

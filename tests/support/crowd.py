@@ -166,7 +166,8 @@ class Crowd:
     skip a guest because another client uses it. `off` has guests that do not run, `states` guests
     in another state than running, `special` guests with other parameters, and `documents`
     guests with other XML. `requests` lists the groups and flags of the requests for
-    statistics. `vcpus` answers requests about vCPUs.
+    statistics. `vcpus` answers requests about vCPUs. Requests that touch a guest in `held` wait,
+    as its lock is held.
     """
 
     count: int
@@ -182,13 +183,20 @@ class Crowd:
     documents: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[int, int]] = field(default_factory=list)
     vcpus: Vcpus = field(default_factory=Vcpus)
+    held: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Give each guest a name, a UUID and a number."""
         self._guests: dict[bytes, tuple[str, int]] = {}
         for number in range(1, self.count + 1):
-            identity = uuid.uuid5(uuid.NAMESPACE_OID, str(number)).bytes
-            self._guests[identity] = (guest(number), number)
+            self._guests[_uuid(number)] = (guest(number), number)
+
+    def define(self) -> str:
+        """Define one more guest, which runs; return its name."""
+        self.count += 1
+        name = guest(self.count)
+        self._guests[_uuid(self.count)] = (name, self.count)
+        return name
 
     @property
     def active(self) -> int:
@@ -221,8 +229,16 @@ class Crowd:
 
     def domain(self, name: str) -> bytes:
         """A guest as the protocol names it: name, UUID and id."""
-        known = {found: identity for identity, (found, _) in self._guests.items()}
-        return self._identity(known[name])
+        return self._identity(_uuid(number_of(name)))
+
+    def looked_up(self, request: bytes) -> bytes:
+        """The reply to the look-up of the domain with a UUID."""
+        return self._identity(request)
+
+    def is_locked(self, request: bytes, about_all: bool) -> bool:
+        """Whether a request waits for a lock: it has the UUID of a guest, or is about all."""
+        locked = [_uuid(number_of(name)) for name in self.held]
+        return bool(locked) and (about_all or any(identity in request for identity in locked))
 
     def hangs(self, request: bytes) -> bool:
         """Whether a request hangs at a guest that is stopped, which it then locks."""
@@ -305,6 +321,15 @@ class Crowd:
 def guest(number: int) -> str:
     """The name of a guest of a crowd, counted from 1."""
     return f"instance-{number:08x}"
+
+
+def number_of(name: str) -> int:
+    """The number of a guest of a crowd."""
+    return int(name.rpartition("-")[2], 16)
+
+
+def _uuid(number: int) -> bytes:
+    return uuid.uuid5(uuid.NAMESPACE_OID, str(number)).bytes
 
 
 def _domains(request: bytes) -> tuple[list[bytes], bytes]:

@@ -79,7 +79,8 @@ class Guest:
     ``boots`` are the times at which the counters start at 0. The guest is in the answers of its
     hypervisor from ``first`` to ``last``. ``wave`` is the share by which all rates go up and down.
     ``job`` is the answer of virDomainGetJobStats, ``block_jobs`` those of virDomainGetBlockJobInfo
-    and ``disk_errors`` that of virDomainGetDiskErrors, by the names of the disks.
+    and ``disk_errors`` that of virDomainGetDiskErrors, by the names of the disks. A guest that is
+    ``locked`` is not in the answers.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Guest:
     state: int = RUNNING
     reason: int = 1
     complete: bool = True
+    locked: bool = False
     project: str = ""
     title: str = ""
     boots: Sequence[float] = (BOOTED,)

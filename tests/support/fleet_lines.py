@@ -7,17 +7,18 @@ get what libvirt would answer; no line is written here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 from support.fleet import SECOND, Fleet, Guest, Host
 from support.scope import FakeScope, Thing, defaults, fetched
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.record import Domain, Identity
 from telegraf_execd_libvirt.groups.domain import summarize
-from telegraf_execd_libvirt.groups.health import INCOMPLETE, Health, SourceHealth
+from telegraf_execd_libvirt.groups.health import INCOMPLETE, LOCKED, Health, SourceHealth
 from telegraf_execd_libvirt.groups.node import Node
 from telegraf_execd_libvirt.lines.encode import Encoder
 from telegraf_execd_libvirt.sources import SOURCES
-from telegraf_execd_libvirt.sources.source import Source
+from telegraf_execd_libvirt.sources.source import Listener, Source
 
 
 def lines(fleet: Fleet, start: int, end: int, step: int) -> Iterator[str]:
@@ -51,7 +52,8 @@ class _Plugin:
         host = self._host
         if now > host.last:
             return ""
-        up, guests = host.up(now), self._fleet.of(host, now)
+        up, present = host.up(now), self._fleet.of(host, now)
+        guests = [guest for guest in present if not guest.locked]
         self._errors += not up
         node, records = Node(), []
         for guest in guests:
@@ -67,10 +69,16 @@ class _Plugin:
             cpu = {"user": now * SECOND, "kernel": now * SECOND // 4, "idle": now * SECOND * 2}
             memory = {"total": host.memory, "free": host.memory // 4}
             records.append(Domain(host.uri, True, node.keys(machine, memory, cpu)))
+        records += [
+            Domain(guest.name, True, {**LOCKED}, self._identity(guest))
+            for guest in present
+            if guest.locked
+        ]
         health = Health(
             up=up,
             domains=len(guests),
             domains_incomplete=sum(not guest.complete for guest in guests),
+            domains_locked=len(present) - len(guests),
             collect_time_ns=host.collect_ns,
             calls_hanging=host.hanging,
             reconnects=host.reconnects,
@@ -147,8 +155,6 @@ class _Fetcher:
             self.health = SourceHealth(self._source.name, False, 0, 10**6, errors, 0)
             return ""
         self._scope.things = things
-        if not self._scope.kinds:
-            fetched(self._fetch, self._scope)
         self._happen(guests)
         records = fetched(self._fetch, self._scope)
         self.health = SourceHealth(
@@ -158,14 +164,15 @@ class _Fetcher:
 
     def _happen(self, guests: list[Guest]) -> None:
         """The events of guests that are new."""
+        fetch = cast(Listener, self._fetch)
         for guest in guests:
             if guest.name not in self._known:
                 self._known.add(guest.name)
                 for event in guest.events:
-                    if event.kind in self._scope.kinds:
+                    if event.kind in self._source.events:
                         uuid = Thing(guest.name).uuid
                         for _ in range(event.count):
-                            self._scope.changed(event.kind, uuid, guest.name, event.arguments)
+                            fetch.happened(event.kind, uuid, guest.name, (*event.arguments,))
 
 
 #: The names of all sources that the dashboards read.

@@ -231,6 +231,10 @@ class Hypervisor(Closing):
             )
         )
 
+    def define_with(self, name: str, devices: str) -> None:
+        """Define a cheap guest with these devices and no disk."""
+        self._define(_definition(name, memory_mib=32, devices=devices))
+
     def define_xml(self, definition: str) -> None:
         """Define a guest, a pool or anything else that `virsh define` takes."""
         self._define(definition)
@@ -311,7 +315,7 @@ class Hypervisor(Closing):
         folders |= {"XDG_RUNTIME_DIR": "run", "XDG_DATA_HOME": "data", "XDG_STATE_HOME": "state"}
         return {
             **{variable: str(self.folder / name) for variable, name in folders.items()},
-            "PATH": PATH,
+            "PATH": f"{self.folder}/bin:{PATH}",
             "LC_ALL": "C.UTF-8",  # libvirt needs it for names that are not ASCII
         }
 

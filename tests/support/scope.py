@@ -5,13 +5,15 @@ The rule: it answers as libvirt-python does; a call that was not prepared fails,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.devices import Devices, parse
 from telegraf_execd_libvirt.domain.record import Domain, record
+from telegraf_execd_libvirt.domain.xml import parse_xml
 from telegraf_execd_libvirt.lines.encode import Encoder
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Source
@@ -60,21 +62,21 @@ class FakeScope:
         self.failures: Mapping[str, Any] = {}
         #: The name and the arguments of each call.
         self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
-        self.kinds: tuple[int, ...] = ()
-        self.changed: Callable[..., None] = lambda *_: None
         self._host = host or {}
 
     def domains(
-        self, active: bool = False, any_state: bool = False, hanging: bool = False
+        self, active: bool = False, any_state: bool = False, hung: bool = False
     ) -> Iterator[Thing]:
         for thing in self.things:
-            if (thing.number != -1 or not active) and (hanging or not thing.hangs):
+            if (thing.number != -1 or not active) and (hung or not thing.hangs):
                 yield thing
+
+    sees_all = True
 
     def selects(self, name: str) -> bool:
         return not name.startswith("other")
 
-    def hangs(self, handle: Thing) -> bool:
+    def is_hung(self, handle: Thing) -> bool:
         return handle.hangs
 
     def uuid(self, handle: Thing) -> str:
@@ -83,8 +85,11 @@ class FakeScope:
     def name(self, handle: Thing) -> str:
         return handle.name
 
-    def xml(self, handle: Thing) -> str:
-        return handle.xml
+    def xml(self, handle: Thing) -> ET.Element:
+        try:
+            return parse_xml(handle.xml)
+        except ValueError:
+            return ET.Element("unknown")
 
     def devices(self, handle: Thing) -> Devices:
         return parse(handle.xml)
@@ -106,9 +111,6 @@ class FakeScope:
 
     def hold(self, error: Any) -> None:
         self.held = error
-
-    def watch(self, kinds: tuple[int, ...], changed: Callable[..., None]) -> None:
-        self.kinds, self.changed = kinds, changed
 
     def tags(self, handle: Thing) -> Mapping[str, str]:
         return handle.tags

@@ -25,6 +25,7 @@ from support.vcpus import GET_INFO, GET_VCPU_PIN_INFO, GET_VCPUS, NODE_GET_CPU_M
 PROGRAM, VERSION = 0x20008086, 1
 OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
 NODE_GET_INFO, GET_XML_DESC, NODE_GET_CPU_STATS, NODE_GET_MEMORY_STATS = 6, 14, 227, 228
+LOOK_UP_BY_NAME, LOOK_UP_BY_UUID = 23, 24
 NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
 GET_JOB_STATS, LIST_ALL_NETWORKS, EVENTS_REGISTER, LIFECYCLE_EVENT = 298, 283, 167, 107
 
@@ -41,6 +42,9 @@ _DENIED = (45, 7, "authentication failed: access denied by policy")
 
 #: libvirtd's error when a call needs a domain that runs.
 _INACTIVE = (55, 10, "Requested operation is not valid: domain is not running")
+
+#: Calls that look at all domains, beside GET_ALL_DOMAIN_STATS without a list.
+_ABOUT_ALL = (LIST_ALL_DOMAINS, NUM_OF_DOMAINS, NUM_OF_DEFINED_DOMAINS)
 
 #: libvirtd's error when its reply exceeds the size limit of a message.
 _TOO_LARGE = (39, 7, "Unable to encode message payload")
@@ -61,7 +65,8 @@ class Daemon(Closing):
     `hanging_up`, or beyond `most_connections`, each connection ends at once. If `read_only`, it
     refuses connections that are not. An `error` (libvirt's
     code, domain and message) refuses each request for statistics. `asked` lists the procedures
-    called so far; `xml` is the XML of the one domain.
+    called so far; `xml` is the XML of the one domain. `waiting` has the procedures of the calls
+    that wait for the locks of a crowd.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class Daemon(Closing):
         self._received: dict[socket.socket, bytes] = {}
         self._listening: set[socket.socket] = set()
         self._kept_back: list[tuple[socket.socket, bytes]] = []
+        self._behind_locks: list[tuple[socket.socket, bytes]] = []
         self._lock = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(os.fspath(path))
@@ -117,6 +123,21 @@ class Daemon(Closing):
             for connection, message in self._kept_back:
                 self._reply(connection, message)
             self._kept_back.clear()
+
+    def unlock(self) -> None:
+        """Release the locks of all guests, and answer the calls that wait for them."""
+        assert self.crowd is not None
+        with self._lock:
+            self.crowd.held.clear()
+            for connection, message in self._behind_locks:
+                self._reply(connection, message)
+            self._behind_locks.clear()
+
+    @property
+    def waiting(self) -> list[int]:
+        """The procedures of the calls that wait for locks."""
+        with self._lock:
+            return [_HEADER.unpack_from(message)[3] for _, message in self._behind_locks]
 
     def become(self, domain: str) -> None:
         """Remove the domain and start another one; connections that asked for events get them."""
@@ -195,10 +216,19 @@ class Daemon(Closing):
             return  # the keepalive protocol, which this daemon does not support
         with self._lock:
             self.asked.append(procedure)
-            if self._hangs(procedure, message):
+            if self._is_locked(procedure, message[_HEADER.size :]):
+                self._behind_locks.append((connection, message))
+            elif self._hangs(procedure, message):
                 self._kept_back.append((connection, message))
             else:
                 self._reply(connection, message)
+
+    def _is_locked(self, procedure: int, body: bytes) -> bool:
+        if self.crowd is None:
+            return False
+        is_statistics = procedure == GET_ALL_DOMAIN_STATS
+        about_all = procedure in _ABOUT_ALL or (is_statistics and body.startswith(_ints(0)))
+        return self.crowd.is_locked(body, about_all)
 
     def _hangs(self, procedure: int, message: bytes) -> bool:
         if self.silent or procedure in self.unanswered:
@@ -237,6 +267,10 @@ class Daemon(Closing):
             return self.crowd.statistics(request)
         if self.crowd and procedure == LIST_ALL_DOMAINS:
             return self.crowd.listed(request)
+        if self.crowd and procedure == LOOK_UP_BY_UUID:
+            return self.crowd.looked_up(request)
+        if procedure in (LOOK_UP_BY_NAME, LOOK_UP_BY_UUID):
+            return self._domain()
         if self.crowd and procedure in (GET_INFO, GET_VCPUS, GET_VCPU_PIN_INFO):
             return self.crowd.about_vcpus(procedure, request)
         if procedure == NODE_GET_CPU_MAP:

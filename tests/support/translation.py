@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.groups.schema import Group
-from telegraf_execd_libvirt.lines.field_map import FieldMap
 from telegraf_execd_libvirt.lines.protocol import FieldValue
-from telegraf_execd_libvirt.lines.translate import field_values, lay_out, line_tags
+from telegraf_execd_libvirt.lines.translate import FieldMap, field_values, lay_out, line_tags
 
 
 class Point(NamedTuple):

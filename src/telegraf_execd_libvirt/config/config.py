@@ -15,8 +15,8 @@ from typing import Any, Optional
 import tomli
 
 from ..domain.identity import IdentityReader
-from ..domain.metadata import MetadataTag
 from ..domain.selection import Selection
+from ..domain.xml import MetadataTag
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
 from ..groups.schema import Group
 from ..sources import SOURCES
@@ -26,12 +26,11 @@ from .options import DEFAULT_URI, OLD_NAMES, OPTIONS, check_together, source_tab
 from .values import Problems, expand, explain_unknown, join
 
 
+@dataclass(eq=False)
 class ConfigError(Exception):
     """The configuration is invalid; ``problems`` has one line per error."""
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+    problems: list[str]
 
 
 @dataclass(frozen=True)

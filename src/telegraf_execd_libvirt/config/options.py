@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..domain.globs import compile_globs
 from ..domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from ..domain.record import STATE_NAMES
+from ..domain.selection import compile_globs
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..sources import SOURCES
 from ..sources.source import Source, SourceTable

@@ -6,10 +6,10 @@ metrics have, is an error.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..domain.metadata import PATH_FORMAT, MetadataTag, is_path
+from ..domain.xml import PATH_FORMAT, MetadataTag, is_path
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..sources import SOURCES
 from .values import Problems, Unset, explain_unknown, join, show, string
@@ -67,31 +67,24 @@ def check(values: Mapping[str, Any], options: Iterable[str], path: str, problems
     sources = [SOURCES[name] for name in values.get("additional_statistics", ()) if name in SOURCES]
     groups = (*_GROUPS, *(source.group for source in sources))
     reserved = {tag for group in groups for metric in group.metrics for tag in metric.all_tags}
+
+    def claim(name: str, origin: str, at: str) -> None:
+        """Note where a tag comes from; report a name that is already in use."""
+        if name in reserved:
+            problems.add(at, "is a tag of the plugin's own metrics")
+        elif name in origins:
+            problems.add(at, f"the tag {show(name)} comes from {origins[name]} already")
+        else:
+            origins[name] = origin
+
     for name in values.get("tags", {}):
         at = join(join(path, "tags"), name)
         if name in options:
             problems.warn(
                 at, f"is read as a tag; the option {name} belongs above the table of tags"
             )
-        _claim(name, "tags", origins, reserved, at, problems)
+        claim(name, "tags", at)
     for index, item in enumerate(values.get("metadata_tags", ())):
         if item.tag and not isinstance(item.tag, Unset):
             origin = f"metadata_tags[{index}]"
-            _claim(item.tag, origin, origins, reserved, f"{path}.{origin}.tag", problems)
-
-
-def _claim(
-    name: str,
-    origin: str,
-    origins: dict[str, str],
-    reserved: Container[str],
-    at: str,
-    problems: Problems,
-) -> None:
-    """Note where a tag comes from; report a name that is already in use."""
-    if name in reserved:
-        problems.add(at, "is a tag of the plugin's own metrics")
-    elif name in origins:
-        problems.add(at, f"the tag {show(name)} comes from {origins[name]} already")
-    else:
-        origins[name] = origin
+            claim(item.tag, origin, f"{path}.{origin}.tag")

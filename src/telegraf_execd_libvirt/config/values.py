@@ -1,7 +1,9 @@
 """Typed getters for the values of a TOML table, and the problems that they report.
 
+Durations have the format of Go and Telegraf: ``500ms``, ``10s``, ``1m30s``, ``1.5h``, ``1d``.
+
 Invariant: a getter reports each error with its path and returns a harmless value, so that one run
-finds all errors.
+finds all errors. A duration has a unit and is greater than zero.
 """
 
 from __future__ import annotations
@@ -9,9 +11,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Callable
-
-from .duration import FORMAT, parse_duration
 
 Getter = Callable[[object, str, "Problems"], Any]
 
@@ -27,6 +28,21 @@ _TELEGRAF_OPTIONS = (
     "startup_error_behavior time_source always_include_local_tags always_include_global_tags "
     "skip_processors_after_aggregators flush_interval flush_jitter labels"
 )
+
+_DURATION = 'a duration with units, such as "5s", "500ms" or "1m30s"'
+_NANOSECONDS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60 * 1_000_000_000,
+    "h": 3600 * 1_000_000_000,
+    "d": 24 * 3600 * 1_000_000_000,
+}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d)", re.ASCII)
+_LONGEST = 366 * _NANOSECONDS["d"]
 
 
 class Problems:
@@ -139,10 +155,30 @@ def integer(least: int, most: int) -> Getter:
     return get
 
 
+def parse_duration(text: str) -> int:
+    """Return a duration in nanoseconds; raise ValueError if the text is not a valid duration."""
+    at, total = 0, Decimal(0)
+    while part := _PART.match(text, at):
+        total += Decimal(part[1]) * _NANOSECONDS[part[2]]
+        at = part.end()
+    if not text or at != len(text):
+        raise ValueError(f"expected {_DURATION}")
+    if total < 1:
+        raise ValueError("expected a duration greater than zero")
+    if total > _LONGEST:
+        raise ValueError("expected a duration of at most one year")
+    return int(total)
+
+
+def format_duration(nanoseconds: int) -> str:
+    """A duration in seconds, for messages: ``5s``, ``0.25s``."""
+    return f"{Decimal(nanoseconds) / _NANOSECONDS['s']:f}s"
+
+
 def duration(value: object, path: str, problems: Problems) -> int:
     """A duration in nanoseconds."""
     if not isinstance(value, str):
-        problems.expected(path, FORMAT, value)
+        problems.expected(path, _DURATION, value)
         return 1
     if isinstance(value, Unset):
         return 1

@@ -1,6 +1,6 @@
 """libvirt's calls: arguments go in, records and translated errors come out.
 
-Invariant: only this module and :mod:`.events` import libvirt; :mod:`.vcpus` calls two functions of
+Invariant: only this module and :mod:`.client` import libvirt; :mod:`.vcpus` calls two functions of
 its C library. libvirt's exceptions leave this module as LibvirtError. A handle is opaque to all but
 :mod:`.vcpus`. This module keeps no facts and makes no decisions. A function may block as long as
 libvirt does, unless its docstring says that it makes no call.
@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Callable, Optional
 
 import libvirt
 
 from ..domain.record import Stats
 from ..log import log
-from . import events, ssh
-from .client_log import client_log
-from .errors import LibvirtError
+from . import ssh
+from .client import client_log, start_events
+from .errors import ErrorKind, LibvirtError
 from .refusals import refused
 
 #: A domain of a connection, for further calls about it.
@@ -27,13 +28,18 @@ Handle = Any
 #: Domains with their bulk statistics.
 Records = list[tuple[Handle, Stats]]
 
-_EVENTS = (
+#: Takes an event: its kind, the domain's UUID and name, and what else libvirt passes.
+EventTaker = Callable[[int, str, str, tuple[Any, ...]], None]
+
+#: The kinds of events after which a domain's configuration may be another one.
+CHANGES = (
     libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
     libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
 )
+
 #: The file of libvirt-python's C module.
 EXTENSION: Optional[str] = getattr(getattr(libvirt, "libvirtmod", None), "__file__", None)
 
@@ -62,7 +68,7 @@ class Connection:
     """
 
     def __init__(self, uri: str, read_only: bool = True) -> None:
-        events.start()
+        start_events()
         self._callbacks: list[int] = []
         flags = libvirt.VIR_CONNECT_RO if read_only else 0
         client_log.reasons()  # drop those of earlier calls
@@ -78,15 +84,21 @@ class Connection:
         except libvirt.libvirtError:
             pass  # drivers without a daemon, such as test and esx, have no keepalive
 
-    def alive(self) -> bool:
-        """False if the connection is known to be dead; no call."""
+    def works(self, ask: bool) -> bool:
+        """False if the connection is known to be dead; with ``ask`` also if the daemon at the other
+        end does not answer a call, without it no call."""
         try:
-            return bool(self._connection.isAlive())
+            alive = bool(self._connection.isAlive())
+            if alive and ask:
+                self._connection.getLibVersion()
         except libvirt.libvirtError:
             return False
+        return alive
 
+    @cached_property
     def count(self) -> Optional[int]:
-        """The number of domains, with inactive ones if the driver counts them; None if unknown."""
+        """The number of domains when it is first asked for, with inactive ones if the driver counts
+        them; None if unknown."""
         active: Optional[int] = None
         try:
             active = int(self._connection.numOfDomains())
@@ -94,35 +106,21 @@ class Connection:
         except libvirt.libvirtError:
             return active
 
-    def watch(self, changed: Callable[[str], None]) -> None:
-        """Calls ``changed`` with the UUID of each domain that is changed or started, in libvirt's
-        event thread; drivers without such events never call it."""
-
-        def event(connection: Any, handle: Handle, *_: Any) -> None:
-            changed(uuid(handle))
-
-        for kind in _EVENTS:
-            self._register(kind, event)
-
-    def watch_kinds(
-        self, kinds: Iterable[int], changed: Callable[[int, str, str, tuple[Any, ...]], None]
-    ) -> None:
+    def watch(self, kinds: Iterable[int], changed: EventTaker) -> None:
         """Calls ``changed`` with the kind (VIR_DOMAIN_EVENT_ID_*), the domain's UUID and name, and
-        what else libvirt passes, for each event; kinds that the driver lacks never come."""
+        what else libvirt passes, for each event, in libvirt's event thread. Kinds that the driver
+        lacks never come."""
+
+        def event(connection: Any, handle: Handle, *details: Any) -> None:
+            changed(details[-1], uuid(handle), name(handle), details[:-1])
+
         for kind in kinds:
-
-            def event(connection: Any, handle: Handle, *details: Any, kind: int = kind) -> None:
-                changed(kind, uuid(handle), name(handle), details[:-1])
-
-            self._register(kind, event)
-
-    def _register(self, kind: int, event: Callable[..., None]) -> None:
-        try:
-            number = self._connection.domainEventRegisterAny(None, kind, event, None)
-        except libvirt.libvirtError as error:
-            log.debug("no events of kind %s: %s", kind, error)
-        else:
-            self._callbacks.append(number)
+            try:
+                number = self._connection.domainEventRegisterAny(None, kind, event, kind)
+            except libvirt.libvirtError as error:
+                log.debug("no events of kind %s: %s", kind, error)
+            else:
+                self._callbacks.append(number)
 
     def unwatch(self) -> None:
         """Removes the event callbacks, which would keep the connection open."""
@@ -131,6 +129,19 @@ class Connection:
                 self._connection.domainEventDeregisterAny(self._callbacks.pop())
             except libvirt.libvirtError:
                 pass  # the connection is dead; libvirt has dropped the callback already
+
+    def look_up(self, name: str, uuid: str) -> Optional[Handle]:
+        """The domain with this UUID, or else, if it was defined anew, with this name; None if there
+        is none. An empty UUID is not known. Raises LibvirtError."""
+        calls = [(self._connection.lookupByUUIDString, uuid)] if uuid else []
+        for call, key in [*calls, (self._connection.lookupByName, name)]:
+            try:
+                with _errors():
+                    return call(key)
+            except LibvirtError as error:
+                if error.kind is not ErrorKind.GONE:
+                    raise
+        return None
 
     def domains(self, flags: int) -> list[Handle]:
         """The domains that libvirt's filters select (0: all); raises LibvirtError."""
@@ -161,11 +172,6 @@ def name(handle: Handle) -> str:
     return str(handle.name())
 
 
-def names(handles: Iterable[Handle]) -> list[str]:
-    """The names of these domains; no call."""
-    return [handle.name() for handle in handles]
-
-
 def uuid(handle: Handle) -> str:
     """The domain's UUID as text; no call."""
     return str(handle.UUIDString())
@@ -176,13 +182,9 @@ def is_domain(handle: Handle) -> bool:
     return isinstance(handle, libvirt.virDomain)
 
 
-def is_active(handle: Handle) -> bool:
-    """Whether the domain ran when the handle was made; no call."""
-    return bool(handle.ID() != -1)
-
-
 def life(handle: Handle) -> int:
-    """The domain's id, a new number at each start and -1 while it is off; no call."""
+    """The domain's id when the handle was made, a new number at each start, -1 while it is off; no
+    call."""
     return int(handle.ID())
 
 
@@ -213,14 +215,5 @@ def _errors() -> Iterator[None]:
         ) from None
 
 
-def _no_credentials(*_: object) -> int:
-    """Never prompt: libvirt uses auth.conf only."""
-    return -1
-
-
-# libvirt looks up these kinds of credentials in its auth.conf.
-_AUTHENTICATION = [
-    [libvirt.VIR_CRED_AUTHNAME, libvirt.VIR_CRED_PASSPHRASE],
-    _no_credentials,
-    None,
-]
+# libvirt looks up these kinds of credentials in its auth.conf, and never prompts for them.
+_AUTHENTICATION = [[libvirt.VIR_CRED_AUTHNAME, libvirt.VIR_CRED_PASSPHRASE], lambda *_: -1, None]

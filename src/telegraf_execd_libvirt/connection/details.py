@@ -13,14 +13,13 @@ from functools import partial
 from typing import Any, Optional
 
 from ..domain.record import NO_IDENTITY, Identity
-from ..groups.schema import Group
 from ..log import log
 from . import api
 from .api import Connection, Handle, Records
 from .domain_calls import DomainCalls
 from .errors import ErrorKind, LibvirtError
 from .facts import Facts
-from .requests import BatchRequest, Host, Identities, Wanted
+from .requests import BatchRequest, Host, Identities, Progress, Wanted
 
 #: CPUs that are added to the host are known after at most this time.
 _CPUS_SECONDS = 600.0
@@ -40,52 +39,49 @@ _FILLED = frozenset({"state", "cpu_total", "balloon", "vcpu", "interface", "bloc
 class Details:
     """Reads the details on one connection."""
 
-    def __init__(self, connection: Connection, wanted: Wanted, facts: Facts) -> None:
-        #: The domain whose own calls are running; empty if there are none.
-        self.at = ""
+    def __init__(
+        self, connection: Connection, wanted: Wanted, facts: Facts, progress: Progress
+    ) -> None:
         self._connection = connection
         self._wanted = wanted
         self._facts = facts
-        self._watched = False
+        self._progress = progress
         self._cpus, self._cpus_until = 0, 0.0
 
-    def fill(self, records: Records, request: BatchRequest) -> frozenset[str]:
+    def fill(self, records: Records, request: BatchRequest) -> set[str]:
         """Adds the keys from calls for one domain; returns the names of the domains for which only
         some calls are made. Raises LibvirtError only if the connection is dead."""
-        groups = self._groups()
-        self._watch()
-        if not groups and not self._wanted.mapping:
-            return frozenset()
-        cut = set()
-        mapping = self._wanted.mapping
-        has_vcpus = mapping or any(group.name == "vcpu" for group in groups)
-        cpus = self._host_cpus() if has_vcpus else 0
-        calls = DomainCalls(groups, mapping, self._facts, cpus)
+        cut: set[str] = set()
+        wanted = self._groups()
+        if self._wanted.mapping:
+            wanted.add("vcpu_mapping")
+        if not wanted:
+            return cut
+        cpus = self._host_cpus() if wanted & {"vcpu", "vcpu_mapping"} else 0
         for handle, stats in records:
             name = api.name(handle)
             if name in request.stuck:
                 cut.add(name)
             if name not in request.skip:
-                self.at = name
-                calls.fill(handle, stats, request.no_monitor or name in request.stuck)
-        self.at = ""
-        return frozenset(cut)
+                self._progress.step(name, time.monotonic())
+                calls = DomainCalls(handle, stats, self._facts, cpus)
+                calls.fill(wanted, request.no_monitor or name in request.stuck)
+        self._progress.step("", time.monotonic())
+        return cut
 
-    def _watch(self) -> None:
-        """Registers for events, once, if anything is kept that depends on the domains'
-        configuration."""
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept that depends on the domains' configuration."""
         wanted = self._wanted
-        if not self._watched and (wanted.identity or wanted.mapping or self._groups()):
-            self._connection.watch(self._facts.forget)
-        self._watched = True
+        has_calls = self._connection.driver != "QEMU" or bool(self._groups())
+        return wanted.identity or wanted.mapping or wanted.sources or has_calls
 
-    def _groups(self) -> list[Group]:
-        """The wanted groups that this driver's bulk statistics do not have."""
+    def _groups(self) -> set[str]:
+        """The names of the wanted groups that this driver's bulk statistics do not have."""
         in_bulk: frozenset[str] = frozenset()
-        if self._wanted.bulk and self._facts.has_bulk:
+        if self._facts.has_bulk:
             in_bulk = _BULK_GROUPS.get(self._connection.driver, _FILLED)
-        names = _FILLED - in_bulk
-        return [group for group in self._wanted.all_groups if group.name in names]
+        return {group.name for group in self._wanted.all_groups} & (_FILLED - in_bulk)
 
     def identity(self, handle: Handle, life: int) -> tuple[Optional[Identity], bool]:
         """The domain's identity, if it is known, and whether its XML is to be read."""
@@ -95,15 +91,14 @@ class Details:
 
     def identities(self, handles: Sequence[Handle]) -> Identities:
         """The identities of these domains, from their XML where that is due."""
-        self._watch()  # an event that comes while XML is read must not be missed
         found = {}
         for handle in handles:
-            self.at = api.name(handle)
+            name = api.name(handle)
+            self._progress.step(name, time.monotonic())
             uuid, life = api.uuid(handle), api.life(handle)
             identity = self._facts.identities.get(uuid, life, partial(self._xml, handle))
             if identity is not None:
-                found[self.at] = identity
-        self.at = ""
+                found[name] = identity
         return Identities(found)
 
     def _xml(self, handle: Handle) -> Optional[str]:

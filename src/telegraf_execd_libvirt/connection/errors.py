@@ -2,17 +2,21 @@
 
 Invariant: the kind of an error of libvirt's follows from its code and its domain, here and nowhere
 else, except for failed connection attempts, whose words say more: see :mod:`.refusals`. The numbers
-are libvirt's virErrorNumber and virErrorDomain; this module does not import libvirt.
+are libvirt's virErrorNumber and virErrorDomain; this module does not import libvirt. No user name
+and no path of the URI, and not the user's home, is in what :func:`discreet` returns.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
 
-from ..uri import SSH, driver_and_transport
+from ..uri import SSH, driver_and_transport, parameters, redact_uri, user_name, with_home
 
 
 class ErrorKind(Enum):
@@ -54,6 +58,7 @@ _BY_CODE = {
 _INTERNAL_ERROR, _SYSTEM_ERROR = 1, 38
 
 
+@dataclass(eq=False)
 class LibvirtError(Exception):
     """An error of libvirt: code, domain, message, and the system's errno, or 0. One of this program
     has the code 0 and the domain 0.
@@ -61,22 +66,15 @@ class LibvirtError(Exception):
     ``known`` is the consequence and ``help`` the advice, if they do not follow from the code.
     """
 
-    def __init__(
-        self,
-        code: int,
-        domain: int,
-        message: str,
-        number: int = 0,
-        known: Optional[ErrorKind] = None,
-        help: str = "",
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.domain = domain
-        self.message = message
-        self.errno = number
-        self.known = known
-        self.help = help
+    code: int
+    domain: int
+    message: str
+    errno: int = 0
+    known: Optional[ErrorKind] = None
+    help: str = ""
+
+    def __str__(self) -> str:
+        return self.message
 
     @property
     def kind(self) -> ErrorKind:
@@ -88,15 +86,17 @@ class LibvirtError(Exception):
         return _BY_CODE.get(self.code, ErrorKind.FAILED)
 
 
+@dataclass(eq=False)
 class Unreachable(Exception):
     """There are no statistics. ``state`` names the kind of trouble and what helps, so that
     a change of it is logged once; ``help`` is advice for the user, or empty."""
 
-    def __init__(self, state: str, reason: str, help: str = "") -> None:
-        super().__init__(f"{reason}; {help}" if help else reason)
-        self.state = state
-        self.reason = reason
-        self.help = help
+    state: str
+    reason: str
+    help: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.help}" if self.help else self.reason
 
     @classmethod
     def by(cls, error: LibvirtError, uri: str) -> Unreachable:
@@ -157,3 +157,52 @@ _DRIVERS = frozenset(("qemu", "xen", "lxc", "ch", "vz", "bhyve", "test", "vbox",
 
 #: The daemons of drivers, where libvirt runs a daemon for each driver.
 _SERVICES = {"qemu": "virtqemud", "xen": "virtxend", "lxc": "virtlxcd", "ch": "virtchd"}
+
+#: The lines that name the problem, in ssh's messages of several lines.
+_TELLING = re.compile(
+    r"REVOKED HOST KEY|IDENTIFICATION HAS CHANGED|Host key verification failed"
+    r"|Load key|Identity file|Permission denied \(|Too many authentication|: not found"
+    r"|[Cc]onnection (refused|reset|timed out|closed)"
+)
+_LONGEST = 600
+
+#: The user name that ssh writes before its reason.
+_LOGIN = re.compile(r"[\w.+-]+@(?=[\w.:\[\]-]+: )")
+
+
+def one_line(message: str, reasons: Iterable[str] = ()) -> str:
+    """The message as one line, with libvirt's ``reasons`` that it does not have."""
+    message = _telling(message)
+    for reason in dict.fromkeys(reasons):
+        if reason not in message:
+            message += f": {reason}"
+    return message
+
+
+def discreet(message: str, uri: str) -> str:
+    """The message without user names, and with a parameter's name in place of its path; cut after
+    600 characters."""
+    message = message.replace(uri, redact_uri(uri))
+    if user := user_name(uri):
+        for written in (user, user.replace("\\", "\\\\")):
+            message = message.replace(f"{written}@", "")
+    message = _LOGIN.sub("", message)
+    for name, value in parameters(uri).items():
+        if "/" in value and name != "socket":
+            message = message.replace(with_home(value), name).replace(value, name)
+    home = os.environ.get("HOME", "").rstrip("/")
+    if home:
+        message = re.sub(rf"(?<![\w/.-]){re.escape(home)}(?=/)", "~", message)
+    return message[:_LONGEST]
+
+
+def _telling(message: str) -> str:
+    """The lines that name the problem, or else the last line, as one line."""
+    lines = [line.strip("@* \t\r") for line in message.split("\n")]
+    lines = [line for line in lines if line]
+    if len(lines) < 2:
+        return message.strip()
+    beginning = lines[0].partition(": ")[0].rstrip(":")
+    lines[0] = lines[0].partition(": ")[2]
+    telling = [line for line in lines if _TELLING.search(line)] or lines[-1:]
+    return f"{beginning}: {', '.join(telling)}"

@@ -7,13 +7,14 @@ may hang, which the caller handles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Optional
 
 from ..domain.record import Domain
 from ..log import log
 from . import api
-from .api import BACKING, NOWAIT, Connection, Handle, Records
+from .api import BACKING, CHANGES, NOWAIT, Connection, EventTaker, Handle, Records
 from .details import Details
 from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
@@ -22,8 +23,11 @@ from .requests import (
     Content,
     HostRequest,
     Listing,
+    ListRequest,
     Piece,
+    Progress,
     Request,
+    Uuids,
     Wanted,
     XmlRequest,
 )
@@ -32,97 +36,114 @@ from .requests import (
 #: ARGUMENT_UNSUPPORTED.
 _FLAG_NOT_KNOWN = (8, 74)
 
-#: The request fails after this many domains were refused one by one and none was read.
-_MOST_REFUSED = 3
+#: The request fails after this many domains failed one by one and none was read.
+_MOST_UNREADABLE = 3
 
 
 class Reader:
-    """Serves requests on one connection. The constructor may hang, and raises LibvirtError."""
+    """Serves requests on one connection, and writes to ``progress`` where it is. The constructor
+    may hang, and raises LibvirtError."""
 
-    def __init__(self, uri: str, wanted: Wanted, facts: Facts) -> None:
-        self.connection = Connection(uri)
-        #: The number of domains at the start; None if it is not known.
-        self.count = self.connection.count()
-        self._details = Details(self.connection, wanted, facts)
+    def __init__(
+        self,
+        uri: str,
+        wanted: Wanted,
+        facts: Facts,
+        progress: Progress,
+        changed: EventTaker = lambda *_: None,
+        read_only: bool = True,
+    ) -> None:
+        self.connection = Connection(uri, read_only)
+        self._details = Details(self.connection, wanted, facts, progress)
+        self._progress = progress
+        self._changed = changed
         self._wanted = wanted
         self._facts = facts
+        if not wanted.bulk:
+            facts.has_bulk = False
         self._handles: dict[str, Handle] = {}
         self._read = 0
-        self._refused: dict[str, Exception] = {}
-
-    @property
-    def at(self) -> str:
-        """The domain whose own calls are running; empty if there are none."""
-        return self._details.at
+        self._unreadable: dict[str, Exception] = {}
 
     def close(self) -> None:
         """Drops what keeps the connection open."""
         self.connection.unwatch()
         self._handles.clear()
 
-    def read(self, request: Request) -> Iterator[Content]:
+    def answer(self, request: Request) -> Iterator[Content]:
         """The answer to a request, part by part; raises LibvirtError."""
-        try:
-            if isinstance(request, BatchRequest):
-                yield from self._batch(request)
-            elif isinstance(request, XmlRequest):
-                names = [name for name in request.names if name not in request.stuck]
-                yield self._details.identities(self._known(names))
-            elif isinstance(request, HostRequest):
-                yield self._details.host()
-        finally:
-            self._details.at = ""  # also after an error in a call for one domain
+        if isinstance(request, BatchRequest):
+            yield from self._batch(request)
+        elif isinstance(request, XmlRequest):
+            names = [name for name in request.names if name not in request.stuck]
+            yield self._details.identities(self._known(names, request.uuids))
+        elif isinstance(request, HostRequest):
+            yield self._details.host()
+        elif isinstance(request, ListRequest):
+            yield self._list()
+        else:
+            changes = CHANGES if self._details.keeps else ()
+            self.connection.watch(self._wanted.events.union(changes), self._changed)
+
+    def is_usable(self, error: Optional[LibvirtError]) -> bool:
+        """Whether the connection serves further requests after this outcome. An error that speaks
+        of a lost connection may be one of another daemon, behind this one."""
+        return self.connection.works(ask=error is not None and error.kind is ErrorKind.LOST)
 
     def _batch(self, request: BatchRequest) -> Iterator[Content]:
-        names = request.names
-        if request.list_first:
-            names = self._list()
-            yield Listing(names)
-            names = names[: request.list_first]
-        handles = None if names is None else self._known(names)
-        for records in self._records(handles, self._wanted.mask(request.no_monitor)):
+        handles = None
+        if request.names is not None:
+            handles = self._known(request.names, request.uuids, request.look_up)
+        for records in self._records(handles, self._wanted.mask(request)):
             yield self._piece(records, request)
             records.clear()
 
-    def _list(self) -> list[str]:
-        handles = self.connection.domains(self._wanted.selection.flags)
-        self._handles = dict(zip(api.names(handles), handles))
-        return self._wanted.selection.names(self._handles)
+    def _list(self) -> Listing:
+        selection = self._wanted.selection
+        handles = self.connection.domains(selection.flags)
+        self._handles = {api.name(handle): handle for handle in handles}
+        uuids = {name: api.uuid(self._handles[name]) for name in selection.names(self._handles)}
+        return Listing(uuids, self.connection.count if selection.flags else len(handles))
 
-    def _known(self, names: Sequence[str]) -> list[Handle]:
-        """The handles of these domains; a domain that no longer exists has none."""
-        if not self._handles.keys() >= set(names):
+    def _known(
+        self, names: Sequence[str], uuids: Optional[Uuids] = None, look_up: bool = False
+    ) -> list[Handle]:
+        """The handles of these domains; a domain that no longer exists has none. With ``uuids`` a
+        domain without a handle is looked up, with ``look_up`` each."""
+        if uuids is not None:
+            missing = [name for name in names if look_up or name not in self._handles]
+            for name in missing:
+                self._handles.pop(name, None)
+            self._handles.update(look_up_each(self.connection, missing, uuids, self._progress))
+        elif not self._handles.keys() >= set(names):
             self._list()
         return [self._handles[name] for name in names if name in self._handles]
 
     def _piece(self, records: Records, request: BatchRequest) -> Piece:
-        partial = set(self._details.fill(records, request))
-        if self._wanted.selection.by_state:
-            has_state = self._wanted.selection.has_state
-            records[:] = [record for record in records if has_state(record[1])]
-        domains, due = [], []
+        partial = self._details.fill(records, request)
+        has_state = self._wanted.selection.has_state
+        records[:] = [record for record in records if has_state(record[1])]
+        domains, due, uuids = [], [], {}
         for handle, stats in records:
             life = api.life(handle)
             identity, is_due = self._details.identity(handle, life)
             domain = Domain(api.name(handle), life != -1, stats, identity)
             domains.append(domain)
+            if request.names is None:
+                uuids[domain.name] = api.uuid(handle)
             if is_due:
                 due.append(domain.name)
                 self._handles[domain.name] = handle
         if request.no_monitor:
             partial.update(domain.name for domain in domains if domain.active)
-        elif self._has_bulk:
+        elif self._facts.has_bulk:
             partial |= self._facts.completeness.incomplete(domains)
-        return Piece(domains, frozenset(partial), due)
-
-    @property
-    def _has_bulk(self) -> bool:
-        return self._wanted.bulk and self._facts.has_bulk
+        return Piece(domains, frozenset(partial), due, uuids)
 
     def _records(self, handles: Optional[list[Handle]], mask: Optional[int]) -> Iterator[Records]:
         """The bulk statistics of these domains (None: of all), answer by answer; without bulk
         statistics, domains without keys."""
-        if self._has_bulk and mask is not None:
+        if self._facts.has_bulk and mask is not None:
             try:
                 yield from self._bulk(handles, mask)
                 return
@@ -138,38 +159,35 @@ class Reader:
         return self.connection.domains(self._wanted.selection.flags)
 
     def _bulk(self, handles: Optional[list[Handle]], mask: int) -> Iterator[Records]:
-        self._read, self._refused = 0, {}
+        self._read, self._unreadable = 0, {}
         if (fits := self._facts.fits) is None:
             yield from self._halve(handles, mask)
         else:
             handles = self._all(handles)
             for start in range(0, len(handles), fits):
                 yield from self._halve(handles[start : start + fits], mask)
-        for uuid, failure in self._refused.items():
+        for uuid, failure in self._unreadable.items():
             self._check(failure)
-            if uuid not in self._facts.refused:
-                self._facts.refused.add(uuid)
+            if uuid not in self._facts.unreadable:
+                self._facts.unreadable.add(uuid)
                 log.warning("domain %s: no statistics: %s", uuid, failure)
 
     def _halve(self, handles: Optional[list[Handle]], mask: int) -> Iterator[Records]:
         """Make one call; if its answer cannot be received, one call for each half, and so on."""
-        failure: Exception
         try:
             records = self._call(handles, mask)
-        except LibvirtError as error:
-            if error.kind is not ErrorKind.TOO_LARGE:
+        except (LibvirtError, UnicodeDecodeError) as error:
+            if isinstance(error, LibvirtError) and error.kind is not ErrorKind.TOO_LARGE:
                 raise
-            failure = error
-        except UnicodeDecodeError as error:
-            failure = error
+            failure: Exception = error
         else:
             self._read += len(records)
             yield records
             return
         handles = self._all(handles)
         if len(handles) <= 1:
-            self._refused.update((api.uuid(handle), failure) for handle in handles)
-            if len(self._refused) >= _MOST_REFUSED:
+            self._unreadable.update((api.uuid(handle), failure) for handle in handles)
+            if len(self._unreadable) >= _MOST_UNREADABLE:
                 self._check(failure)
             return
         half = (len(handles) + 1) // 2
@@ -184,11 +202,14 @@ class Reader:
             raise failure
 
     def _call(self, handles: Optional[list[Handle]], mask: int) -> Records:
-        """One call. A flag is given up once a call without it has succeeded."""
-        facts = self._facts
-        nowait = NOWAIT if facts.nowait else 0
-        backing = BACKING if self._wanted.backing_chain and facts.backing else 0
-        states = self._wanted.selection.flags if facts.state_filter else 0
+        """One call. A flag is dropped once a call without it has succeeded."""
+        optional = {
+            "the flag NOWAIT": NOWAIT,
+            "backing images": BACKING if self._wanted.backing_chain else 0,
+            "filters by state": self._wanted.selection.flags,
+        }
+        dropped = self._facts.dropped
+        nowait, backing, states = (0 if n in dropped else bits for n, bits in optional.items())
         known = (nowait | backing, backing, nowait, 0)
         refusal: Optional[LibvirtError] = None
         for flags in dict.fromkeys([*(flags | states for flags in known), *known]):
@@ -199,9 +220,27 @@ class Reader:
                     raise
                 refusal = refusal or error
                 continue
-            if refusal is not None:
-                driver = self.connection.driver
-                facts.give_up(driver, nowait & ~flags, backing & ~flags, states & ~flags)
+            for what, bits in optional.items():
+                if bits & ~flags and what not in dropped:
+                    dropped.add(what)
+                    log.info("driver %s does not know %s", self.connection.driver, what)
             return records
         assert refusal is not None
         raise refusal
+
+
+def look_up_each(
+    connection: Connection, names: Iterable[str], uuids: Uuids, progress: Progress
+) -> dict[str, Handle]:
+    """The handles of these domains, one call for each; those that are gone have none. The look-up
+    of a locked domain hangs."""
+    found = {}
+    progress.looks_up = True
+    try:
+        for name in names:
+            progress.step(name, time.monotonic())
+            found[name] = connection.look_up(name, uuids.get(name, ""))
+    finally:
+        progress.looks_up, progress.at = False, ""
+    progress.looked_up = progress.since = time.monotonic()
+    return {name: handle for name, handle in found.items() if handle is not None}

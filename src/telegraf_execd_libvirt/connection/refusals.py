@@ -15,8 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..uri import ALIAS, SSH, transport
-from .errors import ErrorKind, LibvirtError
-from .messages import discreet, one_line
+from .errors import ErrorKind, LibvirtError, discreet, one_line
 
 
 class Case(NamedTuple):

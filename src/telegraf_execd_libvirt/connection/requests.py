@@ -5,14 +5,15 @@ Invariant: data only, without libvirt's objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from ..domain.record import Domain, Identity
 from ..domain.selection import Selection
 from ..groups import STATISTICS_GROUPS
 from ..groups.schema import Group
+from .errors import LibvirtError
 
 _ALL_GROUPS = 0
 
@@ -20,7 +21,8 @@ _ALL_GROUPS = 0
 @dataclass(frozen=True)
 class Wanted:
     """What to read: the groups, or with ``everything`` all groups of the driver, known or not.
-    ``mapping`` adds the mapping of vCPUs, ``identity`` the domains' XML, ``host`` the host."""
+    ``mapping`` adds the mapping of vCPUs, ``identity`` the domains' XML, ``host`` the host;
+    ``sources``: there are sources, which want these kinds of ``events``."""
 
     groups: Sequence[Group]
     selection: Selection
@@ -30,6 +32,8 @@ class Wanted:
     mapping: bool = False
     identity: bool = False
     host: bool = False
+    events: frozenset[int] = frozenset()
+    sources: bool = False
 
     @property
     def all_groups(self) -> Sequence[Group]:
@@ -39,37 +43,78 @@ class Wanted:
             return [*self.groups, state]
         return self.groups
 
-    def mask(self, no_monitor: bool) -> Optional[int]:
-        """The bits of the groups; ``no_monitor``: without groups that need it; None if empty."""
-        if self.everything and not no_monitor:
+    def mask(self, request: BatchRequest) -> Optional[int]:
+        """The bits of the groups of a request; None if there are none."""
+        if self.everything and not (request.no_monitor or request.without_block):
             return _ALL_GROUPS
-        groups = self.all_groups
-        return sum(g.bit for g in groups if not (no_monitor and g.needs_monitor)) or None
+        groups = STATISTICS_GROUPS.values() if self.everything else self.all_groups
+        left_out = {g.name for g in groups if request.no_monitor and g.needs_monitor}
+        if request.without_block:
+            left_out.add("block")
+        return sum(g.bit for g in groups if g.name not in left_out) or None
+
+
+class Abandoned(Exception):
+    """Nobody waits for the answer to a request any more: it must make no more calls."""
+
+
+class Progress:
+    """Where the current request of a connection is. The thread that serves it writes ``at``,
+    ``since`` and the two about look-ups, and reads ``abandoned``; the engine does the opposite.
+    Times are seconds of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.begin(0.0)
+
+    def begin(self, now: float) -> None:
+        """A new request."""
+        #: The domain whose own call is running, empty if there is none; when this step began.
+        self.at = ""
+        self.since = now
+        #: Whether domains are being looked up; when the last look-up ended.
+        self.looks_up = False
+        self.looked_up = 0.0
+        #: Whether nobody waits for the answer.
+        self.abandoned = False
+
+    def step(self, at: str, now: float) -> None:
+        """The next step, which may wait for this domain; raises Abandoned."""
+        if self.abandoned:
+            raise Abandoned
+        self.at, self.since = at, now
+
+
+#: UUIDs by name; a UUID that is not known is empty.
+Uuids = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class BatchRequest:
     """Statistics of the domains of these names, or of all domains.
 
-    With ``list_first`` the domains are listed, and the first ``list_first`` of them are read. With
-    ``no_monitor`` only statistics that need no monitor are requested. ``stuck`` names domains whose
-    own calls hang: only calls that need no monitor are made for them. For domains in ``skip`` only
-    bulk statistics are requested.
+    With ``uuids`` no call is made about all domains: unknown ones are looked up, with ``look_up``
+    each.
+    With ``no_monitor`` only statistics that need no monitor are requested, ``without_block`` those
+    of disks are left out. ``stuck`` names domains whose own calls hang: only calls that need no
+    monitor are made for them. For domains in ``skip`` only bulk statistics are requested.
     """
 
     names: Optional[Sequence[str]] = None
-    list_first: int = 0
+    uuids: Optional[Uuids] = None
+    look_up: bool = False
     no_monitor: bool = False
+    without_block: bool = False
     stuck: frozenset[str] = frozenset()
     skip: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class XmlRequest:
-    """The XML of these domains, without those that are ``stuck``."""
+    """The XML of these domains, without those that are ``stuck``; ``uuids`` as in BatchRequest."""
 
     names: Sequence[str]
     stuck: frozenset[str] = frozenset()
+    uuids: Optional[Uuids] = None
 
 
 @dataclass(frozen=True)
@@ -77,24 +122,52 @@ class HostRequest:
     """The CPUs and the memory of the host."""
 
 
-Request = Union[BatchRequest, XmlRequest, HostRequest]
+@dataclass(frozen=True)
+class ListRequest:
+    """The names and UUIDs of all selected domains."""
+
+
+@dataclass(frozen=True)
+class WatchRequest:
+    """A subscription to all events that are wanted, until the connection is closed."""
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """One fetch of a source by the function ``fetch``, which takes a scope. ``timeout`` is the
+    longest time for one call, in seconds. ``lane`` is the number of this fetch and the number of
+    those among which the domains are divided. Domains in ``skipped`` hang. With ``uuids`` no call
+    is made about all domains: these are asked."""
+
+    fetch: Callable[[Any], Iterator[Domain]]
+    options: Mapping[str, Any]
+    timeout: float
+    lane: tuple[int, int] = (0, 1)
+    skipped: frozenset[str] = frozenset()
+    uuids: Optional[Uuids] = None
+
+
+Request = Union[BatchRequest, XmlRequest, HostRequest, ListRequest, WatchRequest]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The names of all selected domains, in libvirt's order."""
+    """All selected domains, in libvirt's order, and the number of all domains if it is known."""
 
-    names: Sequence[str]
+    uuids: Uuids
+    existing: Optional[int] = None
 
 
 @dataclass(frozen=True)
 class Piece:
     """Domains of a batch. ``partial`` names the domains that lack keys. ``due`` names the domains
-    whose XML should be read; a domain without an identity waits for it."""
+    whose XML should be read; a domain without an identity waits for it. ``uuids`` are those of the
+    domains, if all were asked."""
 
     domains: list[Domain]
     partial: frozenset[str]
     due: Sequence[str] = ()
+    uuids: Uuids = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +184,17 @@ class Host:
     info: Sequence[Any] = ()
     memory: Mapping[str, Any] = field(default_factory=dict)
     cpu: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The answer to a fetch. ``worked``: a call succeeded; ``error`` is the last one of a call.
+    ``held``: it is an earlier error, and nothing was asked now."""
+
+    domains: list[Domain] = field(default_factory=list)
+    worked: bool = False
+    error: Optional[LibvirtError] = None
+    held: bool = False
 
 
 #: A host that was not asked for.

@@ -23,8 +23,8 @@ from ..uri import (
     parameters,
     ssh_methods,
     transport,
+    with_home,
     with_parameter,
-    without_parameter,
 )
 from .errors import LibvirtError
 
@@ -59,8 +59,8 @@ def prepared(uri: str) -> Iterator[str]:
         return
     folder = _folder_with(script)
     try:
-        rest = without_parameter(uri, "keyfile")
-        yield with_parameter(rest, "command", quote(str(Path(folder, _PROGRAM))))
+        program = quote(str(Path(folder, _PROGRAM)))
+        yield with_parameter(uri, "command", program, without="keyfile")
     finally:
         _remove(folder)
 
@@ -69,12 +69,6 @@ def remove_all() -> None:
     """Removes the scripts of attempts that hang, when the program ends."""
     for folder in tuple(_folders):
         _remove(folder)
-
-
-def with_home(path: str) -> str:
-    """The path with the user's home for a tilde, as ssh has it."""
-    # Path.expanduser() raises an error without a home.
-    return os.path.expanduser(path) if path.startswith("~/") else path  # noqa: PTH111
 
 
 def _script(uri: str) -> str:

@@ -11,10 +11,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable, Optional
 
-from . import metadata
-from .metadata import MetadataTag, clean
 from .record import Identity
-from .xml import attribute, parse_xml
+from .xml import MetadataTag, attribute, clean, metadata, parse_xml
 
 #: Largest XML in bytes; libvirt's own limit for one text.
 _MOST_BYTES = 4 * 1024 * 1024
@@ -37,7 +35,7 @@ def _nova(path: str) -> Source:
     """A source that reads a path of Nova's metadata."""
 
     def read(domain: ET.Element) -> Optional[str]:
-        values = (metadata.find(domain, namespace, f"instance/{path}") for namespace in _NOVA)
+        values = (metadata(domain, namespace, f"instance/{path}") for namespace in _NOVA)
         return next(filter(None, values), None)
 
     return read
@@ -114,26 +112,16 @@ class IdentityReader:
         if len(xml.encode("utf-8", "surrogatepass")) > _MOST_BYTES:
             raise ValueError("the domain's XML is larger than 4 MiB")
         root = parse_xml(xml)
-        return Identity(
-            tags=_filled(
-                {
-                    **{name: source(root) for name, source in self._domain_tags},
-                    **{
-                        item.tag: metadata.find(root, item.namespace, item.path)
-                        for item in self._metadata_tags
-                    },
-                }
-            ),
-            devices=dict(self._devices(root)),
-            info=_filled(
-                {
-                    "uuid": root.findtext("uuid"),
-                    "title": root.findtext("title"),
-                    "os_type": root.findtext("os/type"),
-                    "machine": attribute(root, "os/type", "machine"),
-                }
-            ),
-        )
+        tags = {name: source(root) for name, source in self._domain_tags}
+        for item in self._metadata_tags:
+            tags[item.tag] = metadata(root, item.namespace, item.path)
+        info = {
+            "uuid": root.findtext("uuid"),
+            "title": root.findtext("title"),
+            "os_type": root.findtext("os/type"),
+            "machine": attribute(root, "os/type", "machine"),
+        }
+        return Identity(_filled(tags), dict(self._devices(root)), _filled(info))
 
     def _devices(self, root: ET.Element) -> Iterator[tuple[tuple[str, str], Mapping[str, str]]]:
         for family, sources in self._device_tags.items():

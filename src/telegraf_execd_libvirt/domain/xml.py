@@ -1,13 +1,30 @@
-"""Parse libvirt's XML safely, and read attributes.
+"""What is read from libvirt's XML, safely: attributes, and applications' metadata.
 
 Invariant: libvirt never writes a document type. XML with one is rejected before any of its entities
-can expand.
+can expand. One rule reads the metadata of all applications: a path names elements from a child of
+``<metadata>`` down; that child has the namespace, and the elements below it the same one or none.
 """
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from typing import Optional
+
+PATH_FORMAT = (
+    'element names without prefix, separated by "/", and optionally "/@attribute", such as '
+    '"instance/owner/project/@uuid"'
+)
+
+_NAME = r"[^\W\d][\w.\-]*"
+_PATH = re.compile(rf"{_NAME}(/{_NAME})*(/@{_NAME})?")
+
+#: Characters that would break a value into lines; XML allows no other control characters.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+#: Longest value, in characters.
+MOST_CHARACTERS = 256
 
 
 class _Builder(ET.TreeBuilder):
@@ -27,3 +44,43 @@ def attribute(element: ET.Element, path: str, name: str) -> Optional[str]:
     """An attribute of the first element at this path below an element, or None."""
     found = element.find(path)
     return None if found is None else found.get(name)
+
+
+@dataclass(frozen=True)
+class MetadataTag:
+    """One ``[[inputs.libvirt.metadata_tags]]`` table: where a value is, and the name of its tag."""
+
+    namespace: str
+    path: str
+    tag: str
+
+
+def is_path(text: str) -> bool:
+    """Whether a text has the form of a path."""
+    return _PATH.fullmatch(text) is not None
+
+
+def metadata(root: ET.Element, namespace: str, path: str) -> str:
+    """The first value of a path in a domain's XML that is not empty; "" if there is none."""
+    names, _, attribute = path.partition("/@")
+    first, *below = names.split("/")
+    elements = [
+        element
+        for element in root.iterfind("metadata/*")
+        if element.tag == f"{{{namespace}}}{first}"
+    ]
+    for name in below:
+        tags = (f"{{{namespace}}}{name}", name)
+        elements = [child for element in elements for child in element if child.tag in tags]
+    values = (
+        element.get(attribute) or element.get(f"{{{namespace}}}{attribute}")
+        if attribute
+        else element.text
+        for element in elements
+    )
+    return next(filter(None, map(clean, values)), "")
+
+
+def clean(text: Optional[str]) -> str:
+    """A text as the value of a tag: one line, without space around it, cut to 256 characters."""
+    return _CONTROLS.sub(" ", text or "").strip()[:MOST_CHARACTERS].rstrip()

@@ -108,31 +108,27 @@ def summarize(stats: Stats, info: Mapping[str, str], now: float) -> Stats:
     ``info`` has texts from the domain's XML, as in an identity; ``now`` is the Unix time in
     seconds. Keys without a value are absent.
     """
-    return dict(_items(stats, info, now))
+    return {key: value for key, value in _items(stats, info, now) if value is not None}
 
 
-def _items(stats: Stats, info: Mapping[str, str], now: float) -> Iterator[tuple[str, Value]]:
+def _items(
+    stats: Stats, info: Mapping[str, str], now: float
+) -> Iterator[tuple[str, Optional[Value]]]:
     state = _number(stats, "state.state")
     if state is not None:
         yield "domain.state", state
-        reason = _number(stats, "state.reason")
-        if reason is not None:
-            yield "domain.reason", reason
+        yield "domain.reason", _number(stats, "state.reason")
         if 0 <= state < len(STATE_NAMES):
             yield "domain.state_name", STATE_NAMES[state]
         yield "domain.running", int(state == _RUNNING)
     for key, copy in _COPIED.items():
-        value = _number(stats, key)
-        if value is not None:
-            yield copy, value
+        yield copy, _number(stats, key)
     yield from _memory(stats, now)
-    cpu_time = _number(stats, "cpu.time")
-    if cpu_time is not None and state != _SHUT_OFF:
-        yield "domain.cpu_time", cpu_time
+    if state != _SHUT_OFF:
+        yield "domain.cpu_time", _number(stats, "cpu.time")
     yield from _sums(stats).items()
     for field in _TEXTS:
-        if info.get(field.key):
-            yield f"domain.{field.key}", info[field.key]
+        yield f"domain.{field.key}", info.get(field.key) or None
 
 
 def _memory(stats: Stats, now: float) -> Iterator[tuple[str, Value]]:

@@ -21,61 +21,61 @@ def _counter(key: str, help: str) -> Field:
     return counter(key, "", help, Type.INT)
 
 
-GROUP = Group(
-    name="health",
-    bit=0,
-    needs_monitor=False,
-    metrics=(
-        Metric(
-            measurement="libvirt_health",
-            prefix="health",
-            subject="libvirt_uri",
-            help="The collection of one hypervisor; written at each tick, also if it failed",
-            fields=(
-                _gauge("up", "1 if the hypervisor was read in this tick, else 0"),
-                _gauge("domains", "number of domains read in this tick"),
-                _gauge(
-                    "domains_incomplete",
-                    "of these, domains without the keys that need their monitor",
-                ),
-                _gauge("collect_time_ns", "duration of the tick until its lines were ready", "ns"),
-                _gauge("calls_hanging", "libvirt calls that did not return in time"),
-                _counter("reconnects", "number of reconnects"),
-                _counter("errors", "ticks in which the hypervisor could not be read"),
-                _gauge(
-                    "domains_untagged",
-                    "domains whose XML could not be read in time, so that their lines lack the "
-                    "additional tags; only if tags or summaries need the XML",
-                ),
-                text("daemon_version", "libvirt version of the daemon, after the first connection"),
-                text("libvirt_version", "version of the libvirt library in this process"),
-            ),
+_HEALTH = Metric(
+    prefix="health",
+    subject="libvirt_uri",
+    help="The collection of one hypervisor; written at each tick, also if it failed",
+    fields=(
+        _gauge("up", "1 if the hypervisor was read in this tick, else 0"),
+        _gauge("domains", "number of domains read in this tick"),
+        _gauge("domains_incomplete", "of these, domains without the keys that need their monitor"),
+        _gauge("domains_locked", "domains that were not read because libvirt has locked them"),
+        _gauge("collect_time_ns", "duration of the tick until its lines were ready", "ns"),
+        _gauge("calls_hanging", "libvirt calls that did not return in time"),
+        _counter("reconnects", "number of reconnects"),
+        _counter("errors", "ticks in which the hypervisor could not be read"),
+        _gauge(
+            "domains_untagged",
+            "domains whose XML could not be read in time, so that their lines lack the "
+            "additional tags; only if tags or summaries need the XML",
         ),
-        Metric(
-            measurement="libvirt_domain_health",
-            prefix="domain_health",
-            help="A domain that was not read completely; not written for others",
-            fields=(_gauge("complete", "0: the keys that need the domain's monitor are missing"),),
-        ),
-        Metric(
-            measurement="libvirt_source_health",
-            prefix="source_health",
-            subject="libvirt_uri",
-            extra_tags=("source",),
-            help="A source with its own rhythm, after its last fetch; written at each tick",
-            fields=(
-                _gauge("up", "1 if the last fetch worked and none hangs, else 0"),
-                _gauge("records", "number of lines of the last fetch"),
-                _gauge("collect_time_ns", "duration of the last fetch", "ns"),
-                _counter("errors", "fetches that failed or did not return in time"),
-                _gauge("hanging", "fetches that did not return in time and still hang"),
-            ),
+        text("daemon_version", "libvirt version of the daemon, after the first connection"),
+        text("libvirt_version", "version of the libvirt library in this process"),
+    ),
+)
+
+_DOMAIN_HEALTH = Metric(
+    prefix="domain_health",
+    help="A domain that was not read completely; not written for others",
+    fields=(
+        _gauge("complete", "0: the keys that need the domain's monitor are missing"),
+        _gauge(
+            "locked", "1: libvirt has locked the domain, so no key could be read; else not written"
         ),
     ),
 )
 
+_SOURCE_HEALTH = Metric(
+    prefix="source_health",
+    subject="libvirt_uri",
+    extra_tags=("source",),
+    help="A source with its own rhythm, after its last fetch; written at each tick",
+    fields=(
+        _gauge("up", "1 if the last fetch worked and none hangs, else 0"),
+        _gauge("records", "number of lines of the last fetch"),
+        _gauge("collect_time_ns", "duration of the last fetch", "ns"),
+        _counter("errors", "fetches that failed or did not return in time"),
+        _gauge("hanging", "fetches that did not return in time and still hang"),
+    ),
+)
+
+GROUP = Group(name="health", metrics=(_HEALTH, _DOMAIN_HEALTH, _SOURCE_HEALTH))
+
 #: The key of a domain that came without the keys that need its monitor, and its value.
 INCOMPLETE: dict[str, Value] = {"domain_health.complete": 0}
+
+#: The keys of a domain that libvirt has locked.
+LOCKED: dict[str, Value] = {**INCOMPLETE, "domain_health.locked": 1}
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Health:
     up: bool
     domains: int
     domains_incomplete: int
+    domains_locked: int
     collect_time_ns: int
     calls_hanging: int
     reconnects: int

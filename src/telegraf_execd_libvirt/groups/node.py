@@ -81,21 +81,18 @@ class Node:
             self._keys["node.memory_running_kib"] += memory
 
     def keys(
-        self,
-        node_info: Sequence[object] = (),
-        memory: Optional[Mapping[str, object]] = None,
-        cpu: Optional[Mapping[str, object]] = None,
+        self, node_info: Sequence[object], memory: Mapping[str, object], cpu: Mapping[str, object]
     ) -> Stats:
         """The keys of the summary: the sums, and the host's values as libvirt-python returns them.
 
         ``node_info`` comes from getInfo(), ``memory`` in KiB from getMemoryStats(), ``cpu`` in ns
-        from getCPUStats(). Empty or None: the driver does not have it.
+        from getCPUStats(). Empty: the driver does not have it.
         """
         host: dict[str, Optional[int]] = {}
         if len(node_info) > _CPUS:
             mib = _number(node_info[_MEMORY])
             host = {"cpus": _number(node_info[_CPUS]), "memory_kib": mib and mib * 1024}
-        for numbers, fields in ((memory or {}, _MEMORY_SIZES), (cpu or {}, _CPU_TIMES)):
+        for numbers, fields in ((memory, _MEMORY_SIZES), (cpu, _CPU_TIMES)):
             host.update({fields[k].name: _number(numbers[k]) for k in fields if k in numbers})
         found = {f"node.{name}": value for name, value in host.items() if value is not None}
         return {**found, **self._keys}

@@ -1,156 +1,200 @@
-"""One hypervisor, tick by tick: its readings, its health, and the log of what changes.
+"""One hypervisor: the threads and the queue that carry out what the engine decides.
 
-Invariant: a collection always ends and never raises for what libvirt does; a change of the
-hypervisor's state is logged once, with the reason and advice.
+Invariant: nothing is decided here. One thread consumes :meth:`Hypervisor.results`; it alone uses
+the engine. It handles all events that have arrived before it looks at the clock, so an answer that
+is there is never taken for one that is missing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from queue import Empty, Queue
+from typing import Any, Callable, Optional
 
 from ..config.config import HypervisorConfig
-from ..config.duration import format_duration
-from ..connection.api import library_version
-from ..connection.errors import ErrorKind, LibvirtError, Unreachable
-from ..connection.facts import Completeness, Facts
+from ..config.values import format_duration
+from ..connection.api import CHANGES, library_version
+from ..connection.facts import Completeness, Facts, XmlCache, running_names
 from ..connection.reader import Reader
-from ..connection.requests import NO_HOST, Host, Wanted
-from ..connection.xml_cache import XmlCache
+from ..connection.requests import FetchRequest, Records, Wanted
 from ..domain.devices import NO_DEVICES
 from ..domain.devices import parse as parse_devices
-from ..domain.record import NO_IDENTITY
+from ..domain.record import NO_IDENTITY, Domain
 from ..groups import node, vcpu_mapping
 from ..groups.health import Health
 from ..log import log
+from ..sources.scope import Scope, fetch
 from ..uri import is_remote, redact_uri
-from .dispatch import Dispatcher
-from .gather import Gatherer
-from .patience import LATE_TICKS, Patience
-from .pool import Pool
-from .tick import Tick
+from .engine import Engine
+from .feed import Feed
+from .messages import Ask, Close, Event, Link, Open, Outcome, Paused, Plan, Say, TickDue, Written
+from .worker import Worker
+
+#: A shorter time between two events is no pause.
+_PAUSE_SECONDS = 0.05
 
 #: The XML is read again after this, for drivers and changes without an event.
 _OLDEST_DEVICES_SECONDS = 60.0
 _OLDEST_IDENTITY_SECONDS = 600.0
 
-#: The largest number of names in one line of the log.
-_NAMES_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a tick; ``trouble`` is the reason if nothing was read.
-
-    ``domains`` is the number of domains that were read. ``incomplete`` names those without the keys
-    that need their monitor; ``anonymous`` is the number of those whose XML could not be read in
-    time. ``unread`` is the number of domains that exist and were not read.
-    """
-
-    domains: int = 0
-    incomplete: frozenset[str] = frozenset()
-    unread: int = 0
-    anonymous: int = 0
-    host: Host = NO_HOST
-    trouble: Optional[Unreachable] = None
-
-    @property
-    def up(self) -> bool:
-        """Whether the hypervisor was read."""
-        return self.trouble is None
-
 
 class Hypervisor:
-    """Reads the wanted domains of one hypervisor."""
+    """Reads the wanted domains and sources of one hypervisor. ``idle`` is called in the consumer's
+    thread whenever nothing is left to do; ``quiet``: log nothing above the level debug."""
 
-    def __init__(self, config: HypervisorConfig, name: str) -> None:
+    def __init__(
+        self,
+        config: HypervisorConfig,
+        name: str,
+        idle: Callable[[], None] = lambda: None,
+        quiet: bool = False,
+    ) -> None:
         self.name = f"{name} ({redact_uri(config.libvirt_uri)})"
-        self.driver = self.version = ""
-        #: The outcome of the last tick.
-        self.outcome = Outcome()
-        #: The number of domains when the connection was made, selected or not, if it is known.
-        self.existing: Optional[int] = None
         self._config = config
+        self._idle = idle
+        self._quiet = quiet
         self._identities = config.identities
-        selection = config.selection
+        self._selection = config.selection
         self._wanted = Wanted(
             groups=config.read_groups,
-            selection=selection,
+            selection=self._selection,
             everything=config.full and config.statistics_groups is None,
             backing_chain=config.backing_chain,
             bulk=config.bulk_statistics,
             mapping=vcpu_mapping.GROUP in config.additions,
             identity=self._identities.wanted,
             host=node.GROUP in config.additions,
+            events=frozenset(kind for source in config.sources for kind in source.events),
+            sources=bool(config.sources),
         )
-        patience = Patience(config.timeout / 1e9)
-        is_far = is_remote(config.libvirt_uri)
-        self._pool = Pool(self._connect, config.parallel_calls, patience, is_far)
-        calls = config.parallel_calls
-        dispatcher = Dispatcher(self._pool, patience, selection.by_name, calls)
-        #: Reads the domains of a tick.
-        self.gatherer = Gatherer(self._pool, patience, dispatcher, self._wanted.host)
-        #: What is known about the hypervisor; the sources use it too.
-        self.facts = self._new_facts()
-        self._facts_of = 0
+        plan = Plan(
+            name=self.name,
+            uri=config.libvirt_uri,
+            timeout=config.timeout / 1e9,
+            timeout_text=format_duration(config.timeout),
+            calls=config.parallel_calls,
+            by_name=self._selection.by_name,
+            host=self._wanted.host,
+            is_remote=is_remote(config.libvirt_uri),
+            sources=[(source, config.settings(source)) for source in config.sources],
+        )
+        self._engine = Engine(plan, random.uniform, self._running_names)
+        self._events: Queue[Event] = Queue()
+        self._workers: dict[Link, Worker] = {}
+        self._facts, self._epoch = self._new_facts(), 0
         self._library_version = library_version()
-        self._errors = 0
-        #: The states that were logged since the hypervisor was read last; "up" if it is read.
-        self._states: set[str] = set()
-        self._told_late = False
-        self._told: tuple[bool, frozenset[str]] = (False, frozenset())
-        self._told_unread = False
+        #: The last tick that was requested, until the engine takes it.
+        self._due: Optional[TickDue] = None
+        self._lock = threading.Lock()
+        self._fetching = False
+        #: The monotonic time that the engine has seen: moments after it are still to come.
+
+    def tick(self, timestamp: int) -> None:
+        """Requests a tick with this timestamp in nanoseconds of Unix time; never waits."""
+        with self._lock:
+            is_first = self._due is None
+            self._due = TickDue(timestamp, time.monotonic(), self.collecting)
+            if is_first:
+                self._events.put(self._due)
 
     @property
-    def has_identities(self) -> bool:
-        """Whether the domains' XML is wanted, so that their lines may have additional tags."""
-        return self._wanted.identity
+    def collecting(self) -> bool:
+        """Whether a tick is collected or waits."""
+        return self._due is not None or self._engine.collects
 
-    def health(self, seconds: float) -> Health:
-        """The health after a tick that took this long."""
-        return Health(
-            up=self.outcome.up,
-            domains=self.outcome.domains,
-            domains_incomplete=len(self.outcome.incomplete),
-            domains_untagged=self.outcome.anonymous if self._wanted.identity else None,
-            collect_time_ns=int(seconds * 1e9),
-            calls_hanging=self.gatherer.hanging + self._pool.hanging,
-            reconnects=self._pool.reconnects,
-            errors=self._errors,
-            libvirt_version=self._library_version,
-            daemon_version=self.version,
-        )
+    @property
+    def busy(self) -> bool:
+        """The same, or whether a source is fetched and does not hang."""
+        return self.collecting or self._fetching
 
-    def begin(self) -> Tick:
-        """Begins a tick. Read it with ``gatherer.gather(tick)``, then call :meth:`end`."""
-        return self.gatherer.begin()
+    @property
+    def feeds(self) -> Sequence[Feed]:
+        """The sources and their states."""
+        return self._engine.fetches.feeds
 
-    def end(self, tick: Tick) -> Outcome:
-        """Ends a tick; returns its result, also kept in ``outcome``."""
-        if tick.read:
-            read = tick.delivery
-            found = Outcome(read.count, read.incomplete, tick.unread, read.anonymous, tick.host)
+    @property
+    def connected(self) -> str:
+        """The driver and the version of the daemon."""
+        return f"driver {self._engine.journal.driver}, libvirt {self._engine.journal.version}"
+
+    def results(self, until: Optional[float] = None) -> Iterator[Written]:
+        """What is to be written, as it arrives; the end of each tick is an :class:`Outcome`. Ends
+        at the monotonic time ``until``. After an exception it can be called again."""
+        engine = self._engine
+        while True:
+            while engine.actions:
+                action = engine.actions.popleft()
+                if isinstance(action, Open):
+                    self._workers[action.link] = self._worker(action)
+                elif isinstance(action, Ask):
+                    self._workers[action.link].ask(action.request)
+                elif isinstance(action, Close):
+                    self._workers.pop(action.link).ask(None)
+                elif isinstance(action, Say):
+                    log.log(logging.DEBUG if self._quiet else action.level, "%s", action.text)
+                else:
+                    begun = time.monotonic()
+                    yield action
+                    del action  # its memory is for the next one
+                    now = time.monotonic()
+                    if now - begun > _PAUSE_SECONDS:
+                        engine.handle(Paused(now - begun), now)
+            seconds: Optional[float] = 0.0
+            if self._events.empty():
+                now, wake_at = time.monotonic(), engine.wake_at
+                if wake_at is not None and wake_at <= now:
+                    engine.wake(now)
+                    continue
+                self._fetching = engine.fetches.busy
+                if not self.busy:
+                    self._idle()
+                if until is not None and now >= until:
+                    return
+                moments = [moment for moment in (wake_at, until) if moment is not None]
+                seconds = max(0.0, min(moments) - now) if moments else None
+            try:
+                self._take(self._events.get(timeout=seconds))
+            except Empty:
+                pass
+
+    def _take(self, event: Event) -> None:
+        """Gives an event to the engine; of the ticks that came meanwhile, the last one."""
+        if isinstance(event, TickDue):
+            with self._lock:
+                self._engine.handle(self._due or event, time.monotonic())
+                self._due = None
         else:
-            found = Outcome(trouble=self._trouble(tick))
-        self.outcome = found
-        return found
+            self._engine.handle(event, time.monotonic())
 
-    def check_connected(self) -> None:
-        """Raises LibvirtError if the last tick could not read the hypervisor. Only ticks try to
-        connect then, not sources: a host may lock this one out after many refused attempts."""
-        if (trouble := self.outcome.trouble) is not None:
-            raise LibvirtError(0, 0, trouble.reason, known=ErrorKind.LOST)
-
-    def _connect(self) -> Reader:
-        """A new connection. After a lost connection all facts are dropped: the daemon and its
+    def _worker(self, action: Open) -> Worker:
+        """A connection attempt. After a lost connection all facts are dropped: the daemon and its
         domains may be different now."""
-        if self._facts_of != self._pool.losses:
-            self._facts_of = self._pool.losses
-            self.facts = self._new_facts()
-        reader = Reader(self._config.libvirt_uri, self._wanted, self.facts)
-        self.driver, self.version = reader.connection.driver, reader.connection.version
-        self.existing = reader.count
-        return reader
+        if action.epoch != self._epoch and action.link.read_only:
+            self._facts, self._epoch = self._new_facts(), action.epoch
+        facts, link = self._facts, action.link
+        read_only, uri = link.read_only, self._config.libvirt_uri
+
+        def happened(kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
+            if kind in CHANGES:
+                facts.forget(uuid)
+            for listener in self._engine.fetches.listeners.get(kind, ()):
+                listener.happened(kind, uuid, name, arguments)
+
+        def connect() -> Reader:
+            return Reader(uri, self._wanted, facts, link.progress, happened, read_only)
+
+        def fetch_on(reader: Reader, request: FetchRequest) -> Records:
+            identity = self._wanted.identity
+            scope = Scope(
+                reader.connection, request, self._selection, facts, link.progress, identity
+            )
+            return fetch(scope, request)
+
+        return Worker(link, connect, fetch_on, self._events)
 
     def _new_facts(self) -> Facts:
         return Facts(
@@ -159,68 +203,24 @@ class Hypervisor:
             XmlCache(self._identities.read, NO_IDENTITY, _OLDEST_IDENTITY_SECONDS),
         )
 
-    def _trouble(self, tick: Tick) -> Unreachable:
-        timeout = format_duration(self._config.timeout)
-        error = tick.error or (self._pool.refusal if tick.refused else None)
-        if error is not None:
-            return Unreachable.by(error, self._config.libvirt_uri)
-        if self.gatherer.hanging:
-            return Unreachable("silent", f"the daemon does not answer within {timeout}")
-        return Unreachable(
-            "silent",
-            f"no answer to an attempt to connect within {timeout}",
-            "is the daemon stopped, or the host or the way to it down?",
+    def _running_names(self) -> list[str]:
+        return self._selection.names(running_names(self._config.libvirt_uri))
+
+    def health(self, outcome: Outcome) -> list[Domain]:
+        """The records of the health after a tick: of the hypervisor, then of its sources."""
+        engine, uri = self._engine, redact_uri(self._config.libvirt_uri)
+        health = Health(
+            up=outcome.up,
+            domains=outcome.domains,
+            domains_incomplete=len(outcome.incomplete),
+            domains_locked=len(outcome.locked),
+            domains_untagged=outcome.anonymous if self._wanted.identity else None,
+            collect_time_ns=int(outcome.seconds * 1e9),
+            calls_hanging=outcome.hanging,
+            reconnects=engine.links.reconnects,
+            errors=engine.journal.errors,
+            libvirt_version=self._library_version,
+            daemon_version=engine.journal.version,
         )
-
-    def log_changes(self, tick: Tick) -> None:
-        """Logs what has changed with this tick."""
-        late = self.gatherer.late
-        if len(late) >= LATE_TICKS and not self._told_late:
-            self._told_late = True
-            log.warning(
-                "%s: a call took %.1f s, longer than the timeout; the timeout is too short "
-                "for this hypervisor",
-                self.name,
-                max(late.values()),
-            )
-        trouble = self.outcome.trouble
-        if trouble is not None:
-            self._errors += 1
-            self._log_state(trouble.state, f"cannot be read: {trouble}")
-            return
-        self.log_up()
-        self._log_unread(tick)
-        self._log_hanging()
-
-    def log_up(self) -> None:
-        """Logs that the hypervisor is read, if that is new."""
-        self._log_state("up", f"connected: driver {self.driver}, libvirt {self.version}")
-
-    def _log_state(self, state: str, text: str) -> None:
-        if state in self._states:
-            return
-        if state == "up" or "up" in self._states:
-            self._states.clear()
-        self._states.add(state)
-        (log.info if state == "up" else log.error)("%s: %s", self.name, text)
-
-    def _log_unread(self, tick: Tick) -> None:
-        if self.outcome.unread and not self._told_unread:
-            reason = tick.error or f"no answer within {format_duration(self._config.timeout)}"
-            log.warning("%s: %d domains not read: %s", self.name, self.outcome.unread, reason)
-        self._told_unread = self.outcome.unread > 0
-
-    def _log_hanging(self) -> None:
-        now = (self.gatherer.hanging > 0, self.outcome.incomplete)
-        if now == self._told:
-            return
-        self._told = now
-        hanging, names = now
-        if names:
-            shown = ", ".join(sorted(names)[:_NAMES_SHOWN])
-            more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-            log.warning("%s: guests not responding: %s%s", self.name, shown, more)
-        elif hanging:
-            log.warning("%s: a libvirt call is hung; using another connection", self.name)
-        else:
-            log.info("%s: all guests respond again", self.name)
+        sources = (feed.health() for feed in self.feeds)
+        return [health.record(uri), *(source.record(uri) for source in sources if source)]

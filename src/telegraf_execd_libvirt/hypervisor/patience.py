@@ -1,38 +1,53 @@
-"""Time limits: the one policy for hung requests of every kind and for connection attempts.
+"""Time limits: the one policy for hung requests of every kind, and the one for what is refused.
 
-Invariant: no other module has a constant about hanging. A request that takes longer than its
-patience is repeated beside the hung one, and the number of hung requests is bounded. A tick waits
-for a connection attempt until the timeout; the attempt is given up much later.
+Invariant: all constants about hanging are here. A request that takes longer than its patience is
+repeated beside the hung one, and the number of hung requests is bounded. A tick waits for a
+connection attempt until the timeout; the attempt is given up much later. What fails at once is
+tried at each tick. What is refused, or takes long to fail, is tried ever less often: a host may
+lock this one out if a refused key is tried at each tick.
 """
 
 from __future__ import annotations
+
+from typing import Callable
+
+from ..connection.errors import ErrorKind, LibvirtError
+
+#: A random number between two others.
+Uniform = Callable[[float, float], float]
 
 #: A request for one batch may take this long, or this many times its usual time if that is longer.
 _LEAST_SECONDS = 0.5
 _USUAL_TIMES = 4
 
-#: No repeat is given up sooner than this: a busy machine is not a hung guest.
-_LEAST_REPEAT_SECONDS = 0.1
+#: Short intervals between ticks make it shorter, but not shorter than this.
+_SHORTEST_SECONDS = 0.25
 
-#: A request frees its place in the queue after this, or after twice its usual time.
+#: A repeat and the look-up of one domain may take this long: a busy machine is not a hung guest.
+#: After this time, or twice the usual time, a request frees its place in the queue.
 _SLOW_SECONDS = 0.1
 
-#: From this many hung requests on, only statistics that need no monitor are requested. Each one
-#: occupies a worker of the daemon; libvirtd has 20 for all clients. From this many hung connection
-#: attempts on, the time before the next attempt doubles.
+#: Hung requests of one kind: batches, XML, fetches. Each one occupies a worker of the daemon;
+#: libvirtd has 20 for all clients. From this many hung batches on, only statistics that need no
+#: monitor are requested. From this many hung connection attempts on, the time before the next
+#: attempt doubles.
 MOST_HANGING = 4
 
-#: Fetches of all sources at the same time, also those that hang and were given up: others wait.
-MOST_FETCHES = 8
+#: A domain for which this many calls hang that need no monitor is skipped until one has ended.
+MOST_HANGING_PER_DOMAIN = 2
 
-#: The same for one source, so that turns remain for the other sources.
-MOST_FETCHES_PER_SOURCE = 5
+#: Look-ups that wait behind locks, and with them a call about all domains. Beside each one may wait
+#: a request that was made before the lock was known.
+MOST_LOCKED = 4
+
+#: Locked domains that make the requests do without ``block``: their storage may be the reason.
+MOST_LOCKED_BY_STORAGE = 2
+
+#: Connections that serve fetches of sources at the same time.
+FETCH_LINKS = 3
 
 #: Sources wait this long for the bulk statistics of the same tick, which they would slow down.
 SOURCE_DELAY_SECONDS = 0.4
-
-#: A domain whose own calls hung this many times is skipped until one of them has ended.
-MOST_HANGING_PER_DOMAIN = 2
 
 #: Pauses before a guest is requested again that NOWAIT skipped because another client used it.
 RETRY_PAUSES = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.17)
@@ -46,48 +61,63 @@ _LEAST_ATTEMPT_SECONDS = 15.0
 #: The longest time before the next attempt if many attempts hang.
 _LONGEST_AGE_SECONDS = 3600.0
 
-#: An attempt that took longer than this was not refused at once, so attempts become rarer.
-CHEAP_ATTEMPT_SECONDS = 1.0
-_LONGEST_PAUSE = 60.0
-
-#: The longest pause is this many intervals if that is longer, up to ten minutes: a host may lock
-#: this one out if a refused key is tried at each tick.
-_LONGEST_TICKS = 16
-_LONGEST_PAUSE_BY_TICKS = 600.0
-
 #: The log says that the timeout is too short after this many ticks in a row whose answers arrived
 #: after the end of the tick. A single such tick means that the daemon was stopped for a while.
 LATE_TICKS = 3
 
+#: A failure that took longer than this was not immediate.
+_CHEAP_SECONDS = 1.0
+
+#: The longest pause, or this many intervals if that is longer, up to ten minutes.
+_LONGEST_PAUSE = 60.0
+_LONGEST_TICKS = 16
+_LONGEST_PAUSE_BY_TICKS = 600.0
+
 
 class Patience:
-    """The time limits for the requests of one hypervisor, from the usual time of a request."""
+    """The time limits for the requests of one hypervisor, from the usual time of a request; all in
+    seconds. ``interval`` is the time between ticks, 0 if it is not known."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self._usual = 0.0
+        self.interval = 0.0
+        self._usual = self._last = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether the usual time is known."""
+        return self._usual > 0
 
     def seconds(self, repeats: int) -> float:
         """The time for a request after this many repeats: each repeat may take half as long, so
-        that the repeats together take no longer than the first request, and all of them no longer
-        than two thirds of the timeout. Before the first complete tick the usual time is unknown.
-        """
-        longest = self.timeout / 3
-        known = max(_LEAST_SECONDS, _USUAL_TIMES * self._usual)
-        first = min(known, longest) if self._usual else longest
+        that all of them together take no longer than two thirds of the timeout, and no longer than
+        half of the time between ticks. Before the first complete tick the usual time is unknown."""
+        first = longest = self.timeout / 3
+        if self._usual:
+            if self.interval:
+                longest = max(_SHORTEST_SECONDS, min(longest, self.interval / 2) / 2)
+            known = max(_LEAST_SECONDS, _USUAL_TIMES * self._usual)
+            first = max(min(known, longest), min(2 * self._usual, first))
         if not repeats:
             return first
-        return max(first / float(2**repeats), 2 * self._usual, _LEAST_REPEAT_SECONDS)
+        return max(first / float(2**repeats), 2 * self._usual, _SLOW_SECONDS)
+
+    @property
+    def lookup_seconds(self) -> float:
+        """The time for the look-up of one domain, which only a lock or a slow network delays."""
+        return max(_SLOW_SECONDS, 2 * self._usual)
 
     def slow_seconds(self) -> float:
         """After this time another request may start beside a request that is still running."""
         return max(_SLOW_SECONDS, 2 * self._usual) if self._usual else self.seconds(0) / 2
 
     def learn(self, seconds: float) -> None:
-        """Notes the longest request of a tick in which none hung. The usual time at most doubles
-        in one tick, so that one slow guest does not blunt the policy."""
+        """Notes the longest request of a tick in which each has returned. The usual time is the
+        shorter one of two ticks, and at most doubles in one tick, so that one slow guest does not
+        blunt the policy."""
         ceiling = max(2 * self._usual, _LEAST_SECONDS / _USUAL_TIMES)
-        self._usual = min(seconds, ceiling) if self._usual else seconds
+        self._usual = min(seconds, self._last, ceiling) if self._usual else seconds
+        self._last = seconds
 
     @property
     def attempt_seconds(self) -> float:
@@ -95,16 +125,63 @@ class Patience:
         return max(2 * self.timeout, _LEAST_ATTEMPT_SECONDS)
 
     def attempt_age(self, given_up: int) -> float:
-        """The age at which one more connection attempt is given up beside those that still hang.
-
-        A peer that lost its power may keep an attempt open for ever, so there is always another
-        one. Each costs a thread, so further ones come at ever longer intervals, up to an hour.
-        """
+        """The age at which one more connection attempt is given up beside those that still hang. A
+        peer without power may keep an attempt open for ever, so there is always another one. Each
+        costs a thread, so further ones come at ever longer intervals, up to an hour."""
         age = self.attempt_seconds * float(2 ** min(20, max(0, given_up - MOST_HANGING + 1)))
         return min(age, max(self.attempt_seconds, _LONGEST_AGE_SECONDS))
 
 
-def pause_after(pause: float, interval: float = 0.0) -> float:
-    """The pause after one more refused connection attempt, with ticks at this interval."""
-    by_ticks = min(_LONGEST_PAUSE_BY_TICKS, _LONGEST_TICKS * interval)
-    return min(max(_LONGEST_PAUSE, by_ticks), max(1.0, 2 * interval, 2 * pause))
+class TickTimes:
+    """How often ticks arrive."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._intervals: list[float] = []
+
+    def note(self, now: float) -> None:
+        """Notes a tick at this monotonic time."""
+        if self._last:
+            self._intervals = [*self._intervals[-1:], now - self._last]
+        self._last = now
+
+    @property
+    def interval(self) -> float:
+        """The shorter one of the last two intervals, in seconds: one late tick does not make the
+        interval long. 0 before the second tick."""
+        return min(self._intervals, default=0.0)
+
+
+class Backoff:
+    """The pauses after refusals. At a host that is ``far`` the pauses skip ticks."""
+
+    def __init__(self, ticks: TickTimes, far: bool, uniform: Uniform) -> None:
+        self.pause = 0.0
+        self._not_before = 0.0
+        self._ticks = ticks
+        self._far = far
+        self._uniform = uniform
+
+    def allows(self, now: float) -> bool:
+        """Whether to try at this monotonic time."""
+        return now >= self._not_before
+
+    def succeeded(self) -> None:
+        """A later failure is the first one."""
+        self.pause = self._not_before = 0.0
+
+    def failed(self, error: LibvirtError, seconds: float, now: float) -> None:
+        """Notes a failure after this many seconds."""
+        denied = error.kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
+        if denied or seconds > _CHEAP_SECONDS:
+            self.wait(now, self._ticks.interval if denied and self._far else 0.0)
+        else:
+            # The pause goes on after the next refusal: a host counts them, whatever is between.
+            self._not_before = 0.0
+
+    def wait(self, now: float, interval: float = 0.0) -> None:
+        """Begins the next pause, with ticks at this interval in seconds."""
+        by_ticks = min(_LONGEST_PAUSE_BY_TICKS, _LONGEST_TICKS * interval)
+        longest = max(_LONGEST_PAUSE, by_ticks)
+        self.pause = min(longest, max(1.0, 2 * interval, 2 * self.pause))
+        self._not_before = now + self.pause * self._uniform(0.75, 1.0)

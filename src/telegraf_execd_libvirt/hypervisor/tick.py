@@ -1,133 +1,167 @@
-"""One tick of one hypervisor: what is still to be requested, and what has arrived.
+"""One tick of one hypervisor: what is still to be requested, what has arrived, what to write when.
 
-Invariant: each domain is requested for the first time in one batch only, also if the domains are
-listed twice because a list call hung. No thread, no clock.
+Invariant: each domain is requested for the first time in one batch only, and written at most once:
+as soon as it is complete and its identity is known, or else at the end. No thread, no clock.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
-from ..connection.requests import NO_HOST, BatchRequest, Host, HostRequest, Request, XmlRequest
-from .delivery import Delivery
+from ..connection.requests import NO_HOST, BatchRequest, Host, ListRequest, Piece, XmlRequest
+from ..connection.requests import Request as Asked
+from ..domain.record import NO_IDENTITY, Domain, Identity
+from .messages import Link, Reading
+
+#: Domains in one batch. Larger batches need more memory, smaller ones more calls.
+BATCH = 100
 
 #: Domains in one request for XML.
 _XML_BATCH = 20
-
-#: If a guest's QEMU dies during a call, the call fails for the whole batch; a repeat succeeds.
-_WORTH_ANOTHER_CALL = (ErrorKind.LOST, ErrorKind.FAILED, ErrorKind.BUSY)
-
-#: The tick fails after this many failed batches if none was read.
-_MOST_FAILED = 2
 
 
 @dataclass(eq=False)
 class Batch:
     """One request and its repeats; ``retry``: for domains that came incomplete."""
 
-    request: Request
+    request: Asked
     retry: bool = False
     repeats: int = 0
     failures: int = 0
     done: bool = False
 
-    @property
-    def for_xml(self) -> bool:
-        """Whether it brings XML."""
-        return isinstance(self.request, XmlRequest)
+    def __post_init__(self) -> None:
+        self.for_xml = isinstance(self.request, XmlRequest)
+        self.lists = isinstance(self.request, ListRequest)
+        #: Whether it brings domains for the first time.
+        self.has_statistics = isinstance(self.request, BatchRequest) and not self.retry
 
     @property
-    def has_statistics(self) -> bool:
-        """Whether it brings domains for the first time."""
-        return isinstance(self.request, BatchRequest) and not self.retry
+    def for_all(self) -> bool:
+        """Whether it asks about all domains, so that the lock of one delays it."""
+        request = self.request
+        return self.lists or (isinstance(request, BatchRequest) and request.names is None)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The domains of a batch of statistics."""
+        return (isinstance(self.request, BatchRequest) and self.request.names) or ()
+
+
+@dataclass
+class _Held:
+    """A domain that waits for its keys (``partial``) or its identity, and when it was asked."""
+
+    domain: Domain
+    asked: float
+    partial: bool
 
 
 @dataclass(eq=False)
 class Tick:
-    """``deadline`` is a monotonic time. ``stuck`` names the domains that did not respond in the
-    last tick and whose requests still hang: they are not waited for."""
+    """``began`` and ``deadline`` are monotonic times, ``longest`` the seconds of the longest batch.
+    ``stuck`` names the domains that did not respond in the last tick and whose requests still hang:
+    they are not waited for."""
 
+    timestamp: int
+    began: float
     deadline: float
     stuck: frozenset[str] = frozenset()
-    delivery: Delivery = field(default_factory=Delivery)
     batches: list[Batch] = field(default_factory=list)
     queue: deque[Batch] = field(default_factory=deque)
+    #: Whether a call about all domains has exceeded its patience and none has returned since, so
+    #: that domains are looked up one by one; and the connection of that call until it ends.
+    careful: bool = False
+    slow_list: Optional[Link] = None
+    #: The monotonic time at which the first hung request was found.
+    hung_at: Optional[float] = None
     retries: int = 0
-    retry_at: Optional[float] = None
+    retry_at: float = 0.0
     settle_until: float = 0.0
-    #: The seconds of the longest request for a batch.
     longest: float = 0.0
-    #: Why a batch failed for good.
+    #: The batches that failed for good, and why; whether no connection can be made.
+    failures: int = 0
     error: Optional[LibvirtError] = None
-    #: Whether no connection can be made in this tick.
     refused: bool = False
     host: Host = NO_HOST
-    _listed: bool = False
-    _failed: int = 0
+    #: The UUIDs of the selected domains by name; whether all are known, and whether there are none.
+    uuids: dict[str, str] = field(default_factory=dict)
+    listed: bool = False
+    empty: bool = False
+    #: What is to be written.
+    ready: list[Reading] = field(default_factory=list)
+    #: The names of the domains that came without keys, also if they came again with them.
+    cut: set[str] = field(default_factory=set)
+    _asked: set[str] = field(default_factory=set)
     _identifying: set[str] = field(default_factory=set)
+    _written: set[str] = field(default_factory=set)
+    _held: dict[str, _Held] = field(default_factory=dict)
+    _anonymous: set[str] = field(default_factory=set)
 
-    def begin(self, host: bool) -> None:
-        """Queues the first requests."""
-        self._enqueue(Batch(BatchRequest()))
-        if host:
-            self._enqueue(Batch(HostRequest()))
+    @property
+    def count(self) -> int:
+        """The number of domains that were read, the held ones included."""
+        return len(self._written) + len(self._held)
 
-    def retry(self, names: Sequence[str]) -> None:
-        """Queues one more request for domains that came incomplete."""
-        self._enqueue(Batch(BatchRequest(names), retry=True))
-
-    def _enqueue(self, batch: Batch) -> None:
-        self.batches.append(batch)
-        self.queue.append(batch)
+    def has(self, name: str) -> bool:
+        """Whether this domain was read."""
+        return name in self._written or name in self._held
 
     @property
     def read(self) -> bool:
         """Whether anything was read; a hypervisor without domains counts as read."""
-        return self.delivery.count > 0 or any(
-            batch.done and batch.has_statistics for batch in self.batches
-        )
+        done = (batch.done and batch.has_statistics for batch in self.batches)
+        return self.empty or self.count > 0 or any(done)
 
     @property
-    def failed(self) -> bool:
-        """Whether there is no point in further requests."""
-        return self._failed >= _MOST_FAILED and not self.read
+    def incomplete(self) -> frozenset[str]:
+        """The names of the domains that are held because they lack keys."""
+        return frozenset(name for name, held in self._held.items() if held.partial)
+
+    @property
+    def anonymous(self) -> int:
+        """The number of domains whose identity could not be read in this tick."""
+        return len(self._anonymous) + sum(h.domain.identity is None for h in self._held.values())
 
     @property
     def unread(self) -> int:
         """The number of listed domains that were not read."""
-        missing = [b.request for b in self.batches if not b.done and b.has_statistics]
-        return sum(len(r.names or ()) for r in missing if isinstance(r, BatchRequest))
+        return sum(len(b.names) for b in self.batches if b.has_statistics and not b.done)
 
     @property
     def lacks(self) -> bool:
         """Whether a request that hangs may still bring something that is worth waiting for."""
-        held = self.delivery
-        return bool(
-            self.unread or not self.read or held.unidentified or held.incomplete - self.stuck
-        )
+        nameless = any(held.domain.identity is None for held in self._held.values())
+        return bool(self.unread or not self.read or nameless or self.incomplete - self.stuck)
 
-    def list(self, names: Sequence[str], batch: Batch) -> None:
-        """Cuts the listed domains into batches; ``batch`` is the first one."""
-        if self._listed or not isinstance(batch.request, BatchRequest):
-            return
-        self._listed = True
-        size = batch.request.list_first
-        batch.request = BatchRequest(names[:size])
-        for start in range(size, len(names), size):
-            self._enqueue(Batch(BatchRequest(names[start : start + size])))
+    def enqueue(self, batch: Batch) -> None:
+        """Queues a request."""
+        self.batches.append(batch)
+        self.queue.append(batch)
 
-    def identify(self, due: Sequence[str]) -> None:
-        """Queues requests for XML, before those for further batches: domains wait for it."""
-        names = [name for name in due if name not in self._identifying]
-        self._identifying.update(names)
-        for start in range(0, len(names), _XML_BATCH):
-            batch = Batch(XmlRequest(names[start : start + _XML_BATCH]))
-            self.batches.append(batch)
-            self.queue.appendleft(batch)
+    def add(self, names: Iterable[str], size: int, first: Optional[Batch] = None) -> None:
+        """Queues batches of this size for the domains that are not in one; ``first`` becomes the
+        first one."""
+        self.listed = True
+        new = [name for name in names if name not in self._asked]
+        self._asked.update(new)
+        requests = [BatchRequest(new[at : at + size]) for at in range(0, len(new), size)]
+        if first is not None:
+            first.request, *requests = requests or [BatchRequest(())]
+        for request in requests:
+            self.enqueue(Batch(request))
+
+    def leave_out(self, name: str, batch: Batch) -> None:
+        """A locked domain is not asked for now."""
+        if isinstance(batch.request, BatchRequest):
+            names = [other for other in batch.names if other != name]
+            batch.request = replace(batch.request, names=names)
+            batch.done = not names
+            self._asked.discard(name)
 
     def done(self, batch: Batch, seconds: float) -> None:
         """Notes that a request has brought its whole answer."""
@@ -139,12 +173,76 @@ class Tick:
 
     def fail(self, error: LibvirtError, batch: Batch, connections: int) -> None:
         """Queues a batch again, or notes that it has failed for good. A lost connection does not
-        fail a batch while another connection may be alive."""
+        fail a batch while another connection may be alive. If a guest's QEMU dies during a call,
+        the call fails for the whole batch; a repeat succeeds."""
         batch.failures += 1
         most = connections + 1 if error.kind is ErrorKind.LOST else 1
-        if error.kind in _WORTH_ANOTHER_CALL and batch.failures <= most:
+        passes = error.kind in (ErrorKind.LOST, ErrorKind.FAILED, ErrorKind.BUSY)
+        if passes and batch.failures <= most:
             self.queue.appendleft(batch)
-        elif batch.has_statistics:
+        elif batch.has_statistics or batch.lists:
             self.error = error
             # If even single domains are too large for an answer, all other batches fail as well.
-            self._failed += _MOST_FAILED if error.kind is ErrorKind.TOO_LARGE else 1
+            final = batch.lists or error.kind is ErrorKind.TOO_LARGE
+            self.failures += 2 if final else 1
+
+    def accept(self, piece: Piece, asked: float) -> None:
+        """Takes domains that were asked at this time. Those that lack keys or an identity are held
+        back, those that were written are dropped. XML goes before further batches."""
+        ready = []
+        self.cut |= piece.partial
+        for domain in piece.domains:
+            name = domain.name
+            if name in self._written:
+                continue
+            held = self._held.pop(name, None)
+            if held is not None and domain.identity is None:
+                domain = domain._replace(identity=held.domain.identity)
+            if name in piece.partial or domain.identity is None:
+                self._held[name] = _Held(domain, asked, name in piece.partial)
+            else:
+                ready.append(domain)
+        piece.domains.clear()
+        self._write(ready, asked)
+        due = [name for name in piece.due if name not in self._identifying]
+        self._identifying.update(due)
+        for at in range(0, len(due), _XML_BATCH):
+            batch = Batch(XmlRequest(due[at : at + _XML_BATCH]))
+            self.batches.append(batch)
+            self.queue.appendleft(batch)
+
+    def identify(self, names: Iterable[str], found: Mapping[str, Identity]) -> None:
+        """Takes the identities of these names; those that are not found cannot be read."""
+        ready = []
+        for name in names:
+            held = self._held.get(name)
+            if held is None or held.domain.identity is not None:
+                continue
+            if name not in found:
+                self._anonymous.add(name)
+            held.domain = held.domain._replace(identity=found.get(name, NO_IDENTITY))
+            if not held.partial:
+                ready.append(self._held.pop(name))
+        self._write_held(ready)
+
+    def end(self) -> None:
+        """Writes the domains that are still held."""
+        self._write_held(self._held.values())
+
+    def _write_held(self, all_held: Iterable[_Held]) -> None:
+        by_time: dict[float, list[Domain]] = {}
+        for held in all_held:
+            domain = held.domain._replace(identity=held.domain.identity or NO_IDENTITY)
+            by_time.setdefault(held.asked, []).append(domain)
+        for asked, domains in by_time.items():
+            self._write(domains, asked)
+
+    def _write(self, domains: list[Domain], asked: float) -> None:
+        """What was asked after another request had hung has the time at which it was asked."""
+        if not domains:
+            return
+        names = [domain.name for domain in domains]
+        self._written.update(name for name in names if name not in self._held)
+        late = asked - self.began if self.hung_at is not None and asked >= self.hung_at else 0.0
+        timestamp = self.timestamp + int(late * 1e9)
+        self.ready.append(Reading(domains, timestamp, self.incomplete.intersection(names)))

@@ -14,10 +14,9 @@ from ..config.config import HypervisorConfig
 from ..domain.record import Domain
 from ..groups import STATISTICS_GROUPS
 from ..groups.schema import Group
-from .field_map import FieldMap
 from .protocol import format_line
 from .templates import TIMESTAMP_MARK, LineLayout, Template
-from .translate import field_values, lay_out, line_tags
+from .translate import FieldMap, field_values, lay_out, line_tags
 
 #: There are few sets of keys; the bound limits memory if new ones come all the time.
 _REMEMBERED_LAYOUTS = 1_024

@@ -6,22 +6,20 @@ a collection would have.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 
 from ..config.config import HypervisorConfig
-from ..config.duration import format_duration
+from ..config.values import format_duration
 from ..domain.record import Domain
 from ..groups import vcpu_mapping
-from ..hypervisor.hanging_sources import Hanging
 from ..hypervisor.hypervisor import Hypervisor
-from ..hypervisor.source_runner import SourceRunner
+from ..hypervisor.messages import Outcome, Reading
 from ..log import one_line
 from ..uri import redact, redact_uri
 
-#: A source that begins to hang gives no signal, so its state is polled.
-_LOOK_AGAIN_SECONDS = 0.02
+#: How often to look whether the deadline has come.
+_LOOK_AGAIN_SECONDS = 0.2
 
 
 def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
@@ -31,55 +29,59 @@ def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
     for index, config in enumerate(hypervisors):
         name = f"inputs.libvirt[{index}]"
         lines.append(f"{name}: {redact_uri(config.libvirt_uri)}")
-        hypervisor = Hypervisor(config, name)
-        tick = hypervisor.begin()
-        readings = hypervisor.gatherer.gather(tick)
-        domains = [domain for reading in readings for domain in reading.domains]
-        trouble = hypervisor.end(tick).trouble
-        if trouble is None:
-            lines += _report(config, hypervisor, domains)
-            lines += _sources(config, hypervisor)
+        hypervisor = Hypervisor(config, name, quiet=True)
+        outcome, domains = _collect(hypervisor)
+        if outcome.trouble is None:
+            lines += _report(config, hypervisor, outcome, domains)
+            lines += _sources(hypervisor)
             continue
         status = 1
-        lines.append(f"  reachable: no: {trouble.reason}")
-        if trouble.help:
-            lines.append(f"  what helps: {trouble.help}")
+        lines.append(f"  reachable: no: {outcome.trouble.reason}")
+        if outcome.trouble.help:
+            lines.append(f"  what helps: {outcome.trouble.help}")
     # Names and messages are libvirt's: each becomes one line, without credentials.
     return [one_line(redact(line)) for line in lines], status
 
 
-def _sources(config: HypervisorConfig, hypervisor: Hypervisor) -> Iterator[str]:
-    """Fetches all sources; yields a report on each after at most twice the longest timeout."""
-    hanging = Hanging(hypervisor)
-    runners = [
-        SourceRunner(source, config, hypervisor, hanging, lambda _: True, level=logging.DEBUG)
-        for source in config.sources
-    ]
-    for runner in runners:
-        runner.tick(time.time_ns())
-    longest = max((runner.settings.timeout for runner in runners), default=0)
-    deadline = time.monotonic() + 2 * longest / 1e9
-    while any(runner.busy for runner in runners) and time.monotonic() < deadline:
-        time.sleep(_LOOK_AGAIN_SECONDS)
-    for runner in runners:
-        name = runner.source.name
-        if runner.busy:
-            yield f"  source {name}: takes longer than {format_duration(2 * longest)}"
-        elif runner.report.error:
-            yield f"  source {name}: does not work: {runner.report.error}"
-            if runner.report.help:
-                yield f"  what helps: {runner.report.help}"
+def _collect(hypervisor: Hypervisor) -> tuple[Outcome, list[Domain]]:
+    """Collects one tick, and all sources for at most twice their longest timeout."""
+    outcome, domains = Outcome(), []
+    deadline = None
+    hypervisor.tick(time.time_ns())
+    while deadline is None or (hypervisor.busy and time.monotonic() < deadline):
+        until = time.monotonic() + _LOOK_AGAIN_SECONDS
+        for result in hypervisor.results(until):
+            if isinstance(result, Reading):
+                domains += result.domains
+            elif isinstance(result, Outcome):
+                outcome, deadline = result, time.monotonic() + _longest(hypervisor) / 1e9
+    return outcome, domains
+
+
+def _longest(hypervisor: Hypervisor) -> int:
+    """Twice the longest timeout of a source, in nanoseconds."""
+    return 2 * max((feed.settings.timeout for feed in hypervisor.feeds), default=0)
+
+
+def _sources(hypervisor: Hypervisor) -> Iterator[str]:
+    for feed in hypervisor.feeds:
+        name = feed.source.name
+        if feed.busy:
+            yield f"  source {name}: takes longer than {format_duration(_longest(hypervisor))}"
+        elif feed.error:
+            yield f"  source {name}: does not work: {feed.error}"
+            if feed.help:
+                yield f"  what helps: {feed.help}"
         else:
-            yield f"  source {name}: works, {runner.records} lines now"
+            yield f"  source {name}: works, {feed.records} lines now"
 
 
 def _report(
-    config: HypervisorConfig, hypervisor: Hypervisor, domains: Sequence[Domain]
+    config: HypervisorConfig, hypervisor: Hypervisor, outcome: Outcome, domains: Sequence[Domain]
 ) -> Iterator[str]:
-    outcome = hypervisor.outcome
     active = sum(domain.active for domain in domains)
-    yield f"  reachable: yes: driver {hypervisor.driver}, libvirt {hypervisor.version}"
-    existing = hypervisor.existing
+    yield f"  reachable: yes: {hypervisor.connected}"
+    existing = outcome.existing
     of = "" if existing in (None, outcome.domains) else f" of {existing}"
     yield f"  domains: {outcome.domains}{of}, of which {active} run"
     if existing and not outcome.domains:
@@ -91,12 +93,15 @@ def _report(
         yield f"  domains that are {kind}: {', '.join(missing)}"
     if outcome.incomplete:
         yield f"  guests not responding: {', '.join(sorted(outcome.incomplete))}"
+    if outcome.locked:
+        names = ", ".join(sorted(domain.name for domain in outcome.locked))
+        yield f"  guests locked by libvirt, behind an operation that hangs: {names}"
     if outcome.unread:
         yield f"  domains not read within the timeout: {outcome.unread}"
     wanted = [*config.groups, *(g for g in config.additions if g is vcpu_mapping.GROUP)]
     came = {key.partition(".")[0] for domain in domains for key in domain.stats}
     reported = [group.name for group in wanted if came & group.words]
-    silent = [group.name for group in wanted if not came & group.words]
+    unreported = [group.name for group in wanted if not came & group.words]
     yield f"  reported: {', '.join(reported) or 'nothing'}"
-    if silent:
-        yield f"  not reported by any domain now: {', '.join(silent)}"
+    if unreported:
+        yield f"  not reported by any domain now: {', '.join(unreported)}"

@@ -17,10 +17,8 @@ from typing import Any, Callable, NoReturn, Optional
 
 from .. import __version__, log
 from ..config.config import Config, ConfigError, load, sample_config
-from ..config.duration import parse_duration
 from ..config.options import uri as read_uri
-from ..config.values import Problems
-from ..connection.client_log import client_log
+from ..config.values import Problems, parse_duration
 from ..connection.ssh import remove_all
 from ..log import log as logger
 from .children import Children
@@ -112,11 +110,14 @@ def main(
             return _print(f"{_NAME} {__version__} (libvirt {library_version()})\n")
         if not stdout_is_open:
             return 0  # nothing can receive metrics
+        if options.check and signals is not None:
+            signals.leave(clean_up)  # there is no work to finish
+        config = _load(options)
+        if config is None:
+            return 2
         if options.check:
-            if signals is not None:
-                signals.leave(clean_up)  # there is no work to finish
-            return _check(options, clean_up)
-        return _collect(options, signals or Signals(), clean_up)
+            _check(config, clean_up)
+        _collect(config, options, signals or Signals(), clean_up)
     except ImportError as error:
         logger.error("libvirt-python cannot be loaded: %s", error)
         return 2
@@ -140,58 +141,52 @@ def _print(text: str) -> int:
     return 0
 
 
-def _collect(options: argparse.Namespace, signals: Signals, clean_up: CleanUp) -> int:
-    config = _load(options)
-    if config is None:
-        return 2
+def _collect(
+    config: Config, options: argparse.Namespace, signals: Signals, clean_up: CleanUp
+) -> NoReturn:
+    from ..connection.client import client_log
     from .loop import Loop
 
     output = Output(os.dup(1))
     divert(1, 2, claim=client_log.start())
     loop = Loop(config.hypervisors, output, signals, options.poll_interval)
     if options.once:
-        return _leave(loop.once(), clean_up)
+        _leave(loop.once(), clean_up)
     if os.isatty(0):
         logger.info("Enter collects, Ctrl-D ends")
-    return _leave(loop.run(0), clean_up)
+    _leave(loop.run(0), clean_up)
 
 
-def _check(options: argparse.Namespace, clean_up: CleanUp) -> int:
-    config = _load(options)
-    if config is None:
-        return 2
+def _check(config: Config, clean_up: CleanUp) -> NoReturn:
+    from ..connection.client import client_log
     from .check import check
 
     divert(2, claim=client_log.start())
     lines, status = check(config.hypervisors)
-    return _leave(_print("".join(f"{line}\n" for line in lines)) or status, clean_up)
+    _leave(_print("".join(f"{line}\n" for line in lines)) or status, clean_up)
 
 
 def _load(options: argparse.Namespace) -> Optional[Config]:
     """Return the configuration, or None; log its errors and warnings."""
+    problems = Problems()
     try:
-        config = _read(options)
+        config = load(options.config, os.environ) if options.config else Config()
     except ConfigError as error:
-        for problem in error.problems:
-            logger.error("%s", problem)
+        problems.errors = error.problems
+    else:
+        if options.uri is not None:
+            uri = read_uri(options.uri, "--uri", problems)
+            if (count := len(config.hypervisors)) > 1:
+                text = f"applies to one table, but {options.config} has {count} tables"
+                problems.add("--uri", text)
+            config = replace(config, hypervisors=(replace(config.hypervisors[0], libvirt_uri=uri),))
+    for problem in problems.errors:
+        logger.error("%s", problem)
+    if problems.errors:
         return None
     for warning in config.warnings:
         logger.warning("%s", warning)
     return config
-
-
-def _read(options: argparse.Namespace) -> Config:
-    config = load(options.config, os.environ) if options.config else Config()
-    if options.uri is None:
-        return config
-    problems = Problems()
-    uri = read_uri(options.uri, "--uri", problems)
-    if len(config.hypervisors) > 1:
-        count = len(config.hypervisors)
-        problems.add("--uri", f"applies to one table, but {options.config} has {count} tables")
-    if problems.errors:
-        raise ConfigError(problems.errors)
-    return replace(config, hypervisors=(replace(config.hypervisors[0], libvirt_uri=uri),))
 
 
 def _clean_up(children: Children) -> None:

@@ -82,13 +82,15 @@ class Loop:
 
     def once(self) -> int:
         """One collection; 0, or 1 if a hypervisor was not read or its lines were not written."""
-        self._tick()
+        now = time.time_ns()
+        for collector in self._collectors:
+            collector.hypervisor.tick(now)
         self._finish()
         if self._signals.stop is not None:
             return 128 + self._signals.stop
         if self._output_closed:
             return 0  # the reader has what it wants
-        return int(any(c.failed or c.collecting for c in self._collectors))
+        return int(any(c.failed or c.hypervisor.collecting for c in self._collectors))
 
     def run(self, stdin: int) -> int:
         """Collects at each tick until stdin ends or a signal; returns the exit status."""
@@ -120,18 +122,13 @@ class Loop:
         with selectors.PollSelector() as selector:
             selector.register(self._signals.fd, selectors.EVENT_READ)
             while (
-                any(collector.busy for collector in self._collectors)
+                any(collector.hypervisor.busy for collector in self._collectors)
                 and not self._output_closed
                 and self._signals.stop is None
                 and time.monotonic() < deadline
             ):
                 selector.select(max(0.0, min(deadline - time.monotonic(), _LOOK_AGAIN_SECONDS)))
                 self._signals.discard_bytes()
-
-    def _tick(self) -> None:
-        now = time.time_ns()
-        for collector in self._collectors:
-            collector.tick(now)
 
     def _outside_tick(self) -> None:
         """Handles a tick from stdin or a signal; the option interval is ignored from then on."""
@@ -142,7 +139,7 @@ class Loop:
             log.info("external tick received; ignoring `interval`")
         for collector in self._collectors:
             if collector not in ticked:
-                collector.tick(now)
+                collector.hypervisor.tick(now)
 
     def _tick_by_clock(self) -> None:
         now = time.time_ns()
@@ -151,7 +148,7 @@ class Loop:
                 clock.set(now)
                 if abs(now - self._last_outside) >= _SAME_TICK_NS:
                     clock.last = now
-                    clock.collector.tick(now)
+                    clock.collector.hypervisor.tick(now)
 
     def _seconds_to_tick(self) -> Optional[float]:
         now = time.time_ns()

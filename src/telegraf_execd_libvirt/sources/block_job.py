@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
 from ..groups.schema import Metric, Type, gauge
-from .source import Source
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .source import Scope, Source
 
 #: From libvirt-python's names to those of the keys.
 _KEYS = {"type": "type", "cur": "current", "end": "end", "bandwidth": "bandwidth"}

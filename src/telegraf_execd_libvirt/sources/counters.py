@@ -1,21 +1,17 @@
 """Counters of what libvirt's events report about domains, kept until the domain is gone.
 
 Invariant: counters of a domain that has left the host are written once more and then dropped, so
-that a short migration is seen. Events of a connection that was given up do not count, and the
-number of counters is bounded.
+that a short migration is seen. The number of counters is bounded.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Callable, Optional
 
 from ..domain.record import Domain, record
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .source import Scope
 
 #: Counters of all domains of one source together; more are not kept.
 MOST_COUNTERS = 10_000
@@ -38,7 +34,6 @@ class Counters:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._scope: Optional[Scope] = None
         self._lock = threading.Lock()
         #: By the UUIDs of the domains.
         self._domains: dict[str, _Counted] = {}
@@ -47,26 +42,11 @@ class Counters:
     def __len__(self) -> int:
         return self._size
 
-    def watch(self, scope: Scope, kinds: Iterable[int], happened: Callable[..., None]) -> None:
-        """Calls ``happened(scope, kind, uuid, name, arguments)`` for each event of these kinds;
-        subscribes once for each connection."""
-        if self._scope is not scope:
-            self._scope = scope
-            scope.watch(kinds, lambda *event: happened(scope, *event))
-
     def add(
-        self,
-        scope: Scope,
-        uuid: str,
-        name: str,
-        at: Tags,
-        changes: Mapping[str, int],
-        latest: Mapping[str, int],
+        self, uuid: str, name: str, at: Tags, changes: Mapping[str, int], latest: Mapping[str, int]
     ) -> None:
         """Adds ``changes`` to the keys of one counter of a domain, and sets those in ``latest``."""
         with self._lock:
-            if scope is not self._scope:
-                return  # a connection that was given up
             domain = self._domains.get(uuid)
             if domain is None or at not in domain.values:
                 if self._size >= MOST_COUNTERS:
@@ -86,7 +66,7 @@ class Counters:
                 (uuid, domain, {at: dict(values) for at, values in domain.values.items()})
                 for uuid, domain in self._domains.items()
             ]
-        handles = {scope.uuid(h): h for h in scope.domains(any_state=True, hanging=True)}
+        handles = {scope.uuid(h): h for h in scope.domains(any_state=True, hung=True)}
         names = {scope.name(handle) for handle in handles.values()}
         for uuid, domain, counters in counted:
             handle = handles.get(uuid)
@@ -96,10 +76,6 @@ class Counters:
             if handle is not None or (domain.name not in names and scope.selects(domain.name)):
                 for at, values in sorted(counters.items()):
                     yield record(domain.name, self._prefix, values, {**domain.tags, **dict(at)})
-            if handle is None:
-                self._drop(uuid)
-
-    def _drop(self, uuid: str) -> None:
-        with self._lock:
-            domain = self._domains.pop(uuid, None)
-            self._size -= len(domain.values) if domain is not None else 0
+            if handle is None and scope.sees_all:
+                with self._lock:
+                    self._size -= len(self._domains.pop(uuid, _Counted("")).values)

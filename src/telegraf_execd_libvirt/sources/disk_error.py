@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
 from ..groups.schema import Metric, Type, gauge
-from .source import Source
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .source import Scope, Source
 
 
 def _fetch(scope: Scope) -> Iterator[Domain]:

@@ -9,33 +9,14 @@ Invariant: the numbers are those of virDomainEventID and of the enums of each ev
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any, Callable
 
 from ..domain.record import Domain
 from ..groups.schema import Metric, Type, counter, gauge
 from .counters import Counters
 from .job import operation
-from .source import Source
-
-if TYPE_CHECKING:
-    from .scope import Scope
-
-LIFECYCLE, REBOOT, WATCHDOG, IO_ERROR, CONTROL_ERROR = 0, 1, 3, 6, 7
-AGENT, JOB_COMPLETED, BLOCK_THRESHOLD, MEMORY_FAILURE = 18, 21, 24, 25
-
-#: The kinds of events that are counted.
-KINDS = (
-    LIFECYCLE,
-    REBOOT,
-    WATCHDOG,
-    IO_ERROR,
-    CONTROL_ERROR,
-    AGENT,
-    JOB_COMPLETED,
-    BLOCK_THRESHOLD,
-    MEMORY_FAILURE,
-)
+from .source import Scope, Source
 
 #: virDomainEventType, each with its details.
 _LIFECYCLE = (
@@ -59,6 +40,34 @@ _AGENT = "unknown connected disconnected"
 _MEMORY_FAILURE = "hypervisor guest"
 
 
+def _word(words: str, number: int) -> str:
+    """The word at a position; the number itself if libvirt is newer than this list."""
+    known = words.split()
+    return known[number] if 0 <= number < len(known) else str(number)
+
+
+def _lifecycle(number: int, detail: int) -> tuple[str, str]:
+    if not 0 <= number < len(_LIFECYCLE):
+        return f"lifecycle_{number}", str(detail)
+    event, details = _LIFECYCLE[number]
+    return event, _word(details, detail)
+
+
+#: The event and its detail, which may be empty, of each kind that is counted. The arguments are
+#: those of libvirt-python's callback after the domain.
+NAMES: dict[int, Callable[..., tuple[str, str]]] = {
+    0: _lifecycle,
+    1: lambda *_: ("reboot", ""),
+    3: lambda action, *_: ("watchdog", _word(_WATCHDOG, action)),
+    6: lambda path, alias, action, reason: ("io_error", str(reason or _word(_IO_ERROR, action))),
+    7: lambda *_: ("control_error", ""),
+    18: lambda state, *_: ("agent", _word(_AGENT, state)),
+    21: lambda parameters, *_: ("job_completed", operation(parameters)),
+    24: lambda disk, *_: ("block_threshold", str(disk)),
+    25: lambda recipient, *_: ("memory_failure", _word(_MEMORY_FAILURE, recipient)),
+}
+
+
 class Events:
     """The events of one hypervisor."""
 
@@ -66,50 +75,13 @@ class Events:
         self._counters = Counters("event")
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
-        self._counters.watch(scope, KINDS, self._count)
         yield from self._counters.records(scope)
 
-    def _count(
-        self, scope: Scope, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]
-    ) -> None:
-        event_name, detail = names(kind, arguments)
-        at = (("event", event_name), ("detail", detail))
-        self._counters.add(scope, uuid, name, at, {"count": 1}, {"last": int(time.time())})
-
-
-def names(kind: int, arguments: Sequence[Any]) -> tuple[str, str]:
-    """The event and its detail, which may be empty; ``arguments`` are those of libvirt-python's
-    callback after the domain."""
-    if kind == LIFECYCLE:
-        number, detail = arguments
-        if not 0 <= number < len(_LIFECYCLE):
-            return f"lifecycle_{number}", str(detail)
-        event, details = _LIFECYCLE[number]
-        return event, _word(details, detail)
-    if kind == REBOOT:
-        return "reboot", ""
-    if kind == WATCHDOG:
-        return "watchdog", _word(_WATCHDOG, arguments[0])
-    if kind == IO_ERROR:
-        _, _, action, reason = arguments
-        return "io_error", str(reason or _word(_IO_ERROR, action))
-    if kind == CONTROL_ERROR:
-        return "control_error", ""
-    if kind == AGENT:
-        return "agent", _word(_AGENT, arguments[0])
-    if kind == JOB_COMPLETED:
-        return "job_completed", operation(arguments[0])
-    if kind == BLOCK_THRESHOLD:
-        return "block_threshold", str(arguments[0])
-    if kind == MEMORY_FAILURE:
-        return "memory_failure", _word(_MEMORY_FAILURE, arguments[0])
-    return f"event_{kind}", ""
-
-
-def _word(words: str, number: int) -> str:
-    """The word at a position; the number itself if libvirt is newer than this list."""
-    known = words.split()
-    return known[number] if 0 <= number < len(known) else str(number)
+    def happened(self, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
+        """Counts an event."""
+        event, detail = NAMES[kind](*arguments)
+        at = (("event", event), ("detail", detail))
+        self._counters.add(uuid, name, at, {"count": 1}, {"last": int(time.time())})
 
 
 SOURCE = Source(
@@ -122,6 +94,7 @@ SOURCE = Source(
     "a reconnect are lost. Counters of a domain that no longer exists are written once more and "
     "then dropped.",
     new=Events,
+    events=(*NAMES,),
     metrics=(
         Metric(
             prefix="event",

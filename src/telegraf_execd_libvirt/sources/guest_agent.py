@@ -11,16 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from ..domain.record import Domain
-from ..domain.xml import parse_xml
 from ..groups.schema import Metric, Type, gauge, text
 from .guest_info import lines
-from .source import MINUTE, Option, Source
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .source import MINUTE, Option, Scope, Source
 
 #: Guests that are asked at the same time.
 AT_ONCE = 4
@@ -61,7 +57,6 @@ class _Pause:
 
 class _Agents:
     def __init__(self) -> None:
-        self._scope: Optional[Scope] = None
         self._lock = threading.Lock()
         #: The UUIDs of guests whose agent has connected since the last fetch.
         self._connected: set[str] = set()
@@ -69,24 +64,21 @@ class _Agents:
         self._pauses: dict[str, _Pause] = {}
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
-        if self._scope is not scope:
-            self._scope = scope
-            scope.watch((_AGENT,), self._note)
         with self._lock:
             connected, self._connected = self._connected, set()
         for uuid in connected:
             self._pauses.pop(uuid, None)
         seen = set()
-        for handle in scope.domains(active=True, hanging=True):
+        for handle in scope.domains(active=True, hung=True):
             uuid = scope.uuid(handle)
             seen.add(uuid)
             pause = self._pauses.get(uuid)
             if pause is not None and time.monotonic() < pause.until:
                 scope.hold(pause.error)
                 continue
-            if scope.hangs(handle) or not is_ready(scope, handle):
+            if scope.is_hung(handle) or not is_ready(scope, handle):
                 continue
-            # If the call is given up, this pause stays.
+            # If the call is abandoned, this pause stays.
             seconds = min(_LONGEST_PAUSE, 2 * pause.seconds if pause else _FIRST_PAUSE)
             pause = self._pauses[uuid] = _Pause(time.monotonic() + seconds, seconds, None)
             info = ask(scope, handle)
@@ -100,7 +92,8 @@ class _Agents:
         for uuid in self._pauses.keys() - seen:
             del self._pauses[uuid]
 
-    def _note(self, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
+    def happened(self, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
+        """Notes that an agent has connected."""
         if arguments and arguments[0] == _CONNECTED:
             with self._lock:
                 self._connected.add(uuid)
@@ -108,7 +101,8 @@ class _Agents:
 
 def is_ready(scope: Scope, handle: Any) -> bool:
     """Whether a domain's agent is connected and its CPUs run: a paused guest cannot answer."""
-    if not is_connected(scope.xml(handle)):
+    targets = scope.xml(handle).iterfind("devices/channel/target")
+    if not any(t.get("name") == _CHANNEL and t.get("state") == "connected" for t in targets):
         return False
     state = scope.quietly(handle, "state")
     return state is None or state[0] == _RUNNING
@@ -127,16 +121,6 @@ def ask(scope: Scope, handle: Any) -> Optional[dict[str, Any]]:
     return info
 
 
-def is_connected(xml: Optional[str]) -> bool:
-    """Whether the guest's agent has opened its channel."""
-    try:
-        root = parse_xml(xml or "")
-    except ValueError:
-        return False
-    targets = root.iterfind("devices/channel/target")
-    return any(t.get("name") == _CHANNEL and t.get("state") == "connected" for t in targets)
-
-
 SOURCE = Source(
     name="guest_agent",
     summary="file systems, users, operating system and addresses of guests",
@@ -144,6 +128,7 @@ SOURCE = Source(
     calls="`virDomainGetGuestInfo` for each guest with a connected agent, at most 4 at the same "
     "time. It needs a [read-write connection](permissions.md#guest-agent).",
     new=_Agents,
+    events=(_AGENT,),
     interval=MINUTE,
     lanes=AT_ONCE,
     read_only=False,

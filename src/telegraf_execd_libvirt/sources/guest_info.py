@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..domain.metadata import clean
+from ..domain.xml import clean
 
 #: Lines of file systems and of interfaces of one guest, users, and addresses of an interface; more
 #: are left out.

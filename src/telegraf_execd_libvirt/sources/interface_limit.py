@@ -6,14 +6,10 @@ Invariant: each parameter that libvirt reports is a field, declared here or not.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ..domain.record import Domain
 from ..groups.schema import Field, Metric, Type, gauge
-from .source import MINUTE, Source
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .source import MINUTE, Scope, Source
 
 
 def _fetch(scope: Scope) -> Iterator[Domain]:

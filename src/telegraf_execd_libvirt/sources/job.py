@@ -10,15 +10,12 @@ the operation is a tag, and the names of milliseconds end in ``_ms``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..domain.record import Domain
 from ..groups.schema import Field, Metric, Type, counter, gauge
 from .counters import Counters
-from .source import Source
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .source import Scope, Source
 
 #: VIR_DOMAIN_EVENT_ID_JOB_COMPLETED.
 _COMPLETED = 21
@@ -60,25 +57,20 @@ class _Jobs:
         self._completed = Counters("job_completed")
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
-        self._completed.watch(scope, (_COMPLETED,), self._count)
         for handle in scope.domains(active=True):
-            yield from self._running(scope, handle)
+            found = scope.call(handle, "jobStats")
+            if found and found.get("type"):
+                keys = {
+                    f"{name}_ms" if name in _MILLISECONDS else name: value
+                    for name, value in found.items()
+                    if name != "operation"
+                }
+                yield scope.domain(handle, "job", keys, operation=operation(found))
         if self._completed:
             yield from self._completed.records(scope)
 
-    def _running(self, scope: Scope, handle: Any) -> Iterator[Domain]:
-        found = scope.call(handle, "jobStats")
-        if found and found.get("type"):
-            keys = {
-                f"{name}_ms" if name in _MILLISECONDS else name: value
-                for name, value in found.items()
-                if name != "operation"
-            }
-            yield scope.domain(handle, "job", keys, operation=operation(found))
-
-    def _count(
-        self, scope: Scope, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]
-    ) -> None:
+    def happened(self, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
+        """Counts a completed job."""
         parameters = arguments[0] if arguments and isinstance(arguments[0], dict) else {}
         changes = {
             "count": 1,
@@ -86,7 +78,7 @@ class _Jobs:
             "time_elapsed_ms": int(parameters.get("time_elapsed", 0)),
         }
         at = (("operation", operation(parameters)),)
-        self._completed.add(scope, uuid, name, at, changes, {})
+        self._completed.add(uuid, name, at, changes, {})
 
 
 def _amounts(what: str, help: str) -> tuple[Field, ...]:
@@ -104,6 +96,7 @@ SOURCE = Source(
     calls="`virDomainGetJobStats` for each running domain; events. The counters of a domain that "
     "has left the host are written once more, so that its migration is seen.",
     new=_Jobs,
+    events=(_COMPLETED,),
     metrics=(
         Metric(
             prefix="job",

@@ -7,17 +7,22 @@ refused. A call that the driver does not have is not made again; its error is th
 from __future__ import annotations
 
 import time
+import xml.etree.ElementTree as ET
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Callable, Optional
 
 from ..connection import api
 from ..connection.api import Connection, Handle
 from ..connection.errors import ErrorKind, LibvirtError
-from ..connection.facts import Facts
+from ..connection.facts import Facts, T, XmlCache
+from ..connection.reader import look_up_each
+from ..connection.requests import FetchRequest, Progress, Records
 from ..domain.devices import NO_DEVICES, Devices
 from ..domain.record import NO_IDENTITY, Domain, record
 from ..domain.selection import Selection
+from ..domain.xml import parse_xml
 from ..log import log
 
 #: libvirt's number for "not now, not in this state, or not on this host".
@@ -27,83 +32,77 @@ _INVALID = 55
 _ACTIVE = 1
 
 
-class Abandoned(Exception):
-    """The fetch has been given up: it must make no more calls."""
-
-
 class Scope:
-    """One connection of one source. ``facts`` returns what is known about the hypervisor;
-    ``skipped`` returns the names of domains whose calls hang. ``lane`` is the number of this
-    connection and the number of connections among which the domains are divided. ``timeout`` is
-    the longest time for one call, in seconds."""
+    """One fetch of a source on a connection. ``options`` and ``timeout`` are those of the source;
+    ``identity``: domains have additional tags. Where the fetch is goes to ``progress``."""
 
     def __init__(
         self,
         connection: Connection,
+        request: FetchRequest,
         selection: Selection,
-        facts: Callable[[], Facts],
-        skipped: Callable[[], frozenset[str]],
-        options: Mapping[str, Any],
-        timeout: float,
+        facts: Facts,
+        progress: Progress,
         identity: bool = False,
-        lane: tuple[int, int] = (0, 1),
     ) -> None:
-        self.options = options
-        self.timeout = timeout
+        self.options = request.options
+        self.timeout = request.timeout
         #: The last error of a call, and the number of calls that succeeded.
         self.error: Optional[LibvirtError] = None
         self.succeeded = 0
         #: The earlier error of a domain that is not asked now.
         self.held: Optional[LibvirtError] = None
-        #: The domain whose call is running, or empty; the start of the current step.
-        self.at = ""
-        self.step = time.monotonic()
-        self.abandoned = False
         self._connection = connection
+        self._request = request
         self._selection = selection
         self._facts = facts
-        self._skipped = skipped
+        self._progress = progress
         self._identity = identity
-        self._lane = lane
-
-    def begin(self) -> None:
-        """A new fetch."""
-        self.error, self.held, self.succeeded = None, None, 0
-        self._at("")
 
     def hold(self, error: Optional[LibvirtError]) -> None:
         """Notes that a domain is not asked now because of an earlier error; None: an earlier call
-        was given up."""
+        was abandoned."""
         text = f"a call did not return within {self.timeout:g}s"
         self.held = self.held or error or LibvirtError(0, 0, text, known=ErrorKind.FAILED)
 
     def domains(
-        self, active: bool = False, any_state: bool = False, hanging: bool = False
+        self, active: bool = False, any_state: bool = False, hung: bool = False
     ) -> Iterator[Handle]:
         """The selected domains. ``active``: only active ones; ``any_state``: regardless of the
-        selected states; ``hanging``: also domains whose calls hang."""
-        self._at("")
-        flags = 0 if any_state else self._selection.flags
-        handles = self._connection.domains(flags | (_ACTIVE if active else 0))
-        by_name = dict(zip(api.names(handles), handles))
-        handles.clear()
+        selected states; ``hung``: also domains whose calls hang."""
+        by_name = self._handles(active, any_state)
         for name in self._selection.names(by_name):
             handle = by_name.pop(name)
-            if not self._is_mine(handle) or (self.hangs(handle) and not hanging):
+            if not self._is_mine(handle) or (self.is_hung(handle) and not hung):
                 continue
             if any_state or self._has_state(handle):
                 yield handle
+
+    def _handles(self, active: bool, any_state: bool) -> dict[str, Handle]:
+        uuids = self._request.uuids
+        if uuids is not None:
+            found = look_up_each(self._connection, uuids, uuids, self._progress)
+            return {name: h for name, h in found.items() if not active or api.life(h) != -1}
+        self._at("")
+        flags = 0 if any_state else self._selection.flags
+        handles = self._connection.domains(flags | (_ACTIVE if active else 0))
+        return {api.name(handle): handle for handle in handles}
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether a domain that is not listed is gone; otherwise it may be locked."""
+        return self._request.uuids is None
 
     def selects(self, name: str) -> bool:
         """Whether a domain of this name is selected."""
         return bool(self._selection.names([name]))
 
-    def hangs(self, handle: Handle) -> bool:
+    def is_hung(self, handle: Handle) -> bool:
         """Whether calls for this domain hang at the moment."""
-        return api.name(handle) in self._skipped()
+        return api.name(handle) in self._request.skipped
 
     def _is_mine(self, handle: Handle) -> bool:
-        number, count = self._lane
+        number, count = self._request.lane
         return count == 1 or zlib.crc32(api.uuid(handle).encode()) % count == number
 
     def _has_state(self, handle: Handle) -> bool:
@@ -112,13 +111,8 @@ class Scope:
         state = self.quietly(handle, "state")
         return bool(state) and self._selection.has_state({"state.state": state[0]})
 
-    def uuid(self, handle: Handle) -> str:
-        """The UUID of a domain; no call."""
-        return api.uuid(handle)
-
-    def name(self, handle: Handle) -> str:
-        """The name of a domain, pool, volume or network; no call."""
-        return api.name(handle)
+    #: The UUID of a domain or a pool, and the name of a domain, pool, volume or network; no call.
+    uuid, name = staticmethod(api.uuid), staticmethod(api.name)
 
     def host(self, method: str, *arguments: Any) -> Any:
         """The result of a call of virConnect, or None if it fails."""
@@ -135,12 +129,10 @@ class Scope:
         return result
 
     def _at(self, name: str) -> None:
-        if self.abandoned:
-            raise Abandoned
-        self.at, self.step = name, time.monotonic()
+        self._progress.step(name, time.monotonic())
 
     def _try(self, owner: Any, method: str, call: Callable[[], Any]) -> Any:
-        facts = self._facts()
+        facts = self._facts
         if known := facts.unsupported.get((type(owner), method)):
             self.error = known
             return None
@@ -173,10 +165,12 @@ class Scope:
         except (LibvirtError, AttributeError):  # a host and a volume are neither active nor not
             return False
 
-    def xml(self, handle: Handle) -> Optional[str]:
-        """The XML of a domain, a pool and so on, or None."""
-        result = self.quietly(handle, "XMLDesc")
-        return None if result is None else str(result)
+    def xml(self, handle: Handle) -> ET.Element:
+        """The XML of a domain, a pool and so on; an empty element if it cannot be read."""
+        try:
+            return parse_xml(self.quietly(handle, "XMLDesc") or "")
+        except ValueError:
+            return ET.Element("unknown")
 
     def quietly(self, handle: Handle, method: str, *arguments: Any) -> Any:
         """The same as :meth:`call`; its outcome says nothing about the source."""
@@ -186,25 +180,19 @@ class Scope:
         return result
 
     def undo(self, handle: Handle, method: str, *arguments: Any) -> None:
-        """A call that takes an earlier one back, also after the fetch has been given up. Its
+        """A call that takes an earlier one back, also after the fetch has been abandoned. Its
         outcome does not matter."""
-        self.at, self.step = api.name(handle), time.monotonic()
+        progress = self._progress
+        progress.at, progress.since = api.name(handle), time.monotonic()
         try:
             api.call(handle, method, *arguments)
         except LibvirtError as error:
             log.debug("%s: %s", method, error)
-        self.at, self.step = "", time.monotonic()
+        progress.at, progress.since = "", time.monotonic()
 
     def devices(self, handle: Handle) -> Devices:
         """The disks and interfaces of a domain."""
-        cache = self._facts().devices
-        return cache.get(api.uuid(handle), api.life(handle), lambda: self.xml(handle)) or NO_DEVICES
-
-    def watch(self, kinds: Iterable[int], changed: Callable[..., None]) -> None:
-        """Calls ``changed(kind, uuid, name, arguments)`` for each event of these kinds, in
-        libvirt's event thread; see :meth:`.api.Connection.watch_kinds`."""
-        self._at("")
-        self._connection.watch_kinds(kinds, changed)
+        return self._cached(self._facts.devices, handle) or NO_DEVICES
 
     def domain(self, handle: Handle, prefix: str, keys: Mapping[str, Any], **tags: str) -> Domain:
         """The record of a line about a domain, with the domain's own tags; see :func:`.record`."""
@@ -214,6 +202,18 @@ class Scope:
         """The additional tags of a domain."""
         if not self._identity:
             return NO_IDENTITY.tags
-        cache, uuid, life = self._facts().identities, api.uuid(handle), api.life(handle)
-        known, _ = cache.find(uuid, life)  # the ticks read it again when it is due
-        return (known or cache.get(uuid, life, lambda: self.xml(handle)) or NO_IDENTITY).tags
+        cache = self._facts.identities
+        # The ticks read it again when it is due.
+        known, _ = cache.find(api.uuid(handle), api.life(handle))
+        return (known or self._cached(cache, handle) or NO_IDENTITY).tags
+
+    def _cached(self, cache: XmlCache[T], handle: Handle) -> Optional[T]:
+        read = partial(self.quietly, handle, "XMLDesc")
+        return cache.get(api.uuid(handle), api.life(handle), read)
+
+
+def fetch(scope: Scope, request: FetchRequest) -> Records:
+    """Fetches a source. Raises LibvirtError if nothing can be asked, and Abandoned."""
+    domains = [*request.fetch(scope)]
+    held = scope.error is None and scope.held is not None
+    return Records(domains, scope.succeeded > 0, scope.error or scope.held, held)

@@ -8,16 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 from ..domain.record import Domain
 from ..groups.schema import Group, Metric
 
 if TYPE_CHECKING:
-    from .scope import Scope
+    from .scope import Scope as Scope
+else:
+    Scope = Any  # the scope itself imports libvirt, which a configuration does not need
 
 #: Yields the records of one moment. Raises LibvirtError only if nothing can be asked.
-Fetch = Callable[["Scope"], Iterator[Domain]]
+Fetch = Callable[[Scope], Iterator[Domain]]
+
+
+class Listener(Protocol):
+    """A function that reads a source and counts events between two fetches."""
+
+    def __call__(self, scope: Scope) -> Iterator[Domain]: ...
+
+    def happened(self, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
+        """Takes an event of this kind about a domain, with what else libvirt passes, in libvirt's
+        event thread."""
+
 
 #: Nanoseconds.
 MINUTE = 60 * 1_000_000_000
@@ -43,11 +56,12 @@ class Source:
     ``summary`` explains it in the sample configuration. The documentation has ``reads``, by default
     the summary, and ``calls``: which calls of libvirt it makes, and how often.
 
-    ``new`` makes the function that reads the source, once for each of its connections; the function
-    may keep state. ``interval`` is the default in nanoseconds, 0: at each tick. ``options`` are
-    those of its table beside ``interval`` and ``timeout``. ``lanes`` is the number of connections
-    among which its domains are divided. With ``read_only=False`` it needs a connection with more
-    rights; ``advice`` says how to grant them.
+    ``new`` makes the function that reads the source, once for each of its lanes; the function may
+    keep state. ``interval`` is the default in nanoseconds, 0: at each tick. ``options`` are those
+    of its table beside ``interval`` and ``timeout``. ``lanes`` is the number of parts into which
+    its domains are divided, to be fetched at the same time. ``events`` are the kinds of libvirt's
+    events (VIR_DOMAIN_EVENT_ID_*) that the function gets, see :class:`Listener`. With
+    ``read_only=False`` it needs a connection with more rights; ``advice`` says how to grant them.
     """
 
     name: str
@@ -58,6 +72,7 @@ class Source:
     reads: str = ""
     interval: int = 0
     lanes: int = 1
+    events: tuple[int, ...] = ()
     read_only: bool = True
     options: tuple[Option, ...] = ()
     advice: str = ""
@@ -65,7 +80,7 @@ class Source:
     @property
     def group(self) -> Group:
         """Its metrics as a group of statistics, which libvirt's bulk statistics do not have."""
-        return Group(self.name, bit=0, needs_monitor=False, metrics=self.metrics)
+        return Group(self.name, self.metrics)
 
     @property
     def defaults(self) -> dict[str, Any]:

@@ -7,27 +7,23 @@ last refresh by another program.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any
 
 from ..domain.record import Domain, record
-from ..domain.xml import parse_xml
 from ..groups.schema import Metric, Type, gauge
-from .source import Option, Source
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from .source import Option, Scope, Source
 
 
 class _Pools:
     def __init__(self) -> None:
-        #: The types of the pools by UUID; a pool keeps its type.
+        #: The types of the pools by UUID: dir, logical, rbd and so on; a pool keeps its type.
         self._types: dict[str, str] = {}
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
         known = {}
         for pool in scope.host("listAllStoragePools", 0) or ():
             uuid = scope.uuid(pool)
-            kind = known[uuid] = self._types.get(uuid) or _type(scope.xml(pool))
+            kind = known[uuid] = self._types.get(uuid) or scope.xml(pool).get("type") or ""
             info = scope.call(pool, "info")
             if info is None:
                 continue
@@ -56,14 +52,6 @@ def _volumes(scope: Scope, pool: Any) -> Iterator[Domain]:
             keys = {"capacity": info[1], "allocation": info[2]}
             tags = {"volume": name}
             yield record(scope.name(pool), "storage_volume", keys, tags)
-
-
-def _type(xml: Optional[str]) -> str:
-    """The type of a pool: dir, logical, rbd and so on; empty if its XML cannot be read."""
-    try:
-        return parse_xml(xml or "").get("type") or ""
-    except ValueError:
-        return ""
 
 
 SOURCE = Source(

@@ -1,0 +1,239 @@
+"""The engine of one hypervisor: events go in, actions come out.
+
+A tick asks for the statistics of all domains, batch by batch; the sources follow. A request that
+takes longer than its patience is repeated on another connection, which leaves out what hangs. After
+each event, requests are assigned to connections: batches first, then sources.
+
+Invariant: the engine starts no thread, reads no clock and makes no random choice: the same events
+at the same times give the same actions. The number of hung requests is bounded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+from typing import Callable, Optional
+
+from ..connection.errors import ErrorKind
+from ..connection.requests import Host, Identities, Listing, Piece, XmlRequest
+from .asking import Asking
+from .fetches import Fetches
+from .hanging import Hanging
+from .journal import Journal
+from .links import Links
+from .messages import Action, Ended, Event, Opened, Outcome, Part, Plan, TickDue
+from .patience import Backoff, Patience, TickTimes, Uniform
+from .roster import Roster
+from .running import Running, Runs
+from .tick import Tick
+
+#: A tick this soon after the start of another one is no sign that collecting is slow.
+_NO_TIME_SECONDS = 0.1
+
+
+class Engine:
+    """Reads the domains of one hypervisor as planned. ``running_names`` gives the names of running
+    domains as far as they are known without libvirt."""
+
+    def __init__(
+        self, plan: Plan, uniform: Uniform, running_names: Callable[[], Sequence[str]]
+    ) -> None:
+        #: What is to be done, in this order.
+        self.actions: deque[Action] = deque()
+        self.outcome = Outcome()
+        ticks = self._ticks = TickTimes()
+        self._plan = plan
+        self._patience = Patience(plan.timeout)
+        self._roster = Roster()
+        backoff = Backoff(ticks, plan.is_remote, uniform)
+        self.links = Links(plan, True, plan.links, self._patience, backoff, self.actions)
+        self._runs = Runs(plan.calls, self._roster)
+        shared = self._patience, self.links, self._runs
+        self._asking = Asking(plan, *shared, self.actions)
+        self._hanging = Hanging(*shared, self._asking, running_names)
+        self.fetches = Fetches(plan, ticks, uniform, self.links, self._runs, self.actions)
+        self.journal = Journal(plan, self.actions)
+        self._tick: Optional[Tick] = None
+        self._began = -inf
+        #: The monotonic time of the next :meth:`wake`; None: only an event changes anything.
+        self.wake_at: Optional[float] = None
+        #: The timestamp of a tick that waits for the end of another one, and its monotonic time.
+        self._due: Optional[tuple[int, float]] = None
+        self._not_responding: frozenset[str] = frozenset()
+        #: The last ticks without an answer, and the seconds after which a late answer came.
+        self._late: dict[Tick, float] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a tick runs or waits, or a source is fetched and does not hang."""
+        return self.collects or self.fetches.busy
+
+    @property
+    def collects(self) -> bool:
+        """Whether a tick runs or waits."""
+        return self._tick is not None
+
+    def handle(self, event: Event, now: float) -> None:
+        """Takes an event at this monotonic time."""
+        if isinstance(event, TickDue):
+            self._tick_due(event, now)
+        elif isinstance(event, Opened):
+            self._opened(event, now)
+        elif isinstance(event, Part):
+            self._take(self._runs.running[event.link], event.content)
+        elif isinstance(event, Ended):
+            self._ended(event, now)
+        elif self._tick is not None:
+            self._tick.deadline += event.seconds
+        self._go_on(now)
+
+    def wake(self, now: float) -> None:
+        """Does what is due at this monotonic time. All events before it must have been handled."""
+        if self._tick is not None:
+            self._hanging.expire(self._tick, now)
+        self.fetches.expire(self.outcome.up, now)
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        moment: Optional[float] = None
+        while True:
+            if self._tick is not None:
+                self._asking.assign(self._tick, now)
+            if self.fetches.waiting:
+                self.fetches.assign(self._tick, self.outcome.up, self._not_responding, now)
+            if self._tick is not None:
+                self._write(self._tick)
+                moment = self._hanging.moment(self._tick, self._due is not None, now)
+                if moment is not None:
+                    break
+                self._finish(self._tick, now)
+            elif self._due is not None:
+                timestamp, at = self._due
+                self._due = None
+                self._begin(timestamp + int((now - at) * 1e9), now)
+            else:
+                break
+        moments = [*self.fetches.moments(now), *([moment] if moment is not None else [])]
+        self.wake_at = min(moments, default=None)
+
+    def _write(self, tick: Tick) -> None:
+        """Readings are written after the next requests have been asked."""
+        if tick.ready:
+            self.journal.up()
+            for reading in tick.ready:
+                self._roster.identify(reading.domains)
+            self.actions += tick.ready
+            tick.ready.clear()
+
+    def _tick_due(self, event: TickDue, now: float) -> None:
+        self._ticks.note(event.at)
+        self._patience.interval = self._ticks.interval
+        if event.at <= self._began:
+            return  # it came before the last tick began, and counts as one with it
+        if self._tick is None:
+            late = now - event.at if event.waits else 0.0
+            self._begin(event.timestamp + int(late * 1e9), now)
+            return
+        slow = now - self._tick.began > _NO_TIME_SECONDS and self._tick.hung_at is None
+        if slow and self._runs.in_time(self._tick):
+            self.journal.slow()
+        self._due = event.timestamp, event.at
+
+    def _begin(self, timestamp: int, now: float) -> None:
+        self._began = now
+        self._tick = tick = Tick(timestamp, now, now + self._patience.timeout)
+        if self._runs.running:
+            tick.stuck = self._not_responding
+        self._asking.begin(tick)
+        self.fetches.tick(timestamp, now)
+
+    def _links_of(self, read_only: bool) -> Links:
+        return self.links if read_only else self.fetches.others
+
+    def _opened(self, event: Opened, now: float) -> None:
+        read_only = event.link.read_only
+        refused = self._links_of(read_only).opened(event, now)
+        if event.error is None and read_only:
+            self.journal.driver, self.journal.version = event.driver, event.version
+        elif refused and event.error is not None and not read_only:
+            self.fetches.refused(event.error, self.outcome.up, now)
+        elif refused and self._tick is not None:
+            self._tick.refused = True
+
+    def _take(self, run: Running, content: object) -> None:
+        """Takes a part of an answer; that to an earlier tick is dropped."""
+        if isinstance(content, Listing):
+            self._hanging.take_list(content, run, self._tick)
+        elif isinstance(content, Piece):
+            run.tick.uuids.update(content.uuids)  # the domains exist, whenever this arrives
+            if run.tick is self._tick:
+                run.tick.accept(content, run.started)
+        elif isinstance(content, Identities) and isinstance(run.request, XmlRequest):
+            if run.tick is self._tick:
+                run.tick.identify(run.request.names, content.found)
+        elif isinstance(content, Host):
+            run.tick.host = content
+
+    def _ended(self, event: Ended, now: float) -> None:
+        link, tick = event.link, self._tick
+        if self.fetches.serves(link):
+            self._links_of(link.read_only).release(link, event.alive)
+            self.fetches.ended(event, self.outcome.up, now)
+            return
+        run = self._runs.running[link]
+        if event.defect is not None:
+            self.journal.defect(f"{event.error}")
+        self._take(run, event.last)
+        lost = event.error is not None and event.error.kind is ErrorKind.LOST
+        link.failures = link.failures + 1 if lost else 0
+        if link.failures > 1:
+            event = replace(event, alive=False)  # the next attempt has failed as well
+        self.links.release(link, event.alive)
+        self._hanging.ended(event, run, tick, now)
+        if run.tick is not tick and tick is not None:
+            # A guest may have woken up: what came incomplete is asked again.
+            tick.stuck, tick.retries = frozenset(), 0
+            self._asking.plan_retry(tick, now)
+            if event.error is None and not run.tick.read:
+                self._late[run.tick] = event.seconds
+
+    def _finish(self, tick: Tick, now: float) -> None:
+        roster = self._roster
+        self._hanging.leave(tick)
+        self.links.close_spare(self._runs.watching, len(self._runs.running) + self.fetches.hung)
+        tick.end()
+        self._write(tick)
+        self._tick = None
+        self._not_responding = incomplete = tick.incomplete
+        trouble = None
+        if not tick.read:
+            error = tick.error or (self.links.refusal if tick.refused else None)
+            is_locked = roster.blocked and not self.links.hanging()
+            locked = roster.locked if is_locked else None
+            trouble = self.journal.trouble(error, locked, bool(self._runs.running))
+        self.outcome = outcome = Outcome(
+            timestamp=tick.timestamp,
+            seconds=now - tick.began,
+            domains=tick.count if tick.read else 0,
+            incomplete=incomplete,
+            # Some may have been locked after they were read.
+            locked=[domain for domain in roster.locked_domains() if not tick.has(domain.name)],
+            unread=tick.unread,
+            anonymous=tick.anonymous,
+            hanging=len(self._runs.hung) + self.links.hanging(tick.read),
+            host=tick.host,
+            existing=roster.existing,
+            trouble=trouble,
+        )
+        self.journal.late(self._late.values())
+        self.journal.ended(outcome, tick.error, self._runs.hanging)
+        if trouble is None or trouble.state != "locked":  # the error says it
+            self.journal.locked(roster.blocked, roster.locked, roster.without_block)
+        self.actions.append(outcome)
+        if trouble is not None:
+            self.fetches.fail_all(trouble.reason, now)
+            return
+        self.links.check_full(now)
+        self._late.clear()

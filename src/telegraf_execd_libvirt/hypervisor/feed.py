@@ -1,0 +1,181 @@
+"""One source of one hypervisor: when it is due, what its last fetch brought, and its state.
+
+Invariant: "works again" only follows a problem that was logged, and each problem is logged once
+until all is well. No thread, no clock.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Optional
+
+from ..config.values import format_duration
+from ..connection.errors import ErrorKind, LibvirtError, advice
+from ..groups.health import SourceHealth
+from ..sources.source import Settings, Source
+from .messages import Action, Link, Plan, Say
+from .patience import Backoff, Patience
+
+#: A tick may come early by this part of the interval.
+_EARLY = 0.05
+
+
+@dataclass(eq=False)
+class Turn:
+    """The share of one lane in a fetch of a source, for a tick that ``began`` at this monotonic
+    time. ``overdue``: it hangs; ``abandoned``: its answer is no longer wanted."""
+
+    feed: Feed
+    lane: int
+    timestamp: int
+    began: float
+    started: float = 0.0
+    link: Optional[Link] = None
+    overdue: bool = False
+    abandoned: bool = False
+
+    @property
+    def at(self) -> str:
+        """The domain whose call is running; empty if there is none."""
+        return self.link.progress.at if self.link is not None else ""
+
+
+@dataclass
+class Result:
+    """The outcome of a turn. ``cut``: the connection is lost, or was not made; ``worked``: a call
+    succeeded; ``defect``: the error is one of this program."""
+
+    records: int = 0
+    seconds: float = 0.0
+    error: Optional[LibvirtError] = None
+    cut: bool = False
+    worked: bool = False
+    defect: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a failure of the source, even if other turns succeeded."""
+        if self.error is None:
+            return False
+        return self.cut or self.defect or self.error.kind is ErrorKind.DENIED
+
+
+class Feed:
+    """One source with its settings. ``number`` is its position in the plan."""
+
+    def __init__(
+        self,
+        number: int,
+        source: Source,
+        settings: Settings,
+        plan: Plan,
+        backoff: Backoff,
+        actions: deque[Action],
+    ) -> None:
+        self.number = number
+        self.source = source
+        self.settings = settings
+        self.patience = Patience(settings.timeout / 1e9)
+        self.fetches = [source.new() for _ in range(source.lanes)]
+        self.lanes: list[Optional[Turn]] = [None] * source.lanes
+        self.last: list[Optional[Result]] = [None] * source.lanes
+        self.abandoned: set[Turn] = set()
+        self.asked: Optional[float] = None
+        self.errors = 0
+        #: Why the last fetch failed, and what helps; empty if it did not.
+        self.error = self.help = ""
+        self.up = True
+        self._plan = plan
+        self._backoff = backoff
+        self._actions = actions
+        #: The problems since all was well, and whether one of them was logged.
+        self._states: set[str] = set()
+        self._told = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn waits, or runs and does not hang."""
+        return any(turn is not None and not turn.overdue for turn in self.lanes)
+
+    @property
+    def records(self) -> int:
+        """The number of records of the last fetch."""
+        return sum(result.records for result in self.last if result is not None)
+
+    @property
+    def hung(self) -> list[Turn]:
+        """The turns that hang, also those that are abandoned."""
+        return [*(turn for turn in self.lanes if turn and turn.overdue), *self.abandoned]
+
+    def is_due(self, now: float) -> bool:
+        """Whether a fetch should start at this monotonic time."""
+        interval = self.settings.interval / 1e9 * (1 - _EARLY)
+        is_time = self.asked is None or now - self.asked >= interval
+        return is_time and self._backoff.allows(now)
+
+    def health(self) -> Optional[SourceHealth]:
+        """The health after the last fetch; None before the end of the first one."""
+        last = [result for result in self.last if result is not None]
+        hung = len(self.hung)
+        if not last and not hung and self.up:
+            return None
+        seconds = max((result.seconds for result in last), default=0.0)
+        return SourceHealth(
+            self.source.name, self.up, self.records, int(seconds * 1e9), self.errors, hung
+        )
+
+    def judge(self, up: bool, now: float) -> None:
+        """The state after a turn has ended or is found to hang; a change is logged. ``up``: the
+        hypervisor is read; otherwise it reports the problem itself. Failed calls for domains do not
+        count if others succeeded."""
+        if hung := self.hung:
+            names = ", ".join(sorted({turn.at for turn in hung} - {""}))
+            of = f" for domain {names}" if names else ""
+            text = f"no answer within {format_duration(self.settings.timeout)}{of}"
+            self.set("hanging", text, quiet=not names and not up)
+        if any(turn is not None for turn in self.lanes):
+            return
+        last = [result for result in self.last if result is not None]
+        worked = any(result.worked for result in last)
+        bad = [result for result in last if result.failed or (result.error and not worked)]
+        if not bad or bad[0].error is None:
+            self._backoff.succeeded()
+            if not hung:
+                self.set("up")
+            return
+        error, cut = bad[0].error, bad[0].cut
+        kind = error.kind
+        if kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI) or (kind is ErrorKind.LOST and not cut):
+            self._backoff.wait(now)
+        if cut:
+            self.asked = None  # again at the next tick
+        if not hung:
+            state = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
+            quiet = not up or (cut and self.source.read_only)
+            self.set(state, error.message, self._advice(error), quiet)
+
+    def _advice(self, error: LibvirtError) -> str:
+        refused = error.kind is ErrorKind.DENIED or error.errno in (errno.EACCES, errno.EPERM)
+        if refused and self.source.advice:
+            return self.source.advice
+        return advice(error, self._plan.uri)
+
+    def set(self, state: str, error: str = "", help: str = "", quiet: bool = False) -> None:
+        """Sets the state, "up" if all is well. ``quiet``: the hypervisor reports the problem."""
+        self.error, self.help, self.up = error, help, state == "up"
+        if self.up:
+            if self._states:
+                self._say(logging.INFO if self._told else logging.DEBUG, "works again")
+            self._states.clear()
+            self._told = False
+        elif state not in self._states:
+            self._states.add(state)
+            text = f"{error}; {help}" if help else error
+            self._say(logging.DEBUG if quiet else logging.WARNING, text)
+            self._told = self._told or not quiet
+
+    def _say(self, level: int, text: str) -> None:
+        self._actions.append(Say(level, f"{self._plan.name}: {self.source.name}: {text}"))

@@ -1,0 +1,242 @@
+"""The fetches of the sources of one hypervisor: which of them start when, and which of them hang.
+
+Invariant: a source that hangs, fails or is refused affects nothing else. A fetch that hangs at one
+domain is abandoned, and later fetches leave that domain out. No thread, no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Optional, cast
+
+from ..connection.errors import ErrorKind, LibvirtError
+from ..connection.requests import FetchRequest, Records
+from ..sources.source import Listener
+from .feed import Feed, Result, Turn
+from .links import Links
+from .messages import Action, Ask, Ended, Fetched, Link, Plan
+from .patience import (
+    FETCH_LINKS,
+    MOST_HANGING,
+    SOURCE_DELAY_SECONDS,
+    Backoff,
+    Patience,
+    TickTimes,
+    Uniform,
+)
+from .running import Runs
+from .tick import Tick
+
+#: A fetch that starts within this time after the tick counts as made at the tick.
+_ON_TIME_SECONDS = 0.5
+
+
+class Fetches:
+    """All sources. Turns wait in a queue until a connection is free for them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        ticks: TickTimes,
+        uniform: Uniform,
+        links: Links,
+        runs: Runs,
+        actions: deque[Action],
+    ) -> None:
+        def backoff() -> Backoff:
+            return Backoff(ticks, plan.is_remote, uniform)
+
+        self.feeds = [
+            Feed(number, source, settings, plan, backoff(), actions)
+            for number, (source, settings) in enumerate(plan.sources)
+        ]
+        #: Read-write connections, for the sources that need them.
+        lanes = max((f.source.lanes for f in self.feeds if not f.source.read_only), default=0)
+        patience = Patience(plan.timeout)
+        self.others = Links(plan, False, lanes, patience, backoff(), actions)
+        #: The functions that take events, by the kinds of events.
+        self.listeners: dict[int, list[Listener]] = {}
+        for feed in self.feeds:
+            for kind in feed.source.events:
+                listeners = cast("list[Listener]", feed.fetches)
+                self.listeners.setdefault(kind, []).extend(listeners)
+        self._links = links
+        self._runs = runs
+        self._actions = actions
+        self._queue: deque[Turn] = deque()
+        self._running: dict[Link, Turn] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether turns wait for a connection."""
+        return bool(self._queue)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn waits, or runs and does not hang."""
+        return self.waiting or any(not turn.overdue for turn in self._running.values())
+
+    @property
+    def hung(self) -> int:
+        """The number of turns that hang on read-only connections."""
+        turns = self._running.values()
+        return sum(turn.overdue and turn.feed.source.read_only for turn in turns)
+
+    def tick(self, timestamp: int, now: float) -> None:
+        """Queues the turns of the sources that are due."""
+        for feed in self.feeds:
+            if feed.is_due(now):
+                for lane in [n for n, turn in enumerate(feed.lanes) if turn is None]:
+                    feed.asked = now
+                    feed.lanes[lane] = turn = Turn(feed, lane, timestamp, now)
+                    self._queue.append(turn)
+
+    def assign(
+        self, tick: Optional[Tick], up: bool, not_responding: frozenset[str], now: float
+    ) -> None:
+        """Hands turns to connections: after the statistics of the tick, at the latest after 0.4 s,
+        but not while the tick lists all domains, since a lock may delay that. ``up``: the
+        hypervisor is read. Domains that do not respond are not asked."""
+        after_bulk = tick is None or (tick.refused and not tick.read)
+        if tick is not None and not after_bulk and self._runs.in_time(tick, for_all=True):
+            return
+        if not (after_bulk or self._links.open):
+            return
+        hung = frozenset(t.at for t in self._running.values() if t.overdue and t.at)
+        skipped = not_responding.union(hung, self._runs.hung_at())
+        by_handle = self._runs.roster.blocked or bool(tick and tick.careful)
+        for turn in [*self._queue]:
+            if not after_bulk and now < turn.began + SOURCE_DELAY_SECONDS:
+                break
+            links = self._links_of(turn)
+            if not up and not self._links.open:
+                self._fail(turn, LibvirtError(0, 0, "not connected", known=ErrorKind.LOST), up, now)
+            elif (link := self._free(links, now)) is not None:
+                self._ask(turn, link, skipped, by_handle, now)
+            elif links.refusal is not None and not (links.open or links.hanging()):
+                self._fail(turn, links.refusal, up, now)
+            elif now - turn.began >= turn.feed.patience.timeout:
+                self._skip(turn, up)
+
+    def _links_of(self, turn: Turn) -> Links:
+        return self._links if turn.feed.source.read_only else self.others
+
+    def _free(self, links: Links, now: float) -> Optional[Link]:
+        """A connection for a turn, or None; another one may be opened for it."""
+        mine = [turn for turn in self._running.values() if self._links_of(turn) is links]
+        hung = sum(turn.overdue for turn in mine)
+        most = FETCH_LINKS if links is self._links else links.keep
+        occupied = sum(turn.overdue and not turn.abandoned for turn in mine) >= MOST_HANGING
+        if len(mine) - hung >= most or occupied or not self._links.open:
+            return None
+        if links.idle:
+            return links.idle.pop()
+        if len(links.open) < links.keep + min(hung, MOST_HANGING):
+            links.connect(now)
+        return None
+
+    def _ask(
+        self, turn: Turn, link: Link, skipped: frozenset[str], by_handle: bool, now: float
+    ) -> None:
+        feed, roster = turn.feed, self._runs.roster
+        self._queue.remove(turn)
+        turn.link, turn.started = link, now
+        self._running[link] = turn
+        request = FetchRequest(
+            fetch=feed.fetches[turn.lane],
+            options=feed.settings.options,
+            timeout=feed.patience.timeout,
+            lane=(turn.lane, feed.source.lanes),
+            skipped=skipped.union(roster.locked),
+            uuids=roster.free if by_handle else None,
+        )
+        link.progress.begin(now)
+        self._actions.append(Ask(link, request))
+
+    def expire(self, up: bool, now: float) -> None:
+        """Notes which turns hang, and abandons those that hang at one domain or for long."""
+        for link, turn in self._running.items():
+            feed, since = turn.feed, link.progress.since
+            if turn.abandoned or now < since + feed.patience.timeout:
+                continue
+            if not turn.overdue:
+                turn.overdue = True
+                feed.errors += 1
+                feed.judge(up, now)
+            locked = self._runs.roster.blocked  # the next turn makes no call about all domains
+            old = turn.at or locked or now - since > feed.patience.attempt_seconds
+            abandoned = sum(other.abandoned for other in self._running.values())
+            if old and abandoned < MOST_HANGING:
+                turn.abandoned = link.progress.abandoned = True
+                feed.abandoned.add(turn)
+                feed.lanes[turn.lane] = None
+
+    def moments(self, now: float) -> Iterable[float]:
+        """The monotonic times from now on at which something is to be done here."""
+        for link, turn in self._running.items():
+            if not turn.overdue:
+                yield max(now, link.progress.since + turn.feed.patience.timeout)
+        for turn in self._queue:
+            for seconds in (SOURCE_DELAY_SECONDS, turn.feed.patience.timeout):
+                if turn.began + seconds > now:
+                    yield turn.began + seconds
+
+    def serves(self, link: Link) -> bool:
+        """Whether the connection serves a turn."""
+        return link in self._running
+
+    def ended(self, event: Ended, up: bool, now: float) -> None:
+        """A turn has ended."""
+        turn = self._running.pop(event.link)
+        records = event.last if isinstance(event.last, Records) else Records()
+        error, feed = event.error or records.error, turn.feed
+        if turn.abandoned:
+            feed.abandoned.discard(turn)
+        else:
+            feed.lanes[turn.lane] = None
+            feed.errors += error is not None and not records.held and not records.worked
+            feed.last[turn.lane] = Result(
+                len(records.domains),
+                event.seconds,
+                None if records.worked else error,
+                cut=not event.alive,
+                worked=records.worked,
+                defect=event.defect is not None,
+            )
+            if records.domains:
+                late = turn.started - turn.began
+                late_ns = int(late * 1e9) if late > _ON_TIME_SECONDS else 0
+                fetched = Fetched(feed.number, records.domains, turn.timestamp + late_ns)
+                self._actions.append(fetched)
+        feed.judge(up, now)
+
+    def fail_all(self, reason: str, now: float) -> None:
+        """The hypervisor cannot be read, so no turn can begin."""
+        for turn in [*self._queue]:
+            self._fail(turn, LibvirtError(0, 0, reason, known=ErrorKind.LOST), False, now)
+
+    def refused(self, error: LibvirtError, up: bool, now: float) -> None:
+        """A connection with more rights cannot be made, so no turn that needs it can begin."""
+        for turn in [turn for turn in self._queue if self._links_of(turn) is self.others]:
+            self._fail(turn, error, up, now)
+
+    def _fail(self, turn: Turn, error: LibvirtError, up: bool, now: float) -> None:
+        feed = self._take_back(turn)
+        feed.last[turn.lane] = Result(error=error, cut=True)
+        feed.errors += 1
+        feed.judge(up, now)
+
+    def _skip(self, turn: Turn, up: bool) -> None:
+        """No connection was free in time: try again at the next tick."""
+        feed = self._take_back(turn)
+        feed.asked = None
+        if feed.up:
+            hung = any(other.overdue for other in self._running.values())
+            text = "fetches of other sources hang" if hung else "no connection was made in time"
+            feed.set("waiting", f"no turn: {text}", quiet=not up)
+
+    def _take_back(self, turn: Turn) -> Feed:
+        self._queue.remove(turn)
+        turn.feed.lanes[turn.lane] = None
+        return turn.feed

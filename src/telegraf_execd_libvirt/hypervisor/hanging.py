@@ -1,0 +1,155 @@
+"""What happens to requests that take long: how long a tick waits for them, and what is repeated.
+
+Invariant: a request that exceeds its patience is repeated beside the hung one. What delays a call
+about all domains is looked for among the known domains, one by one. No thread, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Callable, Optional
+
+from ..connection.requests import Listing, Piece, WatchRequest
+from .asking import Asking
+from .links import Links
+from .messages import Ended
+from .patience import SETTLE_SECONDS, Patience
+from .running import Running, Runs
+from .tick import BATCH, Tick
+
+
+class Hanging:
+    """The hang policy for the requests of ticks. ``running_names`` gives the names of running
+    domains as far as they are known without libvirt."""
+
+    def __init__(
+        self,
+        patience: Patience,
+        links: Links,
+        runs: Runs,
+        asking: Asking,
+        running_names: Callable[[], Sequence[str]],
+    ) -> None:
+        self._patience = patience
+        self._links = links
+        self._runs = runs
+        self._asking = asking
+        self._running_names = running_names
+
+    def moment(self, tick: Tick, is_next_due: bool, now: float) -> Optional[float]:
+        """The monotonic time at which something is to be done for the tick; None if it is over. If
+        the next tick is due, it does not wait for what hangs, but for what was not read at all."""
+        if now >= tick.deadline or (tick.failures > 1 and not tick.read):
+            return None
+        mine = [run for run in self._runs.running.values() if run.tick is tick]
+        # If another request for the same batch has brought it, nobody waits for this one.
+        in_time = [run for run in mine if not run.overdue and not run.batch.done]
+        patient = [max(now, self._patient_until(run)) for run in in_time]
+        moments = [tick.retry_at]
+        if tick.queue:
+            moments += [run.started + self._patience.slow_seconds() for run in in_time]
+            moments.append(self._links.attempt_deadline())
+        if len(mine) < len(self._runs.running):
+            moments.append(tick.settle_until)
+        coming = [moment for moment in moments if moment > now]
+        if coming or patient:
+            return min([tick.deadline, *patient, *coming])
+        enough = is_next_due and tick.read and not tick.unread
+        return tick.deadline if mine and tick.lacks and not enough else None
+
+    def _patient_until(self, run: Running) -> float:
+        progress, asked = run.link.progress, run.statistics
+        begins = asked is not None and asked.look_up and not progress.looked_up
+        if progress.looks_up or begins:
+            return progress.since + self._patience.lookup_seconds
+        begun = max(run.started, progress.looked_up)
+        return begun + self._patience.seconds(run.batch.repeats)
+
+    def expire(self, tick: Tick, now: float) -> None:
+        """Repeats the requests that have exceeded their patience."""
+        for run in self._runs.running.values():
+            if run.overdue or now < self._patient_until(run):
+                continue
+            run.overdue = True
+            tick.hung_at = now if tick.hung_at is None else tick.hung_at
+            batch = run.batch
+            if run.link.progress.looks_up and (name := run.link.progress.at):
+                self._lock(name, run, tick)
+            if batch.for_all and not tick.listed:
+                # A lock, or a guest that hangs: the look-ups of the known domains show it.
+                tick.careful, tick.slow_list = True, run.link
+                if not self._runs.roster.uuids:
+                    self._runs.roster.note(dict.fromkeys(self._running_names(), ""))
+                if self._runs.roster.uuids:
+                    tick.add(
+                        self._runs.roster.free, self._runs.size, None if batch.lists else batch
+                    )
+            single = batch.for_all or isinstance(batch.request, WatchRequest)
+            if not (single or batch.done or batch.retry):
+                batch.repeats += 1
+                tick.queue.appendleft(batch)
+
+    def _lock(self, name: str, run: Running, tick: Tick) -> None:
+        """The look-up of this domain hangs: it is locked."""
+        run.link.progress.abandoned = True
+        tick.leave_out(name, run.batch)
+        by_block = False
+        for other in self._runs.running.values():
+            if other.overdue and other.touches(name) and not other.link.progress.looks_up:
+                other.behind = name
+                # Storage hangs while the daemon holds the lock for a request of ours.
+                by_block |= other.statistics is not None and not other.statistics.without_block
+        self._runs.roster.lock(name, run.link, by_block)
+        self._runs.roster.block(tick.slow_list)
+
+    def take_list(self, listing: Listing, run: Running, tick: Optional[Tick]) -> None:
+        """Takes the list of all domains."""
+        self._runs.roster.existing = listing.existing
+        self._runs.roster.note(listing.uuids)
+        self._runs.count = len(listing.uuids)
+        if tick is None:
+            return
+        tick.careful = tick.careful and tick.slow_list is not run.link
+        if run.tick is tick or self._runs.roster.blocked:
+            tick.empty = not listing.uuids
+            tick.add(listing.uuids, self._runs.size)
+
+    def ended(self, event: Ended, run: Running, tick: Optional[Tick], now: float) -> None:
+        """A request has ended."""
+        batch, asked = run.batch, run.statistics
+        del self._runs.running[run.link]
+        if asked is not None and event.error is None and isinstance(event.last, Piece):
+            if asked.names is None:
+                self._runs.roster.note(run.tick.uuids)
+            self._runs.roster.answered(run.tick.uuids if asked.names is None else asked.names)
+        unlocked = self._runs.roster.returned(run.link, event.alive)
+        if tick is None:
+            return
+        if tick.slow_list is run.link:
+            tick.slow_list = None
+        if unlocked:
+            tick.add(unlocked, BATCH)
+        if run.tick is not tick or run.link.progress.abandoned:
+            return
+        if event.error is None:
+            tick.done(batch, event.seconds)
+            if tick.stuck and tick.incomplete:
+                tick.settle_until = now + SETTLE_SECONDS
+            self._asking.plan_retry(tick, now)
+        elif not (batch.done or batch in tick.queue or self._runs.is_repeated(batch)):
+            tick.fail(event.error, batch, len(self._links.open))
+
+    def leave(self, tick: Tick) -> None:
+        """The tick is over: nobody waits for its requests any more, so they make no more calls."""
+        running = self._runs.running.values()
+        self._runs.hung = [run for run in running if run.overdue or not run.batch.done]
+        for run in running:
+            run.overdue = run.link.progress.abandoned = True
+        roster, new = self._runs.roster, tick.cut - tick.stuck
+        explained = new or (roster.uuids and not tick.read)  # by a guest, or by all calls
+        if tick.slow_list in self._runs.running and not roster.blocked and not explained:
+            roster.block(tick.slow_list)
+        if tick.read and not tick.unread and not roster.blocked:
+            self._runs.count = tick.count
+        if tick.read and not self._runs.running:
+            self._patience.learn(tick.longest)

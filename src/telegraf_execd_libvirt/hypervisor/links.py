@@ -1,0 +1,119 @@
+"""The connections to one hypervisor: opened one at a time, lent out, found dead, opened again.
+
+Invariant: at most one connection attempt is current. An attempt that hangs is given up after a
+while, and another one is made; if many hang, they are given up later and later. No thread, no
+clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Optional
+
+from ..connection.errors import ErrorKind, LibvirtError
+from .messages import Action, Close, Link, Open, Opened, Plan, Say
+from .patience import Backoff, Patience
+
+_FULL = "the daemon has no free place for clients: max_clients in its configuration"
+
+
+class Links:
+    """Connections of one kind of access; ``keep`` of them stay open between ticks."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        read_only: bool,
+        keep: int,
+        patience: Patience,
+        backoff: Backoff,
+        actions: deque[Action],
+    ) -> None:
+        self.reconnects = self.losses = 0
+        #: Why the last attempt failed; None after one that succeeded.
+        self.refusal: Optional[LibvirtError] = None
+        #: The open connections, and those of them that serve no request.
+        self.open: list[Link] = []
+        self.idle: list[Link] = []
+        self.keep = keep
+        self._plan = plan
+        self._read_only = read_only
+        self._patience = patience
+        self._backoff = backoff
+        self._actions = actions
+        self._attempt: Optional[Link] = None
+        self._given_up: set[Link] = set()
+        self._number = 0
+        self._lost = self._told_full = False
+
+    def hanging(self, can_wait: bool = False) -> int:
+        """The number of connection attempts that have not ended. The current one does not count if
+        it ``can_wait``: it may be one of an instant ago."""
+        return len(self._given_up) + (self._attempt is not None and not can_wait)
+
+    def connect(self, now: float) -> bool:
+        """Starts a connection attempt if none is current; returns whether one is current now."""
+        age = self._patience.attempt_age(len(self._given_up))
+        if self._attempt is not None and now - self._attempt.started > age:
+            self._given_up.add(self._attempt)
+            self._attempt = None
+        if self._attempt is None:
+            if not self._backoff.allows(now):
+                return False
+            self._number += 1
+            self._attempt = Link(self._number, self._read_only, now)
+            self._actions.append(Open(self._attempt, self.losses))
+        return True
+
+    def attempt_deadline(self) -> float:
+        """The monotonic time until which the current attempt is worth waiting for; 0 if none."""
+        return self._attempt.started + self._patience.timeout if self._attempt else 0.0
+
+    def opened(self, event: Opened, now: float) -> bool:
+        """Notes the end of an attempt; returns whether it was the current one and was refused."""
+        current = event.link is self._attempt
+        if current:
+            self._attempt = None
+        self._given_up.discard(event.link)
+        if event.error is None:
+            self._backoff.succeeded()
+            self.refusal = None
+            self.reconnects += self._lost
+            self._lost = False
+            self.open.append(event.link)
+            self.idle.append(event.link)
+        elif current:
+            self.refusal = event.error
+            self._backoff.failed(event.error, event.seconds, now)
+            if self.open:
+                self._backoff.wait(now)
+        return current and event.error is not None
+
+    def check_full(self, now: float) -> None:
+        """Called after a tick that was read. An attempt that fails or hangs meanwhile means that
+        the daemon has no free place; the engine lives on the connections that it has."""
+        hangs = bool(self._given_up) or 0 < self.attempt_deadline() <= now
+        fails = self.refusal is not None and self.refusal.kind is ErrorKind.LOST
+        if self.open and (hangs or fails) and not self._told_full:
+            self._told_full = True
+            self._actions.append(Say(logging.WARNING, f"{self._plan.name}: {_FULL}"))
+
+    def release(self, link: Link, alive: bool) -> None:
+        """Takes a connection back; one that is dead is closed."""
+        if alive:
+            self.idle.append(link)
+        else:
+            self.open.remove(link)
+            self._lost = True
+            self.losses += 1
+            self._actions.append(Close(link))
+
+    def close_spare(self, kept: Optional[Link], hanging: int) -> None:
+        """Closes idle connections that were opened beside hung requests, of which this number still
+        hangs; never ``kept``."""
+        for link in [link for link in reversed(self.idle) if link is not kept]:
+            if len(self.open) - hanging > self.keep:
+                self.idle.remove(link)
+                self.open.remove(link)
+                self._actions.append(Close(link))

@@ -1,0 +1,187 @@
+"""What goes into the engine and what comes out of it: events and actions.
+
+Invariant: data only. Times are seconds of one monotonic clock, timestamps are nanoseconds of Unix
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional, Union
+
+from ..connection.errors import LibvirtError, Unreachable
+from ..connection.requests import NO_HOST, Content, FetchRequest, Host, Progress, Records, Request
+from ..domain.record import Domain
+from ..sources.source import Settings, Source
+from .patience import FETCH_LINKS
+
+
+@dataclass
+class Plan:
+    """What a configuration asks of the engine of one hypervisor. ``calls``: batches at the same
+    time; ``by_name``: names select the domains; ``host``: read the host."""
+
+    name: str
+    uri: str
+    timeout: float
+    timeout_text: str
+    calls: int = 1
+    by_name: bool = False
+    host: bool = False
+    is_remote: bool = False
+    sources: Sequence[tuple[Source, Settings]] = ()
+
+    @property
+    def links(self) -> int:
+        """The number of read-only connections that stay open between ticks."""
+        lanes = sum(source.lanes for source, _ in self.sources if source.read_only)
+        return self.calls + min(FETCH_LINKS, lanes)
+
+
+class Link:
+    """One connection to the hypervisor and its thread, as the engine sees them. It is an attempt
+    until it is open."""
+
+    def __init__(self, number: int, read_only: bool, started: float) -> None:
+        self.number = number
+        self.read_only = read_only
+        self.started = started
+        #: Where the current request is; the thread writes it.
+        self.progress = Progress()
+        #: The number of requests in a row whose error spoke of a lost connection.
+        self.failures = 0
+
+
+@dataclass
+class TickDue:
+    """A tick has arrived ``at`` this monotonic time; ``waits``: another one was collected then, so
+    its timestamp is that of its beginning."""
+
+    timestamp: int
+    at: float
+    waits: bool = False
+
+
+@dataclass
+class Opened:
+    """A connection attempt has ended, with an error or without."""
+
+    link: Link
+    seconds: float
+    error: Optional[LibvirtError] = None
+    driver: str = ""
+    version: str = ""
+
+
+@dataclass
+class Part:
+    """A part of the answer to a request that has not ended."""
+
+    link: Link
+    content: Content
+
+
+@dataclass
+class Ended:
+    """A request has ended; ``last`` is the last part of its answer, ``defect`` an error of this
+    program. ``alive``: whether the connection is usable."""
+
+    link: Link
+    seconds: float
+    last: Optional[Union[Content, Records]] = None
+    error: Optional[LibvirtError] = None
+    defect: Optional[BaseException] = None
+    alive: bool = True
+
+
+@dataclass
+class Paused:
+    """Nobody took events for this long, because the reader of stdout did not read."""
+
+    seconds: float
+
+
+@dataclass
+class Open:
+    """Start a thread that opens a connection. ``epoch`` counts the lost connections."""
+
+    link: Link
+    epoch: int
+
+
+@dataclass
+class Ask:
+    """Hand a request to an idle connection."""
+
+    link: Link
+    request: Union[Request, FetchRequest]
+
+
+@dataclass
+class Close:
+    """Close a connection and end its thread, after the request that may be running."""
+
+    link: Link
+
+
+@dataclass
+class Say:
+    """Log a message."""
+
+    level: int
+    text: str
+
+
+@dataclass
+class Reading:
+    """Write these domains; ``incomplete`` names those without the keys that need their monitor."""
+
+    domains: list[Domain]
+    timestamp: int
+    incomplete: frozenset[str] = frozenset()
+
+
+@dataclass
+class Fetched:
+    """Write these records of the source with this number."""
+
+    number: int
+    domains: list[Domain]
+    timestamp: int
+
+
+@dataclass
+class Outcome:
+    """The end of a tick; ``trouble`` is the reason if nothing was read.
+
+    ``incomplete`` names the domains without the keys that need their monitor, ``locked`` has those
+    that libvirt has locked. Numbers: ``domains`` were read, ``anonymous`` ones of them without XML,
+    ``unread`` ones were not; ``existing`` ones are there, if that is known; ``hanging`` requests
+    and connection attempts.
+    """
+
+    timestamp: int = 0
+    seconds: float = 0.0
+    domains: int = 0
+    incomplete: frozenset[str] = frozenset()
+    locked: Sequence[Domain] = ()
+    unread: int = 0
+    anonymous: int = 0
+    hanging: int = 0
+    host: Host = NO_HOST
+    existing: Optional[int] = None
+    trouble: Optional[Unreachable] = None
+
+    @property
+    def up(self) -> bool:
+        """Whether the hypervisor was read."""
+        return self.trouble is None
+
+
+Event = Union[TickDue, Opened, Part, Ended, Paused]
+
+#: What the consumer of a hypervisor gets.
+Written = Union[Reading, Fetched, Outcome]
+
+Action = Union[Open, Ask, Close, Say, Written]

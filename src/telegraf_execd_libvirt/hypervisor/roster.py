@@ -1,0 +1,112 @@
+"""The domains of one hypervisor as they were last seen, and those that libvirt has locked.
+
+While libvirt holds the lock of one domain, each call that touches it waits, and so does each call
+about all domains. Calls for other domains are not affected. So the known domains are asked by their
+handles until the call about all domains returns.
+
+Invariant: at most one call about all domains waits behind a lock, and one look-up of each locked
+domain. No thread, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+from ..domain.record import NO_IDENTITY, Domain, Identity
+from .messages import Link
+from .patience import MOST_LOCKED_BY_STORAGE
+
+
+@dataclass
+class Lock:
+    """A locked domain: the connection whose call waits for it, if any, and whether a request with
+    ``block`` may hold the lock itself."""
+
+    link: Optional[Link]
+    by_block: bool
+
+
+class Roster:
+    """The known domains."""
+
+    def __init__(self) -> None:
+        #: The UUIDs of the selected domains by name, in libvirt's order; empty: not known.
+        self.uuids: dict[str, str] = {}
+        #: The number of domains, selected or not; None if it is not known.
+        self.existing: Optional[int] = None
+        self.locked: dict[str, Lock] = {}
+        #: Whether a lock delays calls about all domains, and the connection whose call waits.
+        self.blocked = False
+        self.listing: Optional[Link] = None
+        #: Whether to do without ``block``.
+        self.without_block = False
+        self._identities: dict[str, Identity] = {}
+
+    @property
+    def free(self) -> dict[str, str]:
+        """The UUIDs of the domains that are not locked, by name."""
+        return {name: uuid for name, uuid in self.uuids.items() if name not in self.locked}
+
+    @property
+    def waiting(self) -> int:
+        """The number of calls that wait behind locks."""
+        return sum(link is not None for link in self._links())
+
+    def waits(self, link: Link) -> bool:
+        """Whether the call of this connection waits behind a lock."""
+        return link in self._links()
+
+    def _links(self) -> list[Optional[Link]]:
+        return [self.listing, *(lock.link for lock in self.locked.values())]
+
+    def note(self, uuids: Mapping[str, str]) -> None:
+        """Notes all selected domains."""
+        self.uuids = dict(uuids)
+        for name in self._identities.keys() - uuids.keys():
+            del self._identities[name]
+
+    def identify(self, domains: Iterable[Domain]) -> None:
+        """Notes who domains are, for the lines about them while they are locked."""
+        for domain in domains:
+            if domain.identity is not None and domain.identity is not NO_IDENTITY:
+                self._identities[domain.name] = domain.identity
+
+    def locked_domains(self) -> list[Domain]:
+        """The locked domains, without statistics."""
+        known = self._identities
+        return [Domain(name, True, {}, known.get(name, NO_IDENTITY)) for name in self.locked]
+
+    def block(self, listing: Optional[Link]) -> None:
+        """Calls about all domains hang behind a lock; one of them may hang already."""
+        self.blocked = True
+        self.listing = self.listing or listing
+
+    def lock(self, name: str, link: Link, by_block: bool) -> None:
+        """A look-up of this domain hangs."""
+        self.locked[name] = Lock(link, by_block)
+        by_storage = sum(lock.by_block for lock in self.locked.values())
+        self.without_block = self.without_block or by_storage >= MOST_LOCKED_BY_STORAGE
+
+    def answered(self, names: Iterable[str]) -> None:
+        """A request for these domains has brought its answer, so none of them is locked."""
+        for name in self.locked.keys() & set(names) if self.locked else ():
+            if self.locked[name].link is None:
+                del self.locked[name]
+
+    def returned(self, link: Link, alive: bool) -> list[str]:
+        """A call has ended; returns the domains that are not locked any more. If the connection is
+        dead, the lock may still be held, so another call has to wait for it."""
+        mine = [name for name, lock in self.locked.items() if link in (lock.link, self.listing)]
+        for name in mine:
+            if alive:
+                del self.locked[name]
+            elif self.locked[name].link is link:
+                self.locked[name].link = None
+        if link is self.listing:
+            self.listing = None
+            self.blocked = not alive and bool(self.locked)
+        if not any(lock.by_block for lock in self.locked.values()):
+            self.without_block = False
+        return mine if alive else []

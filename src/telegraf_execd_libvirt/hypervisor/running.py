@@ -1,0 +1,94 @@
+"""The requests of ticks that have not ended: which connection serves which, and which of them hang.
+
+Invariant: no decision is made here. No thread, no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ..connection.requests import BatchRequest, Request
+from .messages import Link
+from .patience import MOST_HANGING
+from .roster import Roster
+from .tick import BATCH, Batch, Tick
+
+
+@dataclass(eq=False)
+class Running:
+    """A request that has not ended; ``overdue`` if it has exceeded its patience, ``behind`` the
+    locked domain for which it probably waits."""
+
+    batch: Batch
+    tick: Tick
+    request: Request
+    link: Link
+    started: float
+    overdue: bool = False
+    behind: str = ""
+
+    @property
+    def statistics(self) -> Optional[BatchRequest]:
+        """The request, if it is one for statistics."""
+        return self.request if isinstance(self.request, BatchRequest) else None
+
+    def touches(self, name: str) -> bool:
+        """Whether it asks for the statistics of this domain, and so waits for its lock."""
+        asked = self.statistics
+        return asked is not None and (asked.names is None or name in asked.names)
+
+
+class Runs:
+    """All requests that have not ended, also those of earlier ticks; ``calls``: batches that may
+    run at the same time."""
+
+    def __init__(self, calls: int, roster: Roster) -> None:
+        self.running: dict[Link, Running] = {}
+        #: The requests that hung at the end of the last tick.
+        self.hung: list[Running] = []
+        self.roster = roster
+        #: The number of domains in the last tick; None if it is not known.
+        self.count: Optional[int] = None
+        #: The connection that subscribes to events.
+        self.watching: Optional[Link] = None
+        self._calls = calls
+
+    @property
+    def size(self) -> int:
+        """The number of domains in a batch."""
+        calls = self._calls
+        return min(BATCH, -(-self.count // calls)) if calls > 1 and self.count else BATCH
+
+    @property
+    def hanging(self) -> bool:
+        """Whether a request hung at the end of the last tick for another reason than a lock."""
+        return not all(map(self.waits, self.hung))
+
+    def hung_at(self) -> frozenset[str]:
+        """The domains whose own calls delay the overdue requests now."""
+        at = (run.link.progress.at for run in self.running.values() if run.overdue)
+        return frozenset(filter(None, at))
+
+    def in_time(self, tick: Tick, for_all: bool = False) -> bool:
+        """Whether a request of the tick runs that does not hang; ``for_all``: about all domains."""
+        runs = (run for run in self.running.values() if run.tick is tick and not run.overdue)
+        return any(run.batch.for_all or not for_all for run in runs)
+
+    def is_repeated(self, batch: Batch) -> bool:
+        """Whether another request for this batch is still in time."""
+        return any(run.batch is batch and not run.overdue for run in self.running.values())
+
+    def waits(self, run: Running) -> bool:
+        """Whether it waits behind a lock."""
+        return run.behind in self.roster.locked or self.roster.waits(run.link)
+
+    @property
+    def no_monitor(self) -> bool:
+        """Whether too many requests hang, without those that wait for locks: only statistics
+        without a monitor are requested then."""
+        hung = (
+            run.overdue and not run.batch.for_xml and not self.waits(run)
+            for run in self.running.values()
+        )
+        return sum(hung) >= MOST_HANGING

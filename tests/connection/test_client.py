@@ -1,0 +1,100 @@
+"""libvirt's own lines on stderr: kept for the error of the thread that wrote them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from telegraf_execd_libvirt.connection.client import ClientLog
+from telegraf_execd_libvirt.log import log
+from telegraf_execd_libvirt.program.output import divert
+
+
+@pytest.fixture
+def stderr(caplog: pytest.LogCaptureFixture) -> Iterator[int]:
+    """A file descriptor in the place of stderr; messages are captured."""
+    if not log.propagate:  # another test has started the log of the program
+        log.addHandler(caplog.handler)
+    caplog.set_level(logging.DEBUG, log.name)
+    fd = os.open(os.devnull, os.O_WRONLY)
+    yield fd
+    os.close(fd)  # the last write end: the thread that reads it ends
+    log.removeHandler(caplog.handler)
+
+
+def line(text: str, priority: str = "warning", thread: int | None = None) -> bytes:
+    """A line as libvirt writes it."""
+    number = threading.get_native_id() if thread is None else thread
+    return f"2026-11-24 22:11:18.166+0000: {number}: {priority} : {text}\n".encode()
+
+
+def test_the_reasons_of_a_thread(stderr: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A thread gets its own warnings, without time and place, once, also those just written."""
+    client_log = ClientLog(stderr)
+    divert(stderr, claim=client_log.start())
+    for number in range(50):
+        os.write(stderr, line("libvirt version: 9.0.0", "info"))
+        os.write(stderr, line("checkCert:1086 : Certificate [session] owner does not match"))
+        os.write(stderr, line("raise:1 : authentication failed", "error"))
+        os.write(stderr, line("of another thread", thread=1))
+        assert client_log.reasons() == ["Certificate [session] owner does not match"], number
+    assert client_log.reasons() == []
+    assert {record.levelname for record in caplog.records} == {"DEBUG"}
+    assert "libvirt: warning: of another thread" in caplog.messages
+
+
+def test_the_reasons_of_another_thread_stay(stderr: int) -> None:
+    """What a thread wrote waits for it, however often other threads ask."""
+    client_log = ClientLog(stderr)
+    divert(stderr, claim=client_log.start())
+    found: list[str] = []
+    written, asked = threading.Event(), threading.Event()
+
+    def other() -> None:
+        os.write(stderr, line("of the other"))
+        written.set()
+        asked.wait(10)
+        found.extend(client_log.reasons())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert written.wait(10)
+    assert client_log.reasons() == []
+    asked.set()
+    thread.join(10)
+    assert found == ["of the other"]
+
+
+def test_other_lines_are_warnings(stderr: int, caplog: pytest.LogCaptureFixture) -> None:
+    """What other libraries print stays a warning."""
+    client_log = ClientLog(stderr)
+    divert(stderr, claim=client_log.start())
+    os.write(stderr, b"something else\n2026-11-24: no line of libvirt's\n")
+    assert client_log.reasons() == []
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "something else"),
+        ("WARNING", "2026-11-24: no line of libvirt's"),
+    ]
+
+
+def test_the_lines_that_are_kept_are_bounded(stderr: int) -> None:
+    """A flood of warnings that nobody asks for costs no memory; the newest are kept."""
+    client_log = ClientLog(stderr)
+    divert(stderr, claim=client_log.start())
+    for number in range(1000):
+        os.write(stderr, line(f"number {number}"))
+    reasons = client_log.reasons()
+    assert reasons[-1] == "number 999"
+    assert len(reasons) <= 100
+
+
+def test_without_a_reader_nobody_waits() -> None:
+    """In a program that does not divert its stderr there are no reasons, and no delay."""
+    begin = time.monotonic()
+    assert ClientLog(-1).reasons() == []
+    assert time.monotonic() - begin < 0.5

@@ -1,0 +1,36 @@
+"""The names of running domains come from the files beside the daemon's socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from telegraf_execd_libvirt.connection.facts import running_names
+
+NAMES = {
+    "web-1.pid": "web-1",
+    "a.b.pid": "a.b",
+    "R&amp;D.pid": "R&D",
+    "say &quot;&apos;&lt;&gt;.pid": "say \"'<>",
+    "a&amp;lt;.pid": "a&lt;",
+}
+
+
+@pytest.mark.parametrize("folder", ["qemu", "qemu/run"])
+def test_names(tmp_path: Path, folder: str) -> None:
+    """A name is escaped as in XML; the daemon's own file and files of other kinds are none."""
+    path = tmp_path / folder
+    path.mkdir(parents=True)
+    for name in (*NAMES, "driver.pid", "web-1.xml"):
+        (path / name).touch()
+    uri = f"qemu:///system?socket={tmp_path}/libvirt-sock"
+    assert running_names(uri) == sorted(NAMES.values())
+
+
+@pytest.mark.parametrize(
+    "uri", ["test:///default", "qemu+ssh://host/system", "qemu:///system?socket=/nowhere/socket"]
+)
+def test_no_names(uri: str) -> None:
+    """There are none on another host, without a daemon of QEMU's, and without files."""
+    assert running_names(uri) == []

@@ -1,0 +1,21 @@
+"""The invariants. Each is a check in a file of its own; the driver calls all of them."""
+
+from __future__ import annotations
+
+from ..driver import Check
+from .asking import Asking
+from .bounds import Bounds
+from .late import Late
+from .locks import Locks
+from .logged import Logged
+from .lost import Lost
+from .once import Once
+from .outage import Outage
+from .outcomes import Outcomes
+from .recovered import Recovered
+from .stamps import Stamps
+from .tables import Tables
+
+ALL: tuple[type[Check], ...] = (
+    *(Asking, Bounds, Late, Locks, Logged, Lost, Once, Outage, Outcomes, Recovered, Stamps, Tables),
+)

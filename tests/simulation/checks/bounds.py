@@ -1,0 +1,85 @@
+"""Hung requests, open connections and attempts are bounded."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from telegraf_execd_libvirt.connection.requests import FetchRequest, XmlRequest
+from telegraf_execd_libvirt.hypervisor.messages import (
+    Action,
+    Ask,
+    Close,
+    Ended,
+    Event,
+    Open,
+    Opened,
+)
+from telegraf_execd_libvirt.hypervisor.patience import FETCH_LINKS, MOST_HANGING, MOST_LOCKED
+
+from ..driver import FIRST, Check, Run, TickRecord
+
+
+class Bounds(Check):
+    """Numbers of requests by kind, of connections and of attempts."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        scenario = run.scenario
+        lanes = Counter[bool]()
+        for source in scenario.sources:
+            lanes[source.read_only] += source.lanes
+        statistics = max(MOST_HANGING, scenario.calls) + scenario.calls + 2 * MOST_LOCKED
+        self._most = {
+            "statistics": statistics,
+            "xml": max(scenario.calls, MOST_HANGING),
+            "fetch True": lanes[True] + MOST_HANGING,
+            "fetch False": lanes[False] + MOST_HANGING,
+        }
+        self._keep = scenario.calls + min(FETCH_LINKS, lanes[True])
+        self._running: dict[object, str] = {}
+        self._links: dict[object, bool] = {}
+        self._attempts: dict[object, bool] = {}
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, Opened):
+            del self._attempts[event.link]
+            if event.error is None:
+                self._links[event.link] = event.link.read_only
+        elif isinstance(event, Ended):
+            del self._running[event.link]
+
+    def action(self, action: Action) -> None:
+        if isinstance(action, Ask):
+            request = action.request
+            kind = "xml" if isinstance(request, XmlRequest) else "statistics"
+            if isinstance(request, FetchRequest):
+                kind = f"fetch {action.link.read_only}"
+            self._running[action.link] = kind
+            number = sum(other == kind for other in self._running.values())
+            if number > self._most[kind]:
+                self.fail(f"{number} requests run: {kind}")
+        elif isinstance(action, Open):
+            self._attempts[action.link] = action.link.read_only
+            self._check_attempts(action.link.read_only)
+        elif isinstance(action, Close):
+            del self._links[action.link]
+
+    def _check_attempts(self, read_only: bool) -> None:
+        age = max(15.0, 2 * self.run.scenario.timeout)
+        ages = (self.run.clock.now - FIRST) / age
+        most = 2 + min(ages, MOST_HANGING + math.log2(1 + ages))
+        number = sum(other is read_only for other in self._attempts.values())
+        if number > most:
+            self.fail(f"{number} connection attempts hang")
+
+    def after(self) -> None:
+        most = self._keep + self.run.engine.fetches.others.keep + sum(self._most.values())
+        if len(self._links) > most:
+            self.fail(f"{len(self._links)} connections are open")
+
+    def tick(self, tick: TickRecord) -> None:
+        """Between ticks, connections beside those that are kept serve requests that hang."""
+        running = sum(not kind.endswith("False") for kind in self._running.values())
+        if sum(self._links.values()) > self._keep + running:
+            self.fail(f"{sum(self._links.values())} connections are open, {running} in use")

@@ -1,0 +1,47 @@
+"""A guest that no fault touches is in each tick, and a fault of a guest costs no tick.
+
+While more guests are locked than the engine may wait for, it cannot find out which ones. Then
+guests that share a request with them may be missing, but they are counted. Likewise guests beside
+many that hang come incomplete. An outage of the whole host is the business of other checks.
+"""
+
+from __future__ import annotations
+
+from telegraf_execd_libvirt.hypervisor.patience import MOST_HANGING, MOST_LOCKED
+
+from ..driver import Check, Run, TickRecord
+from ..scenario import OF_GUESTS
+
+
+class Lost(Check):
+    """Guests without faults."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        scenario = run.scenario
+        self._applies = scenario.is_gentle
+        #: Those that exist from the beginning, without faults.
+        self._known = {f"g{number}" for number in range(scenario.guests)} - scenario.victims
+        self._locked, self._hung = (
+            {
+                number
+                for fault in scenario.faults
+                if fault.kind in kinds
+                for number in fault.neighbours(scenario.guests)
+            }
+            for kinds in (("lock", "storage"), OF_GUESTS)
+        )
+
+    def tick(self, tick: TickRecord) -> None:
+        outcome = tick.outcome
+        assert outcome is not None
+        if not self._applies or (tick.number == 0 and not outcome.up):
+            return
+        missing = self._known - tick.written.keys()
+        few = len(self._locked) < MOST_LOCKED and len(self._hung) < MOST_HANGING
+        if missing and (few or len(missing) > outcome.unread):
+            self.fail(f"tick {tick.number} lacks {sorted(missing)}, unread={outcome.unread}")
+        cut = tick.incomplete & self._known
+        each = 2 if self.run.scenario.own else 1  # one call for all domains and one of its own
+        if cut and len(self._hung) * each < MOST_HANGING:
+            self.fail(f"tick {tick.number} has incomplete {sorted(cut)}")

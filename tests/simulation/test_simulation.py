@@ -1,0 +1,50 @@
+"""The engine in simulated time: seeds, and the proof that a seed determines its run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from simulation.driver import Run
+from simulation.runner import check
+from simulation.scenario import draw
+
+#: One test for so many seeds, so that the tests are shared among processes.
+_AT_ONCE, _SEEDS = 20, 200
+
+
+@pytest.mark.parametrize("first", range(0, _SEEDS, _AT_ONCE))
+def test_seeds(first: int) -> None:
+    """All invariants hold."""
+    reports = [check(seed) for seed in range(first, first + _AT_ONCE)]
+    assert not any(reports), "\n".join(reports)
+
+
+@cache
+def logs() -> str:
+    """The logs of ten seeds."""
+    lines: list[str] = []
+    for seed in range(10):
+        Run(draw(seed), (), lines).go()
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_same_log(hash_seed: str) -> None:
+    """The same seeds give the same log byte for byte, also in another process."""
+    code = "from simulation.test_simulation import logs; print(logs())"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    folder = Path(__file__).parents[1]
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert ran.stdout.decode() == logs() + "\n"
