@@ -112,7 +112,7 @@ def test_the_age_of_a_connection_attempt(timeout: float, seconds: float) -> None
 def test_many_attempts_that_hang_get_more_time() -> None:
     """Beside four attempts that were given up, the age doubles with each further one."""
     patience = Patience(5.0)
-    ages = [patience.attempt_age(given_up) for given_up in range(8)]
+    ages = [patience.attempt_age(abandoned) for abandoned in range(8)]
     assert ages == [15, 15, 15, 15, 30, 60, 120, 240]
     assert patience.attempt_age(1000) == 3600
 

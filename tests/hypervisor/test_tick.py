@@ -95,10 +95,10 @@ def test_domains_wait_for_their_identities() -> None:
     read; one that is incomplete as well waits for the end."""
     tick, known = begin(), Identity({"project": "shop"}, {})
     tick.accept(Piece([Domain(n, True, {}, None) for n in "ABC"], frozenset("C"), due="ABC"), 1.0)
-    assert not tick.ready and tick.lacks and tick.anonymous == 3
+    assert not tick.ready and tick.lacks and tick.untagged == 3
     assert [batch.request for batch in tick.queue] == [XmlRequest([*"ABC"])]
     tick.identify("ABC", {"A": known, "C": known})
-    assert tick.anonymous == 1
+    assert tick.untagged == 1
     tick.end()
     found = [(d.name, d.identity) for reading in tick.ready for d in reading.domains]
     assert found == [("A", known), ("B", NO_IDENTITY), ("C", known)]

@@ -270,11 +270,11 @@ class Client:
         partial = set(call.skipped)
         if self._scenario.own:
             running = [guest.name for guest in guests if guest.running]
-            partial |= request.stuck.intersection(running)
+            partial |= request.hung.intersection(running)
             asked = [name for name in running if name not in request.skip]
             for some in self._in_turn(asked, self._scenario.each):
                 connection.link.progress.step(some[0], self._clock.now)
-                spared = request.no_monitor or some[0] in request.stuck
+                spared = request.no_monitor or some[0] in request.hung
                 yield Call("own", some, monitor=not spared)
             connection.link.progress.step("", self._clock.now)
         if request.no_monitor:
@@ -299,7 +299,7 @@ class Client:
         return known is not None and known[0] != guest.version
 
     def _xml(self, connection: Connection, request: XmlRequest) -> Steps:
-        names = [name for name in request.names if name not in request.stuck]
+        names = [name for name in request.names if name not in request.hung]
         names = yield from self._known(connection, names, request.uuids, False)
         found = {}
         for some in self._in_turn(names, self._scenario.each):

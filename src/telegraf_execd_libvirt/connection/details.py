@@ -60,12 +60,12 @@ class Details:
         cpus = self._host_cpus() if wanted & {"vcpu", "vcpu_mapping"} else 0
         for handle, stats in records:
             name = api.name(handle)
-            if name in request.stuck:
+            if name in request.hung:
                 cut.add(name)
             if name not in request.skip:
                 self._progress.step(name, time.monotonic())
                 calls = DomainCalls(handle, stats, self._facts, cpus)
-                calls.fill(wanted, request.no_monitor or name in request.stuck)
+                calls.fill(wanted, request.no_monitor or name in request.hung)
         self._progress.step("", time.monotonic())
         return cut
 

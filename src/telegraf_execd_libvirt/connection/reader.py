@@ -75,7 +75,7 @@ class Reader:
         if isinstance(request, BatchRequest):
             yield from self._batch(request)
         elif isinstance(request, XmlRequest):
-            names = [name for name in request.names if name not in request.stuck]
+            names = [name for name in request.names if name not in request.hung]
             yield self._details.identities(self._known(names, request.uuids))
         elif isinstance(request, HostRequest):
             yield self._details.host()

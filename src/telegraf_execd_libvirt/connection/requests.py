@@ -95,7 +95,7 @@ class BatchRequest:
     With ``uuids`` no call is made about all domains: unknown ones are looked up, with ``look_up``
     each.
     With ``no_monitor`` only statistics that need no monitor are requested, ``without_block`` those
-    of disks are left out. ``stuck`` names domains whose own calls hang: only calls that need no
+    of disks are left out. ``hung`` names domains whose own calls hang: only calls that need no
     monitor are made for them. For domains in ``skip`` only bulk statistics are requested.
     """
 
@@ -104,16 +104,16 @@ class BatchRequest:
     look_up: bool = False
     no_monitor: bool = False
     without_block: bool = False
-    stuck: frozenset[str] = frozenset()
+    hung: frozenset[str] = frozenset()
     skip: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class XmlRequest:
-    """The XML of these domains, without those that are ``stuck``; ``uuids`` as in BatchRequest."""
+    """The XML of these domains, without those that are ``hung``; ``uuids`` as in BatchRequest."""
 
     names: Sequence[str]
-    stuck: frozenset[str] = frozenset()
+    hung: frozenset[str] = frozenset()
     uuids: Optional[Uuids] = None
 
 
@@ -160,12 +160,12 @@ class Listing:
 
 @dataclass(frozen=True)
 class Piece:
-    """Domains of a batch. ``partial`` names the domains that lack keys. ``due`` names the domains
+    """Domains of a batch. ``incomplete`` names those that lack keys, ``due`` the domains
     whose XML should be read; a domain without an identity waits for it. ``uuids`` are those of the
     domains, if all were asked."""
 
     domains: list[Domain]
-    partial: frozenset[str]
+    incomplete: frozenset[str]
     due: Sequence[str] = ()
     uuids: Uuids = field(default_factory=dict)
 

@@ -87,7 +87,7 @@ class Asking:
         locks delay none."""
         runs = self._runs.running.values()
         slow = now - self._patience.slow_seconds()
-        busy = sum(not run.overdue and run.started > slow for run in runs) if runs else 0
+        busy = sum(not run.hung and run.started > slow for run in runs) if runs else 0
         for batch in tick.queue:
             if not runs:
                 return batch  # the usual case
@@ -109,28 +109,28 @@ class Asking:
         slow request no call is made about all domains: a lock may delay that, too."""
         request, roster = batch.request, self._runs.roster
         repeated = batch.repeats > 0 or tick.careful
-        if not (repeated or roster.blocked or tick.stuck or self._runs.running):
+        if not (repeated or roster.blocked or tick.hung or self._runs.running):
             return request  # nothing hangs
         slow = now - self._patience.slow_seconds()
         is_slow = any(run.started <= slow for run in self._runs.running.values())
         by_handle = repeated or roster.blocked or (is_slow and self._patience.known)
         uuids = roster.uuids if by_handle and roster.uuids else None
         if isinstance(request, XmlRequest):
-            return replace(request, stuck=self._runs.hung_at().union(roster.locked), uuids=uuids)
+            return replace(request, hung=self._runs.hung_at().union(roster.locked), uuids=uuids)
         if not isinstance(request, BatchRequest):
             return request
         without_monitor = Counter(
             run.link.progress.at
             for run in self._runs.running.values()
-            if run.overdue and (asked := run.statistics) and not run.link.progress.looks_up
-            if asked.no_monitor or run.link.progress.at in asked.stuck
+            if run.hung and (asked := run.statistics) and not run.link.progress.looks_up
+            if asked.no_monitor or run.link.progress.at in asked.hung
         )
         del without_monitor[""]
         counts = without_monitor.items()
         return replace(
             request,
             no_monitor=self._runs.no_monitor,
-            stuck=self._runs.hung_at() | tick.stuck,
+            hung=self._runs.hung_at() | tick.hung,
             skip=frozenset(name for name, hung in counts if hung >= MOST_HANGING_PER_DOMAIN),
             uuids=None if batch.for_all else uuids,
             look_up=repeated and not batch.for_all and roster.waiting < MOST_LOCKED,
@@ -141,14 +141,12 @@ class Asking:
         """The domains that came incomplete, perhaps because another client used them."""
         if self._runs.no_monitor:
             return frozenset()
-        return tick.incomplete.difference(
-            tick.stuck, self._runs.hung_at(), self._runs.roster.locked
-        )
+        return tick.incomplete.difference(tick.hung, self._runs.hung_at(), self._runs.roster.locked)
 
     def plan_retry(self, tick: Tick, now: float) -> None:
         """Plans a request for the domains that came incomplete, after a pause."""
         under_way = any(batch.retry for batch in tick.queue) or any(
-            run.batch.retry and not run.overdue for run in self._runs.running.values()
+            run.batch.retry and not run.hung for run in self._runs.running.values()
         )
         if under_way or tick.retry_at or tick.retries >= len(RETRY_PAUSES):
             return

@@ -61,7 +61,7 @@ class Engine:
         self.wake_at: Optional[float] = None
         #: The timestamp of a tick that waits for the end of another one, and its monotonic time.
         self._due: Optional[tuple[int, float]] = None
-        self._not_responding: frozenset[str] = frozenset()
+        self._incomplete: frozenset[str] = frozenset()
         #: The last ticks without an answer, and the seconds after which a late answer came.
         self._late: dict[Tick, float] = {}
 
@@ -102,10 +102,10 @@ class Engine:
             if self._tick is not None:
                 self._asking.assign(self._tick, now)
             if self.fetches.waiting:
-                self.fetches.assign(self._tick, self.outcome.up, self._not_responding, now)
+                self.fetches.assign(self._tick, self.outcome.up, self._incomplete, now)
             if self._tick is not None:
                 self._write(self._tick)
-                moment = self._hanging.moment(self._tick, self._due is not None, now)
+                moment = self._hanging.wake_at(self._tick, self._due is not None, now)
                 if moment is not None:
                     break
                 self._finish(self._tick, now)
@@ -115,7 +115,7 @@ class Engine:
                 self._begin(timestamp + int((now - at) * 1e9), now)
             else:
                 break
-        moments = [*self.fetches.moments(now), *([moment] if moment is not None else [])]
+        moments = [*self.fetches.wake_times(now), *([moment] if moment is not None else [])]
         self.wake_at = min(moments, default=None)
 
     def _write(self, tick: Tick) -> None:
@@ -145,7 +145,7 @@ class Engine:
         self._began = now
         self._tick = tick = Tick(timestamp, now, now + self._patience.timeout)
         if self._runs.running:
-            tick.stuck = self._not_responding
+            tick.hung = self._incomplete
         self._asking.begin(tick)
         self.fetches.tick(timestamp, now)
 
@@ -194,7 +194,7 @@ class Engine:
         self._hanging.ended(event, run, tick, now)
         if run.tick is not tick and tick is not None:
             # A guest may have woken up: what came incomplete is asked again.
-            tick.stuck, tick.retries = frozenset(), 0
+            tick.hung, tick.retries = frozenset(), 0
             self._asking.plan_retry(tick, now)
             if event.error is None and not run.tick.read:
                 self._late[run.tick] = event.seconds
@@ -206,7 +206,7 @@ class Engine:
         tick.end()
         self._write(tick)
         self._tick = None
-        self._not_responding = incomplete = tick.incomplete
+        self._incomplete = incomplete = tick.incomplete
         trouble = None
         if not tick.read:
             error = tick.error or (self.links.refusal if tick.refused else None)
@@ -221,7 +221,7 @@ class Engine:
             # Some may have been locked after they were read.
             locked=[domain for domain in roster.locked_domains() if not tick.has(domain.name)],
             unread=tick.unread,
-            anonymous=tick.anonymous,
+            untagged=tick.untagged,
             hanging=len(self._runs.hung) + self.links.hanging(tick.read),
             host=tick.host,
             existing=roster.existing,

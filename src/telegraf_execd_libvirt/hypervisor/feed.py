@@ -26,7 +26,7 @@ _EARLY = 0.05
 @dataclass(eq=False)
 class Turn:
     """The share of one lane in a fetch of a source, for a tick that ``began`` at this monotonic
-    time. ``overdue``: it hangs; ``abandoned``: its answer is no longer wanted."""
+    time. ``hung``: it hangs; ``abandoned``: its answer is no longer wanted."""
 
     feed: Feed
     lane: int
@@ -34,7 +34,7 @@ class Turn:
     began: float
     started: float = 0.0
     link: Optional[Link] = None
-    overdue: bool = False
+    hung: bool = False
     abandoned: bool = False
 
     @property
@@ -45,13 +45,13 @@ class Turn:
 
 @dataclass
 class Result:
-    """The outcome of a turn. ``cut``: the connection is lost, or was not made; ``worked``: a call
+    """The outcome of a turn. ``lost``: the connection was lost or not made; ``worked``: a call
     succeeded; ``defect``: the error is one of this program."""
 
     records: int = 0
     seconds: float = 0.0
     error: Optional[LibvirtError] = None
-    cut: bool = False
+    lost: bool = False
     worked: bool = False
     defect: bool = False
 
@@ -60,7 +60,7 @@ class Result:
         """Whether it is a failure of the source, even if other turns succeeded."""
         if self.error is None:
             return False
-        return self.cut or self.defect or self.error.kind is ErrorKind.DENIED
+        return self.lost or self.defect or self.error.kind is ErrorKind.DENIED
 
 
 class Feed:
@@ -98,7 +98,7 @@ class Feed:
     @property
     def busy(self) -> bool:
         """Whether a turn waits, or runs and does not hang."""
-        return any(turn is not None and not turn.overdue for turn in self.lanes)
+        return any(turn is not None and not turn.hung for turn in self.lanes)
 
     @property
     def records(self) -> int:
@@ -108,7 +108,7 @@ class Feed:
     @property
     def hung(self) -> list[Turn]:
         """The turns that hang, also those that are abandoned."""
-        return [*(turn for turn in self.lanes if turn and turn.overdue), *self.abandoned]
+        return [*(turn for turn in self.lanes if turn and turn.hung), *self.abandoned]
 
     def is_due(self, now: float) -> bool:
         """Whether a fetch should start at this monotonic time."""
@@ -146,15 +146,15 @@ class Feed:
             if not hung:
                 self.set("up")
             return
-        error, cut = bad[0].error, bad[0].cut
+        error, lost = bad[0].error, bad[0].lost
         kind = error.kind
-        if kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI) or (kind is ErrorKind.LOST and not cut):
+        if kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI) or (kind is ErrorKind.LOST and not lost):
             self._backoff.wait(now)
-        if cut:
+        if lost:
             self.asked = None  # again at the next tick
         if not hung:
             state = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
-            quiet = not up or (cut and self.source.read_only)
+            quiet = not up or (lost and self.source.read_only)
             self.set(state, error.message, self._advice(error), quiet)
 
     def _advice(self, error: LibvirtError) -> str:

@@ -75,13 +75,13 @@ class Fetches:
     @property
     def busy(self) -> bool:
         """Whether a turn waits, or runs and does not hang."""
-        return self.waiting or any(not turn.overdue for turn in self._running.values())
+        return self.waiting or any(not turn.hung for turn in self._running.values())
 
     @property
     def hung(self) -> int:
         """The number of turns that hang on read-only connections."""
         turns = self._running.values()
-        return sum(turn.overdue and turn.feed.source.read_only for turn in turns)
+        return sum(turn.hung and turn.feed.source.read_only for turn in turns)
 
     def tick(self, timestamp: int, now: float) -> None:
         """Queues the turns of the sources that are due."""
@@ -93,7 +93,7 @@ class Fetches:
                     self._queue.append(turn)
 
     def assign(
-        self, tick: Optional[Tick], up: bool, not_responding: frozenset[str], now: float
+        self, tick: Optional[Tick], up: bool, incomplete: frozenset[str], now: float
     ) -> None:
         """Hands turns to connections: after the statistics of the tick, at the latest after 0.4 s,
         but not while the tick lists all domains, since a lock may delay that. ``up``: the
@@ -103,8 +103,8 @@ class Fetches:
             return
         if not (after_bulk or self._links.open):
             return
-        hung = frozenset(t.at for t in self._running.values() if t.overdue and t.at)
-        skipped = not_responding.union(hung, self._runs.hung_at())
+        hung = frozenset(t.at for t in self._running.values() if t.hung and t.at)
+        skipped = incomplete.union(hung, self._runs.hung_at())
         by_handle = self._runs.roster.blocked or bool(tick and tick.careful)
         for turn in [*self._queue]:
             if not after_bulk and now < turn.began + SOURCE_DELAY_SECONDS:
@@ -125,9 +125,9 @@ class Fetches:
     def _free(self, links: Links, now: float) -> Optional[Link]:
         """A connection for a turn, or None; another one may be opened for it."""
         mine = [turn for turn in self._running.values() if self._links_of(turn) is links]
-        hung = sum(turn.overdue for turn in mine)
+        hung = sum(turn.hung for turn in mine)
         most = FETCH_LINKS if links is self._links else links.keep
-        occupied = sum(turn.overdue and not turn.abandoned for turn in mine) >= MOST_HANGING
+        occupied = sum(turn.hung and not turn.abandoned for turn in mine) >= MOST_HANGING
         if len(mine) - hung >= most or occupied or not self._links.open:
             return None
         if links.idle:
@@ -160,8 +160,8 @@ class Fetches:
             feed, since = turn.feed, link.progress.since
             if turn.abandoned or now < since + feed.patience.timeout:
                 continue
-            if not turn.overdue:
-                turn.overdue = True
+            if not turn.hung:
+                turn.hung = True
                 feed.errors += 1
                 feed.judge(up, now)
             locked = self._runs.roster.blocked  # the next turn makes no call about all domains
@@ -172,10 +172,10 @@ class Fetches:
                 feed.abandoned.add(turn)
                 feed.lanes[turn.lane] = None
 
-    def moments(self, now: float) -> Iterable[float]:
+    def wake_times(self, now: float) -> Iterable[float]:
         """The monotonic times from now on at which something is to be done here."""
         for link, turn in self._running.items():
-            if not turn.overdue:
+            if not turn.hung:
                 yield max(now, link.progress.since + turn.feed.patience.timeout)
         for turn in self._queue:
             for seconds in (SOURCE_DELAY_SECONDS, turn.feed.patience.timeout):
@@ -200,7 +200,7 @@ class Fetches:
                 len(records.domains),
                 event.seconds,
                 None if records.worked else error,
-                cut=not event.alive,
+                lost=not event.alive,
                 worked=records.worked,
                 defect=event.defect is not None,
             )
@@ -223,7 +223,7 @@ class Fetches:
 
     def _fail(self, turn: Turn, error: LibvirtError, up: bool, now: float) -> None:
         feed = self._take_back(turn)
-        feed.last[turn.lane] = Result(error=error, cut=True)
+        feed.last[turn.lane] = Result(error=error, lost=True)
         feed.errors += 1
         feed.judge(up, now)
 
@@ -232,7 +232,7 @@ class Fetches:
         feed = self._take_back(turn)
         feed.asked = None
         if feed.up:
-            hung = any(other.overdue for other in self._running.values())
+            hung = any(other.hung for other in self._running.values())
             text = "fetches of other sources hang" if hung else "no connection was made in time"
             feed.set("waiting", f"no turn: {text}", quiet=not up)
 

@@ -36,14 +36,14 @@ class Hanging:
         self._asking = asking
         self._running_names = running_names
 
-    def moment(self, tick: Tick, is_next_due: bool, now: float) -> Optional[float]:
+    def wake_at(self, tick: Tick, is_next_due: bool, now: float) -> Optional[float]:
         """The monotonic time at which something is to be done for the tick; None if it is over. If
         the next tick is due, it does not wait for what hangs, but for what was not read at all."""
         if now >= tick.deadline or (tick.failures > 1 and not tick.read):
             return None
         mine = [run for run in self._runs.running.values() if run.tick is tick]
         # If another request for the same batch has brought it, nobody waits for this one.
-        in_time = [run for run in mine if not run.overdue and not run.batch.done]
+        in_time = [run for run in mine if not run.hung and not run.batch.done]
         patient = [max(now, self._patient_until(run)) for run in in_time]
         moments = [tick.retry_at]
         if tick.queue:
@@ -68,16 +68,16 @@ class Hanging:
     def expire(self, tick: Tick, now: float) -> None:
         """Repeats the requests that have exceeded their patience."""
         for run in self._runs.running.values():
-            if run.overdue or now < self._patient_until(run):
+            if run.hung or now < self._patient_until(run):
                 continue
-            run.overdue = True
+            run.hung = True
             tick.hung_at = now if tick.hung_at is None else tick.hung_at
             batch = run.batch
             if run.link.progress.looks_up and (name := run.link.progress.at):
                 self._lock(name, run, tick)
             if batch.for_all and not tick.listed:
                 # A lock, or a guest that hangs: the look-ups of the known domains show it.
-                tick.careful, tick.slow_list = True, run.link
+                tick.careful, tick.hung_list = True, run.link
                 if not self._runs.roster.uuids:
                     self._runs.roster.note(dict.fromkeys(self._running_names(), ""))
                 if self._runs.roster.uuids:
@@ -95,12 +95,12 @@ class Hanging:
         tick.leave_out(name, run.batch)
         by_block = False
         for other in self._runs.running.values():
-            if other.overdue and other.touches(name) and not other.link.progress.looks_up:
+            if other.hung and other.touches(name) and not other.link.progress.looks_up:
                 other.behind = name
                 # Storage hangs while the daemon holds the lock for a request of ours.
                 by_block |= other.statistics is not None and not other.statistics.without_block
         self._runs.roster.lock(name, run.link, by_block)
-        self._runs.roster.block(tick.slow_list)
+        self._runs.roster.block(tick.hung_list)
 
     def take_list(self, listing: Listing, run: Running, tick: Optional[Tick]) -> None:
         """Takes the list of all domains."""
@@ -109,7 +109,7 @@ class Hanging:
         self._runs.count = len(listing.uuids)
         if tick is None:
             return
-        tick.careful = tick.careful and tick.slow_list is not run.link
+        tick.careful = tick.careful and tick.hung_list is not run.link
         if run.tick is tick or self._runs.roster.blocked:
             tick.empty = not listing.uuids
             tick.add(listing.uuids, self._runs.size)
@@ -125,15 +125,15 @@ class Hanging:
         unlocked = self._runs.roster.returned(run.link, event.alive)
         if tick is None:
             return
-        if tick.slow_list is run.link:
-            tick.slow_list = None
+        if tick.hung_list is run.link:
+            tick.hung_list = None
         if unlocked:
             tick.add(unlocked, BATCH)
         if run.tick is not tick or run.link.progress.abandoned:
             return
         if event.error is None:
             tick.done(batch, event.seconds)
-            if tick.stuck and tick.incomplete:
+            if tick.hung and tick.incomplete:
                 tick.settle_until = now + SETTLE_SECONDS
             self._asking.plan_retry(tick, now)
         elif not (batch.done or batch in tick.queue or self._runs.is_repeated(batch)):
@@ -142,13 +142,13 @@ class Hanging:
     def leave(self, tick: Tick) -> None:
         """The tick is over: nobody waits for its requests any more, so they make no more calls."""
         running = self._runs.running.values()
-        self._runs.hung = [run for run in running if run.overdue or not run.batch.done]
+        self._runs.hung = [run for run in running if run.hung or not run.batch.done]
         for run in running:
-            run.overdue = run.link.progress.abandoned = True
-        roster, new = self._runs.roster, tick.cut - tick.stuck
+            run.hung = run.link.progress.abandoned = True
+        roster, new = self._runs.roster, tick.lacked - tick.hung
         explained = new or (roster.uuids and not tick.read)  # by a guest, or by all calls
-        if tick.slow_list in self._runs.running and not roster.blocked and not explained:
-            roster.block(tick.slow_list)
+        if tick.hung_list in self._runs.running and not roster.blocked and not explained:
+            roster.block(tick.hung_list)
         if tick.read and not tick.unread and not roster.blocked:
             self._runs.count = tick.count
         if tick.read and not self._runs.running:

@@ -214,7 +214,7 @@ class Hypervisor:
             domains=outcome.domains,
             domains_incomplete=len(outcome.incomplete),
             domains_locked=len(outcome.locked),
-            domains_untagged=outcome.anonymous if self._wanted.identity else None,
+            domains_untagged=outcome.untagged if self._wanted.identity else None,
             collect_time_ns=int(outcome.seconds * 1e9),
             calls_hanging=outcome.hanging,
             reconnects=engine.links.reconnects,

@@ -1,7 +1,7 @@
 """The connections to one hypervisor: opened one at a time, lent out, found dead, opened again.
 
-Invariant: at most one connection attempt is current. An attempt that hangs is given up after a
-while, and another one is made; if many hang, they are given up later and later. No thread, no
+Invariant: at most one connection attempt is current. An attempt that hangs is abandoned after a
+while, and another one is made; if many hang, they are abandoned later and later. No thread, no
 clock.
 """
 
@@ -43,20 +43,20 @@ class Links:
         self._backoff = backoff
         self._actions = actions
         self._attempt: Optional[Link] = None
-        self._given_up: set[Link] = set()
+        self._abandoned: set[Link] = set()
         self._number = 0
         self._lost = self._told_full = False
 
     def hanging(self, can_wait: bool = False) -> int:
         """The number of connection attempts that have not ended. The current one does not count if
         it ``can_wait``: it may be one of an instant ago."""
-        return len(self._given_up) + (self._attempt is not None and not can_wait)
+        return len(self._abandoned) + (self._attempt is not None and not can_wait)
 
     def connect(self, now: float) -> bool:
         """Starts a connection attempt if none is current; returns whether one is current now."""
-        age = self._patience.attempt_age(len(self._given_up))
+        age = self._patience.attempt_age(len(self._abandoned))
         if self._attempt is not None and now - self._attempt.started > age:
-            self._given_up.add(self._attempt)
+            self._abandoned.add(self._attempt)
             self._attempt = None
         if self._attempt is None:
             if not self._backoff.allows(now):
@@ -75,7 +75,7 @@ class Links:
         current = event.link is self._attempt
         if current:
             self._attempt = None
-        self._given_up.discard(event.link)
+        self._abandoned.discard(event.link)
         if event.error is None:
             self._backoff.succeeded()
             self.refusal = None
@@ -93,7 +93,7 @@ class Links:
     def check_full(self, now: float) -> None:
         """Called after a tick that was read. An attempt that fails or hangs meanwhile means that
         the daemon has no free place; the engine lives on the connections that it has."""
-        hangs = bool(self._given_up) or 0 < self.attempt_deadline() <= now
+        hangs = bool(self._abandoned) or 0 < self.attempt_deadline() <= now
         fails = self.refusal is not None and self.refusal.kind is ErrorKind.LOST
         if self.open and (hangs or fails) and not self._told_full:
             self._told_full = True

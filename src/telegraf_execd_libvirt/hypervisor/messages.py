@@ -156,7 +156,7 @@ class Outcome:
     """The end of a tick; ``trouble`` is the reason if nothing was read.
 
     ``incomplete`` names the domains without the keys that need their monitor, ``locked`` has those
-    that libvirt has locked. Numbers: ``domains`` were read, ``anonymous`` ones of them without XML,
+    that libvirt has locked. Numbers: ``domains`` were read, ``untagged`` ones of them without XML,
     ``unread`` ones were not; ``existing`` ones are there, if that is known; ``hanging`` requests
     and connection attempts.
     """
@@ -167,7 +167,7 @@ class Outcome:
     incomplete: frozenset[str] = frozenset()
     locked: Sequence[Domain] = ()
     unread: int = 0
-    anonymous: int = 0
+    untagged: int = 0
     hanging: int = 0
     host: Host = NO_HOST
     existing: Optional[int] = None

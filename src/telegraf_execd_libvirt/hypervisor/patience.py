@@ -2,7 +2,7 @@
 
 Invariant: all constants about hanging are here. A request that takes longer than its patience is
 repeated beside the hung one, and the number of hung requests is bounded. A tick waits for a
-connection attempt until the timeout; the attempt is given up much later. What fails at once is
+connection attempt until the timeout; the attempt is abandoned much later. What fails at once is
 tried at each tick. What is refused, or takes long to fail, is tried ever less often: a host may
 lock this one out if a refused key is tried at each tick.
 """
@@ -55,7 +55,7 @@ RETRY_PAUSES = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.17)
 #: The wait for the end of a hung request: a guest that wakes up serves that request first.
 SETTLE_SECONDS = 0.1
 
-#: A connection attempt is given up after this, or after twice the timeout.
+#: A connection attempt is abandoned after this, or after twice the timeout.
 _LEAST_ATTEMPT_SECONDS = 15.0
 
 #: The longest time before the next attempt if many attempts hang.
@@ -121,14 +121,14 @@ class Patience:
 
     @property
     def attempt_seconds(self) -> float:
-        """The age at which a connection attempt or a fetch is given up."""
+        """The age at which a connection attempt or a fetch is abandoned."""
         return max(2 * self.timeout, _LEAST_ATTEMPT_SECONDS)
 
-    def attempt_age(self, given_up: int) -> float:
-        """The age at which one more connection attempt is given up beside those that still hang. A
+    def attempt_age(self, abandoned: int) -> float:
+        """The age at which one more connection attempt is abandoned beside those that still hang. A
         peer without power may keep an attempt open for ever, so there is always another one. Each
         costs a thread, so further ones come at ever longer intervals, up to an hour."""
-        age = self.attempt_seconds * float(2 ** min(20, max(0, given_up - MOST_HANGING + 1)))
+        age = self.attempt_seconds * float(2 ** min(20, max(0, abandoned - MOST_HANGING + 1)))
         return min(age, max(self.attempt_seconds, _LONGEST_AGE_SECONDS))
 
 

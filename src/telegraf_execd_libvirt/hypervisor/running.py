@@ -17,7 +17,7 @@ from .tick import BATCH, Batch, Tick
 
 @dataclass(eq=False)
 class Running:
-    """A request that has not ended; ``overdue`` if it has exceeded its patience, ``behind`` the
+    """A request that has not ended; ``hung`` if it has exceeded its patience, ``behind`` the
     locked domain for which it probably waits."""
 
     batch: Batch
@@ -25,7 +25,7 @@ class Running:
     request: Request
     link: Link
     started: float
-    overdue: bool = False
+    hung: bool = False
     behind: str = ""
 
     @property
@@ -66,18 +66,18 @@ class Runs:
         return not all(map(self.waits, self.hung))
 
     def hung_at(self) -> frozenset[str]:
-        """The domains whose own calls delay the overdue requests now."""
-        at = (run.link.progress.at for run in self.running.values() if run.overdue)
+        """The domains whose own calls delay the hung requests now."""
+        at = (run.link.progress.at for run in self.running.values() if run.hung)
         return frozenset(filter(None, at))
 
     def in_time(self, tick: Tick, for_all: bool = False) -> bool:
         """Whether a request of the tick runs that does not hang; ``for_all``: about all domains."""
-        runs = (run for run in self.running.values() if run.tick is tick and not run.overdue)
+        runs = (run for run in self.running.values() if run.tick is tick and not run.hung)
         return any(run.batch.for_all or not for_all for run in runs)
 
     def is_repeated(self, batch: Batch) -> bool:
         """Whether another request for this batch is still in time."""
-        return any(run.batch is batch and not run.overdue for run in self.running.values())
+        return any(run.batch is batch and not run.hung for run in self.running.values())
 
     def waits(self, run: Running) -> bool:
         """Whether it waits behind a lock."""
@@ -88,7 +88,7 @@ class Runs:
         """Whether too many requests hang, without those that wait for locks: only statistics
         without a monitor are requested then."""
         hung = (
-            run.overdue and not run.batch.for_xml and not self.waits(run)
+            run.hung and not run.batch.for_xml and not self.waits(run)
             for run in self.running.values()
         )
         return sum(hung) >= MOST_HANGING

@@ -54,29 +54,29 @@ class Batch:
 
 @dataclass
 class _Held:
-    """A domain that waits for its keys (``partial``) or its identity, and when it was asked."""
+    """A domain that waits for its keys (``incomplete``) or its identity, and when it was asked."""
 
     domain: Domain
     asked: float
-    partial: bool
+    incomplete: bool
 
 
 @dataclass(eq=False)
 class Tick:
     """``began`` and ``deadline`` are monotonic times, ``longest`` the seconds of the longest batch.
-    ``stuck`` names the domains that did not respond in the last tick and whose requests still hang:
+    ``hung`` names the domains that did not respond in the last tick and whose requests still hang:
     they are not waited for."""
 
     timestamp: int
     began: float
     deadline: float
-    stuck: frozenset[str] = frozenset()
+    hung: frozenset[str] = frozenset()
     batches: list[Batch] = field(default_factory=list)
     queue: deque[Batch] = field(default_factory=deque)
     #: Whether a call about all domains has exceeded its patience and none has returned since, so
     #: that domains are looked up one by one; and the connection of that call until it ends.
     careful: bool = False
-    slow_list: Optional[Link] = None
+    hung_list: Optional[Link] = None
     #: The monotonic time at which the first hung request was found.
     hung_at: Optional[float] = None
     retries: int = 0
@@ -95,12 +95,12 @@ class Tick:
     #: What is to be written.
     ready: list[Reading] = field(default_factory=list)
     #: The names of the domains that came without keys, also if they came again with them.
-    cut: set[str] = field(default_factory=set)
+    lacked: set[str] = field(default_factory=set)
     _asked: set[str] = field(default_factory=set)
     _identifying: set[str] = field(default_factory=set)
     _written: set[str] = field(default_factory=set)
     _held: dict[str, _Held] = field(default_factory=dict)
-    _anonymous: set[str] = field(default_factory=set)
+    _untagged: set[str] = field(default_factory=set)
 
     @property
     def count(self) -> int:
@@ -120,12 +120,12 @@ class Tick:
     @property
     def incomplete(self) -> frozenset[str]:
         """The names of the domains that are held because they lack keys."""
-        return frozenset(name for name, held in self._held.items() if held.partial)
+        return frozenset(name for name, held in self._held.items() if held.incomplete)
 
     @property
-    def anonymous(self) -> int:
+    def untagged(self) -> int:
         """The number of domains whose identity could not be read in this tick."""
-        return len(self._anonymous) + sum(h.domain.identity is None for h in self._held.values())
+        return len(self._untagged) + sum(h.domain.identity is None for h in self._held.values())
 
     @property
     def unread(self) -> int:
@@ -136,7 +136,7 @@ class Tick:
     def lacks(self) -> bool:
         """Whether a request that hangs may still bring something that is worth waiting for."""
         nameless = any(held.domain.identity is None for held in self._held.values())
-        return bool(self.unread or not self.read or nameless or self.incomplete - self.stuck)
+        return bool(self.unread or not self.read or nameless or self.incomplete - self.hung)
 
     def enqueue(self, batch: Batch) -> None:
         """Queues a request."""
@@ -190,7 +190,7 @@ class Tick:
         """Takes domains that were asked at this time. Those that lack keys or an identity are held
         back, those that were written are dropped. XML goes before further batches."""
         ready = []
-        self.cut |= piece.partial
+        self.lacked |= piece.incomplete
         for domain in piece.domains:
             name = domain.name
             if name in self._written:
@@ -198,8 +198,8 @@ class Tick:
             held = self._held.pop(name, None)
             if held is not None and domain.identity is None:
                 domain = domain._replace(identity=held.domain.identity)
-            if name in piece.partial or domain.identity is None:
-                self._held[name] = _Held(domain, asked, name in piece.partial)
+            if name in piece.incomplete or domain.identity is None:
+                self._held[name] = _Held(domain, asked, name in piece.incomplete)
             else:
                 ready.append(domain)
         piece.domains.clear()
@@ -219,9 +219,9 @@ class Tick:
             if held is None or held.domain.identity is not None:
                 continue
             if name not in found:
-                self._anonymous.add(name)
+                self._untagged.add(name)
             held.domain = held.domain._replace(identity=found.get(name, NO_IDENTITY))
-            if not held.partial:
+            if not held.incomplete:
                 ready.append(self._held.pop(name))
         self._write_held(ready)
 

@@ -30,7 +30,7 @@ class Recovered(Check):
             "incomplete": sorted(tick.incomplete),
             "locked": outcome.locked,
             "unread": outcome.unread,
-            "without identity": outcome.anonymous,
+            "without identity": outcome.untagged,
             "hanging": outcome.hanging,
         }
         for name, value in texts.items():
