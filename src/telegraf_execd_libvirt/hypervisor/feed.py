@@ -17,7 +17,7 @@ from ..connection.errors import ErrorKind, LibvirtError, advice
 from ..groups.health import SourceHealth
 from ..sources.source import Settings, Source
 from .messages import Action, Link, Plan, Say
-from .patience import Backoff, Patience
+from .patience import FETCH_GRACE_SECONDS, Backoff, Patience
 
 #: A tick may come early by this part of the interval.
 _EARLY = 0.05
@@ -79,6 +79,8 @@ class Feed:
         self.source = source
         self.settings = settings
         self.patience = Patience(settings.timeout / 1e9)
+        #: After this time a call hangs, or there is no turn.
+        self.seconds = self.patience.timeout + FETCH_GRACE_SECONDS
         self.fetches = [source.new() for _ in range(source.lanes)]
         self.lanes: list[Optional[Turn]] = [None] * source.lanes
         self.last: list[Optional[Result]] = [None] * source.lanes

@@ -116,7 +116,7 @@ class Fetches:
                 self._ask(turn, link, skipped, by_handle, now)
             elif links.refusal is not None and not (links.open or links.hanging()):
                 self._fail(turn, links.refusal, up, now)
-            elif now - turn.began >= turn.feed.patience.timeout:
+            elif now - turn.began >= turn.feed.seconds:
                 self._skip(turn, up)
 
     def _links_of(self, turn: Turn) -> Links:
@@ -158,7 +158,7 @@ class Fetches:
         """Notes which turns hang, and abandons those that hang at one domain or for long."""
         for link, turn in self._running.items():
             feed, since = turn.feed, link.progress.since
-            if turn.abandoned or now < since + feed.patience.timeout:
+            if turn.abandoned or now < since + feed.seconds:
                 continue
             if not turn.hung:
                 turn.hung = True
@@ -176,9 +176,9 @@ class Fetches:
         """The monotonic times from now on at which something is to be done here."""
         for link, turn in self._running.items():
             if not turn.hung:
-                yield max(now, link.progress.since + turn.feed.patience.timeout)
+                yield max(now, link.progress.since + turn.feed.seconds)
         for turn in self._queue:
-            for seconds in (SOURCE_DELAY_SECONDS, turn.feed.patience.timeout):
+            for seconds in (SOURCE_DELAY_SECONDS, turn.feed.seconds):
                 if turn.began + seconds > now:
                     yield turn.began + seconds
 

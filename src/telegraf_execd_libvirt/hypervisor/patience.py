@@ -46,6 +46,10 @@ MOST_LOCKED_BY_STORAGE = 2
 #: Connections that serve fetches of sources at the same time.
 FETCH_LINKS = 3
 
+#: The call of a source hangs this long after its timeout: libvirt itself ends a call of a guest's
+#: agent at the timeout, and its error says more.
+FETCH_GRACE_SECONDS = 0.5
+
 #: Sources wait this long for the bulk statistics of the same tick, which they would slow down.
 SOURCE_DELAY_SECONDS = 0.4
 
