@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import libvirt
@@ -15,6 +17,7 @@ from support.plugin import SECONDS, TEST_DRIVER
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor
 from telegraf_execd_libvirt.hypervisor.messages import Outcome, Reading, Written
+from telegraf_execd_libvirt.hypervisor.worker import Worker
 from telegraf_execd_libvirt.sources import SOURCES
 
 
@@ -77,3 +80,16 @@ def test_a_defect_of_a_source_is_reported_once(
     text = "job: internal error: ZeroDivisionError: a defect at test_hypervisor.py:"
     (message,) = (message for message in caplog.messages if "connected" not in message)
     assert text in message and feed.error in message
+
+
+def test_refused_attempts_leave_nothing(tmp_path: Path) -> None:
+    """While a daemon is down, each tick makes an attempt; none of them stays in memory."""
+    uri = f"qemu+unix:///system?socket={tmp_path}/no-socket"
+    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri=uri), "a name")
+    numbers = []
+    for _ in range(4):
+        (outcome,) = collect(hypervisor)
+        assert isinstance(outcome, Outcome) and not outcome.up
+        gc.collect()
+        numbers.append(sum(isinstance(thing, Worker) for thing in gc.get_objects()))
+    assert numbers[-1] <= numbers[0]

@@ -31,7 +31,20 @@ from ..sources.scope import Scope, fetch
 from ..uri import is_remote, redact_uri
 from .engine import Engine
 from .feed import Feed
-from .messages import Ask, Close, Event, Link, Open, Outcome, Paused, Plan, Say, TickDue, Written
+from .messages import (
+    Ask,
+    Close,
+    Event,
+    Link,
+    Open,
+    Opened,
+    Outcome,
+    Paused,
+    Plan,
+    Say,
+    TickDue,
+    Written,
+)
 from .worker import Worker
 
 #: A shorter time between two events is no pause.
@@ -83,6 +96,8 @@ class Hypervisor:
             sources=[(source, config.settings(source)) for source in config.sources],
         )
         self._engine = Engine(plan, random.uniform, self._running_names)
+        #: Not a SimpleQueue: before Python 3.11 its get() may ignore a short timeout and wait for
+        #: ever.
         self._events: Queue[Event] = Queue()
         self._workers: dict[Link, Worker] = {}
         self._facts, self._epoch = self._new_facts(), 0
@@ -91,7 +106,6 @@ class Hypervisor:
         self._due: Optional[TickDue] = None
         self._lock = threading.Lock()
         self._fetching = False
-        #: The monotonic time that the engine has seen: moments after it are still to come.
 
     def tick(self, timestamp: int) -> None:
         """Requests a tick with this timestamp in nanoseconds of Unix time; never waits."""
@@ -167,8 +181,10 @@ class Hypervisor:
             with self._lock:
                 self._engine.handle(self._due or event, time.monotonic())
                 self._due = None
-        else:
-            self._engine.handle(event, time.monotonic())
+            return
+        if isinstance(event, Opened) and event.error is not None:
+            del self._workers[event.link]  # its thread has ended
+        self._engine.handle(event, time.monotonic())
 
     def _worker(self, action: Open) -> Worker:
         """A connection attempt. After a lost connection all facts are dropped: the daemon and its
