@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.hypervisor import Hypervisor
-from support.missing import Missing, leave_out
+from support.missing import available
 from support.plugin import Plugin
 from support.watcher import Watcher, write_config
 
@@ -20,11 +20,7 @@ from support.watcher import Watcher, write_config
 @pytest.fixture(scope="session")
 def hypervisor() -> Iterator[Hypervisor]:
     """The hypervisor of all tests; its Linux guest is booted."""
-    with ExitStack() as stack:
-        try:
-            started = stack.enter_context(Hypervisor())
-        except Missing as missing:
-            leave_out(f"needs {missing}")
+    with available(Hypervisor) as started:
         started.wait_until_booted()
         yield started
 

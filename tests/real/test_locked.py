@@ -18,7 +18,7 @@ from line_protocol_parser import parse_line
 
 from support.hypervisor import OFF
 from support.locks import LockingHypervisor
-from support.missing import Missing, leave_out
+from support.missing import available
 from support.plugin import AT_ONCE, Plugin, run
 from support.ticks import OPTIONS, Ticks
 
@@ -36,11 +36,7 @@ MOST_WAITING = 4
 @pytest.fixture(scope="module")
 def hypervisor() -> Iterator[LockingHypervisor]:
     """The hypervisor of this module: six guests run, and one is off."""
-    with ExitStack() as stack:
-        try:
-            started = stack.enter_context(LockingHypervisor())
-        except Missing as missing:
-            leave_out(f"needs {missing}")
+    with available(LockingHypervisor) as started:
         yield started
 
 

@@ -7,9 +7,13 @@ TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING is set, as for a complete run, the test f
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import NoReturn, TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 
 class Missing(Exception):
@@ -21,3 +25,14 @@ def leave_out(reason: str) -> NoReturn:
     if os.environ.get("TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@contextmanager
+def available(component: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+    """Start what tests need and end it after them; leave them out if it lacks something itself."""
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(component())
+        except Missing as missing:
+            leave_out(f"needs {missing}")
+        yield started

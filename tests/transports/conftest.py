@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from support.missing import Missing, leave_out
+from support.missing import available
 from support.readers import Reader, Readers
 from support.transports import Rig
 
@@ -19,11 +19,7 @@ from support.transports import Rig
 @pytest.fixture(scope="session")
 def rig() -> Iterator[Rig]:
     """The far hosts, and the user that reads them."""
-    with ExitStack() as stack:
-        try:
-            started = stack.enter_context(Rig())
-        except Missing as missing:
-            leave_out(f"needs {missing}")
+    with available(Rig) as started:
         yield started
 
 
