@@ -123,3 +123,11 @@ def test_a_daemon_without_a_free_place(error: Optional[LibvirtError]) -> None:
         peer.check_full(101.0 + number)
     assert len(peer.attempts) <= 8
     assert ["max_clients" in said.text for said in peer.did(Say)] == [True] * (error is not DENIED)
+
+
+def test_a_refusal_beside_open_connections_counts_once() -> None:
+    """The first refusal causes the first pause only, also if the host is far."""
+    peer = Peer(far=True)
+    peer.attempt(100.0)
+    assert peer.attempt(101.0, DENIED)
+    assert not peer.attempt(102.9) and peer.attempt(103.1)

@@ -85,9 +85,7 @@ class Links:
             self.idle.append(event.link)
         elif current:
             self.refusal = event.error
-            self._backoff.failed(event.error, event.seconds, now)
-            if self.open:
-                self._backoff.wait(now)
+            self._backoff.failed(event.error, event.seconds, now, spare=bool(self.open))
         return current and event.error is not None
 
     def check_full(self, now: float) -> None:

@@ -174,10 +174,10 @@ class Backoff:
         """A later failure is the first one."""
         self.pause = self._not_before = 0.0
 
-    def failed(self, error: LibvirtError, seconds: float, now: float) -> None:
-        """Notes a failure after this many seconds."""
+    def failed(self, error: LibvirtError, seconds: float, now: float, spare: bool = False) -> None:
+        """Notes a failure after this many seconds; ``spare``: other connections are open."""
         denied = error.kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
-        if denied or seconds > _CHEAP_SECONDS:
+        if denied or spare or seconds > _CHEAP_SECONDS:
             self.wait(now, self._ticks.interval if denied and self._far else 0.0)
         else:
             # The pause goes on after the next refusal: a host counts them, whatever is between.
