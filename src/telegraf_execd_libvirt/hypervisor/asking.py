@@ -97,7 +97,8 @@ class Asking:
             else:
                 calls = self._plan.calls
                 most = max(MOST_HANGING, calls) + self._runs.no_monitor * calls
-                waiting = sum(map(self._runs.waits, runs))
+                hung_list = tick.hung_list  # it probably waits behind a lock
+                waiting = sum(run.link is hung_list or self._runs.waits(run) for run in runs)
                 most += min(waiting, 2 * MOST_LOCKED)
             if busy < calls and running < most:
                 return batch
@@ -112,7 +113,8 @@ class Asking:
         if not (repeated or roster.blocked or tick.hung or self._runs.running):
             return request  # nothing hangs
         slow = now - self._patience.slow_seconds()
-        is_slow = any(run.started <= slow for run in self._runs.running.values())
+        mine = (run for run in self._runs.running.values() if run.tick is tick)
+        is_slow = any(run.started <= slow for run in mine)
         by_handle = repeated or roster.blocked or (is_slow and self._patience.known)
         uuids = roster.uuids if by_handle and roster.uuids else None
         if isinstance(request, XmlRequest):

@@ -178,6 +178,9 @@ class Engine:
 
     def _ended(self, event: Ended, now: float) -> None:
         link, tick = event.link, self._tick
+        lost = event.error is not None and event.error.kind is ErrorKind.LOST
+        if not lost:
+            link.failures = 0
         if self.fetches.serves(link):
             self._links_of(link.read_only).release(link, event.alive)
             self.fetches.ended(event, self.outcome.up, now)
@@ -186,8 +189,7 @@ class Engine:
         if event.defect is not None:
             self.journal.defect(f"{event.error}")
         self._take(run, event.last)
-        lost = event.error is not None and event.error.kind is ErrorKind.LOST
-        link.failures = link.failures + 1 if lost else 0
+        link.failures += lost  # a source's call goes to another daemon behind this one: no sign
         if link.failures > 1:
             event = replace(event, alive=False)  # the next attempt has failed as well
         self.links.release(link, event.alive)
@@ -237,3 +239,5 @@ class Engine:
             return
         self.links.check_full(now)
         self._late.clear()
+        if self._runs.running and not self.links.idle:
+            self.links.connect(now)  # beside what hangs, so that the next tick need not wait
