@@ -28,7 +28,7 @@ from telegraf_execd_libvirt.connection.requests import (
     Uuids,
     XmlRequest,
 )
-from telegraf_execd_libvirt.domain.record import NO_IDENTITY, Domain, Identity
+from telegraf_execd_libvirt.domain.record import NO_IDENTITY, Domain, Identity, Stats
 from telegraf_execd_libvirt.hypervisor.messages import Ended, Event, Link, Opened, Part
 
 from .clock import Clock
@@ -74,6 +74,8 @@ class Client:
         self.connections: dict[Link, Connection] = {}
         #: Attempts that wait for the end of a fault.
         self._stalled: list[tuple[Connection, float]] = []
+        #: The number of attempts that never end.
+        self.never = 0
         #: Faults of attempts, while they last.
         self.refusing: list[Fault] = []
         self._identities: dict[str, tuple[int, Identity]] = {}
@@ -109,6 +111,11 @@ class Client:
         if error is not None:
             del self.connections[connection.link]
         self._post(Opened(connection.link, seconds, error, "QEMU", "9.0.0"))
+
+    def forget(self) -> None:
+        """The peer has lost its power: attempts that wait never end."""
+        self.never += len(self._stalled)
+        self._stalled.clear()
 
     def changed(self) -> None:
         """A fault of attempts is over, or a place is free: those that wait go on."""
@@ -279,12 +286,14 @@ class Client:
             connection.link.progress.step("", self._clock.now)
         if request.no_monitor:
             partial.update(guest.name for guest in guests if guest.running)
+        # When it was asked: what is written must not be old.
+        stats: Stats = {"asked": connection.asked}
         domains, due = [], []
         for guest in guests:
             identity = self._identity(guest)
             if self._scenario.tags and (identity is None or self._is_old(guest)):
                 due.append(guest.name)
-            domains.append(Domain(guest.name, guest.running, {}, identity))
+            domains.append(Domain(guest.name, guest.running, stats, identity))
         uuids = {guest.name: guest.uuid for guest in guests} if request.names is None else {}
         connection.last = Piece(domains, frozenset(partial), due, uuids)
 

@@ -43,6 +43,8 @@ class Guest:
         self.lock: object = None
         self.job: object = None
         self.hangs = self.locks = self.dead_storage = self.in_use = 0
+        #: Whether its QEMU dies during the next call for its statistics, which then fails.
+        self.dies = False
 
     @property
     def special(self) -> bool:
@@ -139,8 +141,10 @@ class Daemon:
         self.calls[call] = None
         scenario = self._scenario
         number = len(self.guests) if call.names is None else len(call.names)
-        work = {"statistics": scenario.each, "look-up": scenario.trip, "own": scenario.each}
+        work = {"statistics": scenario.each, "own": scenario.each}
         seconds = scenario.trip / 2 + work.get(call.kind, 2e-5) * number
+        if call.kind == "look-up":
+            seconds += scenario.trip * (number - 1)
         self._clock.after(seconds * self.jitter(), lambda: self._go_on(call))
 
     def discard(self) -> None:
@@ -232,6 +236,11 @@ class Daemon:
         self._clock.after(self._scenario.trip / 2, lambda: done(guests, error))
 
     def _error(self, call: Call) -> Optional[Exception]:
+        if call.kind == "statistics":
+            for guest in self._found(call):
+                if guest.dies:
+                    guest.dies = guest.running = False
+                    return LibvirtError(1, 10, "the monitor was closed")
         for fault in self.failing:
             kinds = (None, ("statistics",), ("list",), ("own", "xml", "fetch"), None)[
                 fault.guest % 5

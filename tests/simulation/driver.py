@@ -146,6 +146,8 @@ class Run:
             longest = max(60.0, min(600.0, 16 * interval), 2.5 * scenario.timeout)
             lasted = (scenario.ticks - scenario.calm) * interval
             wait = min(longest, 2 * lasted + 2 * interval + 2.0)
+            if any(fault.never_ends for fault in scenario.faults):
+                wait = 2 * lasted + 2 * interval + max(15.0, 2 * scenario.timeout)
         return self.quiet_at + wait + RECOVERY_TICKS * interval
 
     @property

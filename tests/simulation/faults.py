@@ -42,12 +42,17 @@ class World:
         elif kind in ("appear", "vanish", "start", "stop", "xml"):
             if by > 0:
                 self._of_life(fault)
+        elif kind == "dies":
+            if (guest := self._guest(fault)) is not None:
+                guest.dies = by > 0
         elif kind in ("error", "rpc", "defect"):
             failing = self._daemon.failing
             (failing.append if by > 0 else failing.remove)(fault)
         elif kind in ("refuse", "silent", "full"):
             refusing = self._client.refusing
             (refusing.append if by > 0 else refusing.remove)(fault)
+            if fault.never_ends and by < 0:
+                self._client.forget()
             self._client.changed()
         elif kind == "slow":
             self._daemon.slow(by)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 #: Faults of one guest. The others must not notice more than the promises allow.
 OF_GUESTS = ("hang", "late", "moment", "lock", "storage", "busy")
-OF_LIVES = ("appear", "vanish", "start", "stop", "xml")
+OF_LIVES = ("appear", "vanish", "start", "stop", "xml", "dies")
 #: Faults of connections, of the daemon or of the plugin's own environment.
 OF_ALL = (
     *("error", "rpc", "defect", "slow", "freeze", "removing", "pause"),
@@ -41,6 +41,11 @@ class Fault(NamedTuple):
     guest: int = 0
     word: str = ""
     rate: float = 1.0
+
+    @property
+    def never_ends(self) -> bool:
+        """Whether attempts that have begun meanwhile never end."""
+        return self.kind == "silent" and self.rate < 1
 
     def neighbours(self, guests: int) -> Sequence[int]:
         """The guests that it concerns: some kinds of storage are shared."""
@@ -101,14 +106,18 @@ class Scenario:
         )
 
     @property
-    def is_gentle(self) -> bool:
-        """Whether the promises hold: only faults of guests, all domains can be looked up one by
-        one, and a connection opened, within a small part of a tick, and there was time to learn
-        what is usual. A guest that answers each time in the moment in which it is given up is slow,
-        and the engine learns that this is usual."""
+    def is_quick(self) -> bool:
+        """Whether all domains can be looked up one by one, and a connection opened, within a small
+        part of a tick, and there is time to learn what is usual."""
         quick = max(self.guests * self.trip, self.login) <= 0.1 * min(self.interval, self.timeout)
-        known = self.calm > 0 and self.only(*OF_GUESTS, *OF_LIVES)
-        return quick and known and not any(fault.kind == "moment" for fault in self.faults)
+        return quick and self.calm > 0
+
+    @property
+    def is_gentle(self) -> bool:
+        """Whether the promises hold: only faults of guests. A guest that answers each time in the
+        moment in which it is given up is slow, and the engine learns that this is usual."""
+        of_guests = [kind for kind in (*OF_GUESTS, *OF_LIVES) if kind != "moment"]
+        return self.is_quick and self.only(*of_guests)
 
     def only(self, *kinds: str) -> bool:
         """Whether all faults are of these kinds."""
@@ -173,9 +182,11 @@ def _faults(
     else:
         kinds = random.sample(kinds, random.randint(2, 8))
     victims = [random.randrange(guests) for _ in range(random.choice((1, 1, 2, 3, 6)))]
-    faults = []
+    faults: list[Fault] = []
     for _ in range(round(math.exp(random.uniform(0, math.log(15))))):
         kind = random.choice(kinds)
+        if kind == "dies" and any(fault.kind == kind for fault in faults):
+            continue  # a batch is asked again once
         tick = random.randint(calm, ticks - 1)
         offset = random.choice((0.0, random.uniform(0, 0.02), random.uniform(0, interval)))
         at = tick * interval + (offset if calm or tick else -0.5)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ..driver import Check
 from .asking import Asking
+from .attempts import Attempts
 from .bounds import Bounds
+from .fetched import FetchedOthers
 from .late import Late
 from .locks import Locks
 from .logged import Logged
@@ -17,5 +19,6 @@ from .stamps import Stamps
 from .tables import Tables
 
 ALL: tuple[type[Check], ...] = (
-    *(Asking, Bounds, Late, Locks, Logged, Lost, Once, Outage, Outcomes, Recovered, Stamps, Tables),
+    *(Asking, Attempts, Bounds, FetchedOthers, Late, Locks, Logged, Lost),
+    *(Once, Outage, Outcomes, Recovered, Stamps, Tables),
 )

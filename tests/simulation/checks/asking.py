@@ -1,5 +1,8 @@
 """A connection has one request at a time, and none before it is open or after it is closed.
 
+A connection that lives is closed only if it is spare, or if two requests in a row have failed as if
+it were lost.
+
 Calls that need no monitor hang only behind a lock. As long as fewer than two of them hang at a
 guest, the state of the guest is asked for.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from telegraf_execd_libvirt.connection.errors import ErrorKind
 from telegraf_execd_libvirt.connection.requests import BatchRequest
 from telegraf_execd_libvirt.hypervisor.messages import (
     Action,
@@ -15,12 +19,13 @@ from telegraf_execd_libvirt.hypervisor.messages import (
     Close,
     Ended,
     Event,
+    Link,
     Open,
     Opened,
 )
-from telegraf_execd_libvirt.hypervisor.patience import MOST_HANGING_PER_DOMAIN
 
 from ..driver import Check, Run
+from .limits import MOST_HANGING_PER_DOMAIN
 
 
 class Asking(Check):
@@ -31,6 +36,8 @@ class Asking(Check):
         #: The state of each link by its number: "opening", "idle", "busy", "closed".
         self._states: dict[tuple[int, bool], str] = {}
         self._before = Counter[str]()
+        #: The number of requests in a row that have failed as if the connection were lost.
+        self._lost = Counter[Link]()
 
     def event(self, event: Event) -> None:
         if isinstance(event, Opened):
@@ -38,11 +45,15 @@ class Asking(Check):
                 "idle" if not event.error else "closed"
             )
         elif isinstance(event, Ended):
+            lost = event.error is not None and event.error.kind is ErrorKind.LOST
+            self._lost[event.link] = self._lost[event.link] + 1 if lost else 0
             self._states[event.link.number, event.link.read_only] = "idle"
 
     def action(self, action: Action) -> None:
         if not isinstance(action, (Open, Ask, Close)):
             return
+        if isinstance(action, Close):
+            self._check_close(action.link)
         key = action.link.number, action.link.read_only
         state = self._states.get(key, "new")
         needed = "new" if isinstance(action, Open) else "idle"
@@ -52,6 +63,13 @@ class Asking(Check):
         self._states[key] = after[type(action)]
         if isinstance(action, Ask) and isinstance(action.request, BatchRequest):
             self._check_skipped(action.request)
+
+    def _check_close(self, link: Link) -> None:
+        run, connections = self.run, self.run.client.connections
+        mine = sum(c.open and c.link.read_only for c in connections.values())
+        spare = link.read_only and mine > run.engine.links.keep
+        if connections[link].alive and self._lost[link] < 2 and not spare:
+            self.fail(f"connection {link.number} is closed, but it lives")
 
     def after(self) -> None:
         self._before = self._hung()

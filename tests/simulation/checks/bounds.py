@@ -1,8 +1,7 @@
-"""Hung requests, open connections and attempts are bounded."""
+"""The requests that run or hang, and the open connections, are bounded."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 from telegraf_execd_libvirt.connection.requests import FetchRequest, XmlRequest
@@ -12,16 +11,15 @@ from telegraf_execd_libvirt.hypervisor.messages import (
     Close,
     Ended,
     Event,
-    Open,
     Opened,
 )
-from telegraf_execd_libvirt.hypervisor.patience import FETCH_LINKS, MOST_HANGING, MOST_LOCKED
 
-from ..driver import FIRST, Check, Run, TickRecord
+from ..driver import Check, Run, TickRecord
+from .limits import FETCH_LINKS, MOST_HANGING, MOST_LOCKED
 
 
 class Bounds(Check):
-    """Numbers of requests by kind, of connections and of attempts."""
+    """Numbers of requests by kind, and of connections."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
@@ -38,16 +36,17 @@ class Bounds(Check):
         }
         self._keep = scenario.calls + min(FETCH_LINKS, lanes[True])
         self._running: dict[object, str] = {}
+        #: The source and the lane of each fetch: the last one of each is not abandoned.
+        self._turns: dict[object, tuple[int, tuple[int, int]]] = {}
         self._links: dict[object, bool] = {}
-        self._attempts: dict[object, bool] = {}
 
     def event(self, event: Event) -> None:
         if isinstance(event, Opened):
-            del self._attempts[event.link]
             if event.error is None:
                 self._links[event.link] = event.link.read_only
         elif isinstance(event, Ended):
             del self._running[event.link]
+            self._turns.pop(event.link, None)
 
     def action(self, action: Action) -> None:
         if isinstance(action, Ask):
@@ -55,23 +54,16 @@ class Bounds(Check):
             kind = "xml" if isinstance(request, XmlRequest) else "statistics"
             if isinstance(request, FetchRequest):
                 kind = f"fetch {action.link.read_only}"
+                self._turns[action.link] = request.options["number"], request.lane
+                abandoned = len(self._turns) - len(set(self._turns.values()))
+                if abandoned > MOST_HANGING:
+                    self.fail(f"{abandoned} fetches are abandoned")
             self._running[action.link] = kind
             number = sum(other == kind for other in self._running.values())
             if number > self._most[kind]:
                 self.fail(f"{number} requests run: {kind}")
-        elif isinstance(action, Open):
-            self._attempts[action.link] = action.link.read_only
-            self._check_attempts(action.link.read_only)
         elif isinstance(action, Close):
             del self._links[action.link]
-
-    def _check_attempts(self, read_only: bool) -> None:
-        age = max(15.0, 2 * self.run.scenario.timeout)
-        ages = (self.run.clock.now - FIRST) / age
-        most = 2 + min(ages, MOST_HANGING + math.log2(1 + ages))
-        number = sum(other is read_only for other in self._attempts.values())
-        if number > most:
-            self.fail(f"{number} connection attempts hang")
 
     def after(self) -> None:
         most = self._keep + self.run.engine.fetches.others.keep + sum(self._most.values())

@@ -12,6 +12,7 @@ ones hang anew.
 
 from __future__ import annotations
 
+from ..daemon import JOB_SECONDS
 from ..driver import FIRST, Check, Run, TickRecord
 
 _LATER_SECONDS = 0.1
@@ -20,7 +21,7 @@ _LATER_SECONDS = 0.1
 _JITTER = 1.3
 
 #: Look-ups, one by one, and the time until an answer is written.
-_SLACK_SECONDS = 0.15
+_SLACK_SECONDS = 0.05
 
 
 class Late(Check):
@@ -30,7 +31,7 @@ class Late(Check):
         super().__init__(run)
         scenario = run.scenario
         kinds = {fault.kind for fault in scenario.faults}
-        slow = "busy" in kinds and scenario.own
+        slow = scenario.own and ("busy" in kinds or scenario.interval >= JOB_SECONDS)
         self._applies = scenario.is_gentle and len(scenario.victims) == 1 and not slow
         self._others = {f"g{number}" for number in range(scenario.guests)} - scenario.victims
         self._usual = 0.0

@@ -9,10 +9,10 @@ of all hung requests hold anyway.
 from __future__ import annotations
 
 from telegraf_execd_libvirt.connection.requests import BatchRequest, ListRequest
-from telegraf_execd_libvirt.hypervisor.patience import MOST_LOCKED
 
 from ..driver import FIRST, Check, Run
 from ..scenario import OF_LIVES
+from .limits import MOST_LOCKED
 
 #: Calls that wait for a shorter time do not count.
 _SECONDS = 0.01

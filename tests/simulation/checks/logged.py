@@ -1,4 +1,7 @@
-"""Each change is logged once: no message again before its opposite, no end without a beginning."""
+"""Each change is logged once: no message again before its opposite, no end without a beginning.
+
+After each tick the last messages say what its outcome says.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import re
 
 from telegraf_execd_libvirt.hypervisor.messages import Action, Outcome, Say
 
-from ..driver import Check, Run
+from ..driver import Check, Run, TickRecord
+
+_NOT_RESPONDING = "guests not responding: "
 
 #: Topics: the texts of a problem, and of its end. A problem may change; no text is repeated.
 _TOPICS = (
     ("outage", r"cannot be read: ", r"connected: "),
-    ("hanging", r"guests not responding: |a libvirt call is hung", r"all guests respond again"),
+    ("hanging", rf"{_NOT_RESPONDING}|a libvirt call is hung", r"all guests respond again"),
     ("locked", r"guests locked: |calls about all domains hang", r"no guest is locked any more"),
     ("block", r"storage hangs for several guests", r"reading the group block again"),
     ("unread", r"\d+ domains not read: ", r"(?!)"),
@@ -52,6 +57,21 @@ class Logged(Check):
                 self._last[topic] = text
                 return
         self.fail(f"an unknown message: {name}: {text}")
+
+    def tick(self, tick: TickRecord) -> None:
+        outcome, last = tick.outcome, self._last
+        assert outcome is not None
+        if outcome.up is not last.get("outage", "").startswith("connected: "):
+            self.fail(f"up is {outcome.up}, but the last message is {last.get('outage')}")
+        first = min(outcome.incomplete, default="")
+        hanging = last.get("hanging", "").partition(", ")[0]
+        if outcome.up and first and hanging.partition(" and ")[0] != f"{_NOT_RESPONDING}{first}":
+            self.fail(f"incomplete: {sorted(outcome.incomplete)}, but: {hanging}")
+        if outcome.up and not first and hanging.startswith(_NOT_RESPONDING):
+            self.fail(f"all are complete, but: {hanging}")
+        locked = last.get("locked", "").startswith("guests locked: ")
+        if outcome.up and outcome.locked and not locked:
+            self.fail(f"guests are locked, but: {last.get('locked')}")
 
     def _source(self, source: str, text: str) -> None:
         said = self._said.setdefault(source, set())

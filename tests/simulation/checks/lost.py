@@ -7,10 +7,9 @@ many that hang come incomplete. An outage of the whole host is the business of o
 
 from __future__ import annotations
 
-from telegraf_execd_libvirt.hypervisor.patience import MOST_HANGING, MOST_LOCKED
-
 from ..driver import Check, Run, TickRecord
 from ..scenario import OF_GUESTS
+from .limits import MOST_HANGING, MOST_LOCKED
 
 
 class Lost(Check):
@@ -19,7 +18,7 @@ class Lost(Check):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         scenario = run.scenario
-        self._applies = scenario.is_gentle
+        self._applies = scenario.is_gentle or (scenario.is_quick and scenario.only("pause"))
         #: Those that exist from the beginning, without faults.
         self._known = {f"g{number}" for number in range(scenario.guests)} - scenario.victims
         self._locked, self._hung = (

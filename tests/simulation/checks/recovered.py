@@ -1,8 +1,12 @@
-"""Two ticks after the last fault all is complete: each guest, each source, nothing hangs."""
+"""Two ticks after the last fault all is complete: each guest, each source, nothing hangs.
+
+All is asked again: with the monitor, with disks, and of all guests.
+"""
 
 from __future__ import annotations
 
-from telegraf_execd_libvirt.hypervisor.messages import Action, Fetched
+from telegraf_execd_libvirt.connection.requests import BatchRequest
+from telegraf_execd_libvirt.hypervisor.messages import Action, Ask, Fetched
 
 from ..driver import Check, Run, TickRecord
 
@@ -18,6 +22,14 @@ class Recovered(Check):
         if isinstance(action, Fetched):
             names = self._fetched.setdefault(action.number, {})
             names.update((domain.name, self.run.clock.now) for domain in action.domains)
+        request = action.request if isinstance(action, Ask) else None
+        tick = self.run.current
+        if tick is None or tick.began < self.run.recovered_at:
+            return
+        if isinstance(request, BatchRequest) and request.names != ():
+            left_out = request.no_monitor or request.without_block or request.skip or request.hung
+            if left_out:
+                self.fail(f"after the last fault less is asked: {request}")
 
     def tick(self, tick: TickRecord) -> None:
         outcome = tick.outcome
@@ -31,7 +43,7 @@ class Recovered(Check):
             "locked": outcome.locked,
             "unread": outcome.unread,
             "without identity": outcome.untagged,
-            "hanging": outcome.hanging,
+            "hanging": max(0, outcome.hanging - self.run.client.never),
         }
         for name, value in texts.items():
             if value:

@@ -1,8 +1,12 @@
-"""The engine's own tables return to the size that they had before the faults."""
+"""The engine's own tables return to the size that they had before the faults.
+
+No name of a domain that is gone is left in them.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from ..driver import Check, Run, TickRecord
@@ -13,18 +17,22 @@ _SLACK = 10
 _OUTSIDE = frozenset({"plan", "_plan", "settings", "source", "outcome", "_uniform", "listeners"})
 
 
-def size(thing: Any, seen: set[int]) -> int:
-    """The number of items in all containers within an object."""
+def items(thing: Any, seen: set[int]) -> Iterator[Any]:
+    """The items in all containers within an object."""
     if id(thing) in seen or isinstance(thing, (str, bytes, int, float, type(None))):
-        return 0
+        return
     seen.add(id(thing))
+    inside: list[Any] = []
     if isinstance(thing, dict):
-        return len(thing) + sum(size(v, seen) for pair in thing.items() for v in pair)
-    if isinstance(thing, (list, tuple, set, frozenset, deque)):
-        return len(thing) + sum(size(item, seen) for item in thing)
-    if not type(thing).__module__.startswith("telegraf_execd_libvirt.hypervisor"):
-        return 0
-    return sum(size(v, seen) for name, v in vars(thing).items() if name not in _OUTSIDE)
+        inside = [item for pair in thing.items() for item in pair]
+        yield from thing
+    elif isinstance(thing, (list, tuple, set, frozenset, deque)):
+        inside = [*thing]
+        yield from thing
+    elif type(thing).__module__.startswith("telegraf_execd_libvirt.hypervisor"):
+        inside = [value for name, value in vars(thing).items() if name not in _OUTSIDE]
+    for item in inside:
+        yield from items(item, seen)
 
 
 class Tables(Check):
@@ -32,16 +40,23 @@ class Tables(Check):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self._calm = 0
-        self._guests = 0
+        self._calm = self._guests = 0
+        self._names: set[str] = set()
 
     def tick(self, tick: TickRecord) -> None:
+        self._names |= tick.expected
         if tick.number == self.run.scenario.calm - 1:
-            self._calm = size(self.run.engine, set())
+            self._calm = sum(1 for _ in items(self.run.engine, set()))
             self._guests = len(tick.expected)
 
     def end(self) -> None:
-        grown = size(self.run.engine, set()) - self._calm
-        new = max(0, len(self.run.daemon.selected()) - self._guests)
-        if self._calm and grown > _SLACK + 2 * self.run.engine.links.keep + 8 * new:
+        run = self.run
+        found = [*items(run.engine, set())]
+        left = self._names.intersection(item for item in found if isinstance(item, str))
+        if gone := left - run.daemon.guests.keys():
+            self.fail(f"gone, but in the tables: {sorted(gone)}")
+        grown = len(found) - self._calm
+        new = max(0, len(run.daemon.guests) - self._guests)
+        most = _SLACK + 2 * run.engine.links.keep + 8 * new + run.client.never
+        if self._calm and grown > most:
             self.fail(f"the tables have grown by {grown}, with {new} new guests")
