@@ -14,6 +14,7 @@ NAMES = {
     "R&amp;D.pid": "R&D",
     "say &quot;&apos;&lt;&gt;.pid": "say \"'<>",
     "a&amp;lt;.pid": "a&lt;",
+    "b\udcff.pid": "b\\xff",  # a byte that is not UTF-8
 }
 
 

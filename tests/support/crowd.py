@@ -164,10 +164,10 @@ class Crowd:
     A guest in `stopped` answers no monitor command: the first request that needs its monitor hangs
     and locks it (`locked`); later ones skip it with NOWAIT. `busy` is the number of requests that
     skip a guest because another client uses it. `off` has guests that do not run, `states` guests
-    in another state than running, `special` guests with other parameters, and `documents`
-    guests with other XML. `requests` lists the groups and flags of the requests for
-    statistics. `vcpus` answers requests about vCPUs. Requests that touch a guest in `held` wait,
-    as its lock is held.
+    in another state than running, `special` guests with other parameters, `documents` guests with
+    other XML, and `renamed` the names of guests that have others. `requests` lists the groups and
+    flags of the requests for statistics. `vcpus` answers requests about vCPUs. Requests that touch
+    a guest in `held` wait, as its lock is held.
     """
 
     count: int
@@ -181,6 +181,7 @@ class Crowd:
     states: dict[str, int] = field(default_factory=dict)
     special: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[int, int]] = field(default_factory=list)
     vcpus: Vcpus = field(default_factory=Vcpus)
     held: set[str] = field(default_factory=set)
@@ -218,6 +219,7 @@ class Crowd:
         name, number = self._guests[identity]
         if name in self.documents:
             return _bytes(self.documents[name])
+        name = self.renamed.get(name, name)
         text = _XML.format(
             name=name, uuid=uuid.UUID(bytes=identity), number=number, tenant=number % 10
         )
@@ -289,6 +291,7 @@ class Crowd:
     def _identity(self, identity: bytes) -> bytes:
         name, number = self._guests[identity]
         number = -1 if self._state(name) == _SHUT_OFF else number
+        name = self.renamed.get(name, name)
         return _string(name) + identity + struct.pack(">i", number)
 
     def _state(self, name: str) -> int:
@@ -345,7 +348,7 @@ def _domains(request: bytes) -> tuple[list[bytes], bytes]:
 
 
 def _string(text: str) -> bytes:
-    return _bytes(text.encode())
+    return _bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def _bytes(data: bytes) -> bytes:

@@ -326,7 +326,7 @@ def _ints(*numbers: int) -> bytes:
 
 
 def _string(text: str) -> bytes:
-    data = text.encode()
+    data = text.encode("utf-8", "surrogateescape")
     return struct.pack(">I", len(data)) + data + bytes(-len(data) % 4)
 
 

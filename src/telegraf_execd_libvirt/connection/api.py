@@ -19,7 +19,7 @@ from ..domain.record import Stats
 from ..log import log
 from . import ssh
 from .client import client_log, start_events
-from .errors import ErrorKind, LibvirtError
+from .errors import ErrorKind, LibvirtError, message_of, readable
 from .refusals import refused
 
 #: A domain of a connection, for further calls about it.
@@ -168,8 +168,20 @@ class Connection:
 
 
 def name(handle: Handle) -> str:
-    """The domain's name; no call."""
-    return str(handle.name())
+    r"""The domain's name; no call. A byte that is not UTF-8 becomes its number: ``\xff``."""
+    try:
+        return str(handle.name())
+    except UnicodeDecodeError as error:
+        return readable(error)
+
+
+def is_utf8(handle: Handle) -> bool:
+    """Whether the domain's name is UTF-8; no call."""
+    try:
+        handle.name()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def uuid(handle: Handle) -> str:
@@ -189,9 +201,15 @@ def life(handle: Handle) -> int:
 
 
 def call(handle: Handle, method: str, *arguments: Any) -> Any:
-    """One call for one domain, by the name of its virDomain method; raises LibvirtError."""
+    """One call for one domain, by the name of its virDomain method; raises LibvirtError, and
+    UnicodeDecodeError, but not for XML."""
     with _errors():
-        return getattr(handle, method)(*arguments)
+        try:
+            return getattr(handle, method)(*arguments)
+        except UnicodeDecodeError as error:
+            if method != "XMLDesc" or message_of(error) is not None:
+                raise
+            return readable(error)
 
 
 def check(result: int, text: str) -> int:
@@ -213,6 +231,10 @@ def _errors() -> Iterator[None]:
             error.get_error_message() or str(error),
             max(0, error.get_int1() or 0),
         ) from None
+    except (UnicodeDecodeError, SystemError) as error:
+        if (message := message_of(error)) is not None:
+            raise LibvirtError(0, 0, message) from None
+        raise
 
 
 # libvirt looks up these kinds of credentials in its auth.conf, and never prompts for them.

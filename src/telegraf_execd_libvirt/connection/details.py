@@ -83,6 +83,15 @@ class Details:
             in_bulk = _BULK_GROUPS.get(self._connection.driver, _FILLED)
         return {group.name for group in self._wanted.all_groups} & (_FILLED - in_bulk)
 
+    def check_name(self, handle: Handle, name: str) -> None:
+        """Logs once that the name of a domain is not UTF-8."""
+        if "\\x" not in name:
+            return  # the usual case
+        misnamed, uuid = self._facts.misnamed, api.uuid(handle)
+        if uuid not in misnamed and not api.is_utf8(handle):
+            misnamed.add(uuid)
+            log.warning("domain %s: its name is not UTF-8; written as %s", uuid, name)
+
     def identity(self, handle: Handle, life: int) -> tuple[Optional[Identity], bool]:
         """The domain's identity, if it is known, and whether its XML is to be read."""
         if not self._wanted.identity:

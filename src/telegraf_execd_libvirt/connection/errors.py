@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from traceback import extract_tb
 from typing import Optional
 
 from ..uri import SSH, driver_and_transport, parameters, redact_uri, user_name, with_home
@@ -105,6 +106,21 @@ class Unreachable(Exception):
         name = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
         help = advice(error, uri)
         return cls(f"{name} {help}", error.message, help)
+
+
+def message_of(error: BaseException) -> Optional[str]:
+    """The message of an error of libvirt's that is not UTF-8: libvirt-python raises ``error``
+    instead, in the constructor of its own or before. None if ``error`` is something else."""
+    cause = error.__cause__ if isinstance(error, SystemError) else error
+    raised_in = extract_tb(error.__traceback__)[-1].name
+    if isinstance(cause, UnicodeDecodeError) and (cause is not error or raised_in == "__init__"):
+        return readable(cause)
+    return None
+
+
+def readable(error: UnicodeDecodeError) -> str:
+    r"""The text that is not UTF-8, with the number of each byte that does not fit: ``\xff``."""
+    return bytes(error.object).decode("utf-8", "backslashreplace")
 
 
 def advice(error: LibvirtError, uri: str) -> str:

@@ -153,8 +153,10 @@ class Facts:
     dropped: set[str] = field(default_factory=set)
     #: The number of domains that fit in one answer, if not all of a batch do.
     fits: Optional[int] = None
-    #: The UUIDs of the domains whose statistics cannot be read.
+    #: The UUIDs of the domains whose statistics cannot be read, and those whose names are not
+    #: UTF-8.
     unreadable: set[str] = field(default_factory=set)
+    misnamed: set[str] = field(default_factory=set)
     #: The methods that the driver does not have, each with the error of its call.
     unsupported: dict[Method, LibvirtError] = field(default_factory=dict)
 
@@ -195,7 +197,8 @@ def running_names(uri: str) -> list[str]:
     from xml.sax.saxutils import unescape  # imported here: costs 4 MiB and is seldom needed
 
     paths = (path for folder in _folders(uri) for path in folder.glob("*.pid"))
-    names = (unescape(path.stem, {"&quot;": '"', "&apos;": "'"}) for path in paths)
+    stems = (os.fsencode(path.stem).decode("utf-8", "backslashreplace") for path in paths)
+    names = (unescape(stem, {"&quot;": '"', "&apos;": "'"}) for stem in stems)
     return sorted({name for name in names if name != _DRIVER})
 
 

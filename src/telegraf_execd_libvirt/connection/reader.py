@@ -129,6 +129,7 @@ class Reader:
             identity, is_due = self._details.identity(handle, life)
             domain = Domain(api.name(handle), life != -1, stats, identity)
             domains.append(domain)
+            self._details.check_name(handle, domain.name)
             if request.names is None:
                 uuids[domain.name] = api.uuid(handle)
             if is_due:
