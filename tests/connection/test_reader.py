@@ -15,7 +15,8 @@ from support.plugin import SECONDS, eventually
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.connection import api
 from telegraf_execd_libvirt.connection.api import Connection
-from telegraf_execd_libvirt.connection.facts import Completeness, Facts, XmlCache
+from telegraf_execd_libvirt.connection.completeness import Completeness
+from telegraf_execd_libvirt.connection.facts import Facts
 from telegraf_execd_libvirt.connection.reader import Reader
 from telegraf_execd_libvirt.connection.requests import (
     Abandoned,
@@ -26,6 +27,7 @@ from telegraf_execd_libvirt.connection.requests import (
     Progress,
     Wanted,
 )
+from telegraf_execd_libvirt.connection.xml_cache import XmlCache
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
 from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor

@@ -261,3 +261,47 @@ def test_a_daemon_that_was_stopped_is_no_short_timeout(
     assert eventually(lambda: plugin.tick_and_go_on() or len(plugin.states) > 60)
     assert len(plugin.wait_for_message("cannot be read")) == 1
     assert not [line for line in plugin.log.lines if "too short" in line]
+
+
+@pytest.mark.parametrize(
+    ("groups", "lacks"),
+    [
+        (["state", "block"], r"block\.\d+\.(?!name)"),
+        (["state", "block"], r"block\.\d+\.(?!name|path)"),
+        (["cpu_total"], r"cpu\.haltpoll"),
+        (["dirtyrate", "state"], r"dirtyrate"),
+    ],
+    ids=["vhost-user", "empty drives", "TCG", "old QEMU"],
+)
+def test_what_a_driver_cannot_give_is_not_missing(
+    start: Callable[..., Plugin],
+    daemon: Callable[..., Daemon],
+    config: Callable[..., Path],
+    groups: list[str],
+    lacks: str,
+) -> None:
+    """A guest that never has the keys of the monitor in the wanted groups is complete, and asked
+    once more only; another guest is still found incomplete."""
+    crowd = Crowd(3)
+    crowd.special[guest(2)] = tuple(p for p in crowd.parameters if not re.match(lacks, p.key))
+    path = config(
+        f'libvirt_uri = "{daemon(crowd=crowd).uri}"\nstatistics_groups = {groups}\n'
+        'additional_statistics = ["health"]'
+    )
+    plugin = start("--config", path)
+
+    def incomplete() -> int:
+        plugin.metrics.forget()
+        plugin.tick_and_go_on()
+        lines = plugin.metrics.wait_for(
+            lambda lines: lines and lines[-1].startswith("libvirt_health,"), "a tick"
+        )
+        (found,) = re.findall(r"domains_incomplete=(\d+)i", lines[-1])
+        return int(found)
+
+    assert [incomplete() for _ in range(3)] == [0, 0, 0]
+    assert len(crowd.requests) == 4
+    assert not [line for line in plugin.log.lines if line.startswith(("W!", "E!"))]
+    crowd.busy = {guest(3): 1000}
+    assert incomplete() == 1
+    plugin.wait_for_message(f"guests not responding: {guest(3)}")

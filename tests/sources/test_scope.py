@@ -10,9 +10,11 @@ from pytest_mock import MockerFixture
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.connection.api import Connection
+from telegraf_execd_libvirt.connection.completeness import Completeness
 from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
-from telegraf_execd_libvirt.connection.facts import Completeness, Facts, XmlCache
+from telegraf_execd_libvirt.connection.facts import Facts
 from telegraf_execd_libvirt.connection.requests import FetchRequest, Progress
+from telegraf_execd_libvirt.connection.xml_cache import XmlCache
 from telegraf_execd_libvirt.domain.devices import NO_DEVICES, parse
 from telegraf_execd_libvirt.domain.record import NO_IDENTITY
 from telegraf_execd_libvirt.sources.scope import Scope

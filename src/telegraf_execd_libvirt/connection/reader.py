@@ -7,8 +7,8 @@ may hang, which the caller handles.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Iterator
 from typing import Optional
 
 from ..domain.record import Domain
@@ -18,16 +18,15 @@ from .api import BACKING, CHANGES, NOWAIT, Connection, EventTaker, Handle, Recor
 from .details import Details
 from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
+from .handles import Handles
 from .requests import (
     BatchRequest,
     Content,
     HostRequest,
-    Listing,
     ListRequest,
     Piece,
     Progress,
     Request,
-    Uuids,
     Wanted,
     XmlRequest,
 )
@@ -55,13 +54,12 @@ class Reader:
     ) -> None:
         self.connection = Connection(uri, read_only)
         self._details = Details(self.connection, wanted, facts, progress)
-        self._progress = progress
         self._changed = changed
         self._wanted = wanted
         self._facts = facts
         if not wanted.bulk:
             facts.has_bulk = False
-        self._handles: dict[str, Handle] = {}
+        self._handles = Handles(self.connection, wanted.selection, progress)
         self._read = 0
         self._unreadable: dict[str, Exception] = {}
 
@@ -76,11 +74,11 @@ class Reader:
             yield from self._batch(request)
         elif isinstance(request, XmlRequest):
             names = [name for name in request.names if name not in request.hung]
-            yield self._details.identities(self._known(names, request.uuids))
+            yield self._details.identities(self._handles.known(names, request.uuids))
         elif isinstance(request, HostRequest):
             yield self._details.host()
         elif isinstance(request, ListRequest):
-            yield self._list()
+            yield self._handles.list_all()
         else:
             changes = CHANGES if self._details.keeps else ()
             self.connection.watch(self._wanted.events.union(changes), self._changed)
@@ -92,32 +90,13 @@ class Reader:
 
     def _batch(self, request: BatchRequest) -> Iterator[Content]:
         handles = None
-        if request.names is not None:
-            handles = self._known(request.names, request.uuids, request.look_up)
+        if request.names is None:
+            self._handles.clear()
+        else:
+            handles = self._handles.known(request.names, request.uuids, request.look_up)
         for records in self._records(handles, self._wanted.mask(request)):
             yield self._piece(records, request)
             records.clear()
-
-    def _list(self) -> Listing:
-        selection = self._wanted.selection
-        handles = self.connection.domains(selection.flags)
-        self._handles = {api.name(handle): handle for handle in handles}
-        uuids = {name: api.uuid(self._handles[name]) for name in selection.names(self._handles)}
-        return Listing(uuids, self.connection.count if selection.flags else len(handles))
-
-    def _known(
-        self, names: Sequence[str], uuids: Optional[Uuids] = None, look_up: bool = False
-    ) -> list[Handle]:
-        """The handles of these domains; a domain that no longer exists has none. With ``uuids`` a
-        domain without a handle is looked up, with ``look_up`` each."""
-        if uuids is not None:
-            missing = [name for name in names if look_up or name not in self._handles]
-            for name in missing:
-                self._handles.pop(name, None)
-            self._handles.update(look_up_each(self.connection, missing, uuids, self._progress))
-        elif not self._handles.keys() >= set(names):
-            self._list()
-        return [self._handles[name] for name in names if name in self._handles]
 
     def _piece(self, records: Records, request: BatchRequest) -> Piece:
         partial = self._details.fill(records, request)
@@ -134,12 +113,26 @@ class Reader:
                 uuids[domain.name] = api.uuid(handle)
             if is_due:
                 due.append(domain.name)
-                self._handles[domain.name] = handle
+                self._handles.keep(handle)
         if request.no_monitor:
             partial.update(domain.name for domain in domains if domain.active)
         elif self._facts.has_bulk:
-            partial |= self._facts.completeness.incomplete(domains)
+            ask = functools.partial(self._ask_more, request)
+            partial |= self._facts.completeness.incomplete(
+                [handle for handle, _ in records], domains, ask
+            )
         return Piece(domains, frozenset(partial), due, uuids)
+
+    def _ask_more(self, request: BatchRequest, handles: list[Handle], groups: int) -> Records:
+        """The bulk statistics of these domains, with more groups; none if they cannot be read."""
+        try:
+            return self._call(handles, (self._wanted.mask(request) or 0) | groups)
+        except LibvirtError as error:
+            if error.kind is ErrorKind.LOST:
+                raise
+        except UnicodeDecodeError:
+            pass
+        return []
 
     def _records(self, handles: Optional[list[Handle]], mask: Optional[int]) -> Iterator[Records]:
         """The bulk statistics of these domains (None: of all), answer by answer; without bulk
@@ -228,20 +221,3 @@ class Reader:
             return records
         assert refusal is not None
         raise refusal
-
-
-def look_up_each(
-    connection: Connection, names: Iterable[str], uuids: Uuids, progress: Progress
-) -> dict[str, Handle]:
-    """The handles of these domains, one call for each; those that are gone have none. The look-up
-    of a locked domain hangs."""
-    found = {}
-    progress.looks_up = True
-    try:
-        for name in names:
-            progress.step(name, time.monotonic())
-            found[name] = connection.look_up(name, uuids.get(name, ""))
-    finally:
-        progress.looks_up, progress.at = False, ""
-    progress.looked_up = progress.since = time.monotonic()
-    return {name: handle for name, handle in found.items() if handle is not None}

@@ -18,9 +18,11 @@ from typing import Any, Callable, Optional
 from ..config.config import HypervisorConfig
 from ..config.values import format_duration
 from ..connection.api import CHANGES, library_version
-from ..connection.facts import Completeness, Facts, XmlCache, running_names
+from ..connection.completeness import Completeness
+from ..connection.facts import Facts, running_names
 from ..connection.reader import Reader
 from ..connection.requests import FetchRequest, Records, Wanted
+from ..connection.xml_cache import XmlCache
 from ..domain.devices import NO_DEVICES
 from ..domain.devices import parse as parse_devices
 from ..domain.record import NO_IDENTITY, Domain

@@ -16,9 +16,10 @@ from typing import Any, Callable, Optional
 from ..connection import api
 from ..connection.api import Connection, Handle
 from ..connection.errors import ErrorKind, LibvirtError
-from ..connection.facts import Facts, T, XmlCache
-from ..connection.reader import look_up_each
+from ..connection.facts import Facts
+from ..connection.handles import look_up_each
 from ..connection.requests import FetchRequest, Progress, Records
+from ..connection.xml_cache import T, XmlCache
 from ..domain.devices import NO_DEVICES, Devices
 from ..domain.record import NO_IDENTITY, Domain, record
 from ..domain.selection import Selection

@@ -11,7 +11,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from support.plugin import SECONDS
-from telegraf_execd_libvirt.connection.facts import XmlCache
+from telegraf_execd_libvirt.connection.xml_cache import XmlCache
 from telegraf_execd_libvirt.domain.devices import NO_DEVICES, Devices, parse
 
 RUNS = 1
@@ -47,8 +47,8 @@ def cache() -> Cache:
 @pytest.fixture
 def clock(mocker: MockerFixture) -> Callable[[float], None]:
     """Set the cache's clock to this number of seconds."""
-    mocker.patch("telegraf_execd_libvirt.connection.facts.random.uniform", return_value=1.0)
-    now = mocker.patch("telegraf_execd_libvirt.connection.facts.time.monotonic")
+    mocker.patch("telegraf_execd_libvirt.connection.xml_cache.random.uniform", return_value=1.0)
+    now = mocker.patch("telegraf_execd_libvirt.connection.xml_cache.time.monotonic")
     now.return_value = 1000.0
 
     def set_to(seconds: float) -> None:

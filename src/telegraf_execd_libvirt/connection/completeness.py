@@ -1,0 +1,97 @@
+"""Which domains came without the keys that need their monitor.
+
+Invariant: what a domain's driver cannot give is not missing. A domain is incomplete only if it
+lacks keys while its monitor does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Callable
+
+from ..domain.record import Domain, Stats
+from ..groups import STATISTICS_GROUPS
+from ..groups.schema import Group
+from . import api
+from .api import Handle, Records
+from .xml_cache import XmlCache
+
+#: The end of a disk's key that only the monitor provides. A guest without disks has no such key,
+#: and a drive without a medium may lack it.
+_DISK_KEY = ".rd.reqs"
+
+#: The groups with a key that a running QEMU guest has if its monitor was asked, and these keys.
+_EVIDENCE = [group for group in STATISTICS_GROUPS.values() if group.monitor_key]
+_EVIDENCE_KEYS = frozenset(group.monitor_key for group in _EVIDENCE)
+
+#: A domain that has no key of its monitor is asked again after at most this time.
+_OLDEST_MUTE_SECONDS = 600.0
+
+
+class Completeness:
+    """Which domains came without the keys that need their monitor, answer by answer.
+
+    There are no false alarms: a guest that is off, that lost a device, or whose driver never has
+    such keys is complete. libvirt leaves out all keys that need the monitor or none of them. Not
+    each guest has each of these keys: halt polling needs KVM, a vhost-user disk has no counters.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._keys = frozenset(group.monitor_key for group in groups if group.monitor_key)
+        self._disks = any(group.name == "block" for group in groups)
+        self._seen = False
+        #: The domains whose monitor answers without a wanted key.
+        self._mute = XmlCache(bool, False, _OLDEST_MUTE_SECONDS)
+        #: The bits of the groups that show that a monitor answers, unless all are read anyway.
+        self._evidence = sum({g.bit for g in _EVIDENCE} - {g.bit for g in groups})
+
+    def incomplete(
+        self,
+        handles: Sequence[Handle],
+        domains: Sequence[Domain],
+        ask: Callable[[list[Handle], int], Records],
+    ) -> frozenset[str]:
+        """The names of the domains that lack keys which they can have. Where that is not known,
+        ``ask`` reads these domains once more, with the groups of these bits."""
+        lacking = self._lacking(domains)
+        if not self._evidence or not (lacking or len(self._mute)):
+            return lacking
+        silent: dict[str, Handle] = {}
+        for handle in handles:
+            if api.name(handle) in lacking:
+                silent[api.uuid(handle)] = handle
+            else:
+                self._mute.forget(api.uuid(handle))
+        due = [each for uuid, each in silent.items() if self._mute.find(uuid, api.life(each))[1]]
+        mute = {
+            api.uuid(handle): True
+            for handle, stats in (ask(due, self._evidence) if due else ())
+            if self._is_mute(stats)
+        }
+        return frozenset(
+            api.name(handle)
+            for uuid, handle in silent.items()
+            if not self._mute.get(uuid, api.life(handle), partial(mute.get, uuid))
+        )
+
+    def _lacking(self, domains: Sequence[Domain]) -> frozenset[str]:
+        """The names of the running domains without a key of their monitor; empty until at least
+        one domain has had such a key."""
+        running = [domain for domain in domains if domain.active]
+        if not self._keys:
+            # A guest without disks lacks nothing.
+            running = [d for d in running if self._disks and d.stats.get("block.count")]
+        lacking = {domain.name for domain in running if not self._answers(domain.stats)}
+        self._seen = self._seen or len(lacking) < len(running)
+        return frozenset(lacking) if self._seen else frozenset()
+
+    def _is_mute(self, stats: Stats) -> bool:
+        """Whether an answer with the ``evidence`` shows that the monitor answers, and that it has
+        none of the wanted keys."""
+        return not (self._answers(stats) or _EVIDENCE_KEYS.isdisjoint(stats))
+
+    def _answers(self, stats: Stats) -> bool:
+        if not self._keys.isdisjoint(stats):
+            return True
+        return self._disks and any(key.endswith(_DISK_KEY) for key in stats)

@@ -1,0 +1,77 @@
+"""The handles of domains, kept for further requests on one connection.
+
+Invariant: no more handles are kept than there were domains when they were last listed or named,
+also if the names keep changing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Optional
+
+from ..domain.selection import Selection
+from . import api
+from .api import Connection, Handle
+from .requests import Listing, Progress, Uuids
+
+
+class Handles:
+    """The handles of the selected domains, by their names."""
+
+    def __init__(self, connection: Connection, selection: Selection, progress: Progress) -> None:
+        self._connection = connection
+        self._selection = selection
+        self._progress = progress
+        self._known: dict[str, Handle] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def clear(self) -> None:
+        """Forgets all: they keep the connection open."""
+        self._known.clear()
+
+    def keep(self, handle: Handle) -> None:
+        """A request for this domain may follow."""
+        self._known[api.name(handle)] = handle
+
+    def list_all(self) -> Listing:
+        """The selected domains; the handles of all others are forgotten."""
+        handles = self._connection.domains(self._selection.flags)
+        self._known = {api.name(handle): handle for handle in handles}
+        uuids = {name: api.uuid(self._known[name]) for name in self._selection.names(self._known)}
+        existing = self._connection.count if self._selection.flags else len(handles)
+        return Listing(uuids, existing)
+
+    def known(
+        self, names: Sequence[str], uuids: Optional[Uuids] = None, look_up: bool = False
+    ) -> list[Handle]:
+        """The handles of these domains; a domain that no longer exists has none. With ``uuids``,
+        those of all domains, a domain without a handle is looked up, with ``look_up`` each."""
+        if uuids is not None:
+            kept = uuids.keys() - names if look_up else uuids.keys() | names
+            known = {name: handle for name, handle in self._known.items() if name in kept}
+            missing = [name for name in names if name not in known]
+            self._known = known
+            known.update(look_up_each(self._connection, missing, uuids, self._progress))
+        elif not self._known.keys() >= set(names):
+            self.list_all()
+        return [self._known[name] for name in names if name in self._known]
+
+
+def look_up_each(
+    connection: Connection, names: Iterable[str], uuids: Uuids, progress: Progress
+) -> dict[str, Handle]:
+    """The handles of these domains, one call for each; those that are gone have none. The look-up
+    of a locked domain hangs."""
+    found = {}
+    progress.looks_up = True
+    try:
+        for name in names:
+            progress.step(name, time.monotonic())
+            found[name] = connection.look_up(name, uuids.get(name, ""))
+    finally:
+        progress.looks_up, progress.at = False, ""
+    progress.looked_up = progress.since = time.monotonic()
+    return {name: handle for name, handle in found.items() if handle is not None}

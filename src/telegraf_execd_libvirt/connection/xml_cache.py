@@ -1,0 +1,82 @@
+"""The cache of what is read from the domains' XML.
+
+Invariant: an entry is read after the last event about its domain, also if the event arrives during
+a read. Reads of old entries are spread over time.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any, Callable, Generic, Optional, TypeVar
+
+from ..log import log
+
+T = TypeVar("T")
+
+#: One life of a domain: its id, a new number at each start and -1 while it is off.
+Life = int
+
+
+class XmlCache(Generic[T]):
+    """The results of ``parse`` by UUID, for about ``seconds``; ``nothing`` if the XML is unusable
+    (ValueError). Instead of XML, ``parse`` may get other data of a domain. Several threads may use
+    the cache."""
+
+    def __init__(self, parse: Callable[[Any], T], nothing: T, seconds: float) -> None:
+        self._parse = parse
+        self._nothing = nothing
+        self._seconds = seconds
+        self._lock = threading.Lock()  # held for moments, never while XML is read
+        self._swept = 0.0
+        self._known: dict[str, tuple[Life, float, T]] = {}
+        self._reading: dict[str, object] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def forget(self, uuid: str) -> None:
+        """The domain has changed: an entry, and a read that is under way, are out of date."""
+        with self._lock:
+            self._reading.pop(uuid, None)
+            self._known.pop(uuid, None)
+
+    def find(self, uuid: str, life: Life) -> tuple[Optional[T], bool]:
+        """What was read in this life of the domain, or None; and whether its XML should be read
+        (again)."""
+        entry = self._known.get(uuid)
+        if entry is None or entry[0] != life:
+            return None, True
+        return entry[2], entry[1] < time.monotonic()
+
+    def get(self, uuid: str, life: Life, read: Callable[[], Optional[Any]]) -> Optional[T]:
+        """What was read in this life of the domain. If it is due, reads the XML with ``read``,
+        which may raise ValueError too; None if ``read`` returns None. If the result is equal to
+        the known one, returns the known object."""
+        known, is_due = self.find(uuid, life)
+        if not is_due:
+            return known
+        now = time.monotonic()
+        mark = self._reading[uuid] = object()
+        try:
+            xml = read()  # UnicodeDecodeError is a ValueError
+            if xml is None:
+                return None
+            found = self._parse(xml)
+        except ValueError as error:
+            log.warning("domain %s: %s", uuid, error)
+            found = self._nothing
+        with self._lock:
+            old = self._known.get(uuid)
+            if old is not None and old[2] == found:
+                found = old[2]
+            if self._reading.get(uuid) is mark:
+                del self._reading[uuid]
+                self._known[uuid] = (life, now + self._seconds * random.uniform(0.75, 1.0), found)
+            if now - self._swept > self._seconds:
+                self._swept = now
+                # The domains of entries that were not read again when they were due are gone.
+                oldest = now - self._seconds
+                self._known = {uuid: e for uuid, e in self._known.items() if e[1] > oldest}
+        return found

@@ -1,0 +1,157 @@
+"""Which domains lack the keys that need their monitor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from telegraf_execd_libvirt.connection.completeness import Completeness
+from telegraf_execd_libvirt.domain.record import Domain, Stats
+from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
+
+ALL = ("state", "cpu_total", "balloon", "vcpu", "interface", "block", "iothread", "dirtyrate")
+
+WHOLE: Stats = {"state.state": 1, "balloon.rss": 1, "block.count": 1, "block.0.rd.reqs": 1}
+CUT: Stats = {"state.state": 1, "block.count": 1}
+NO_DISK: Stats = {"state.state": 1, "block.count": 0}
+EMPTY_DRIVE: Stats = {
+    "state.state": 1,
+    "block.count": 2,
+    "block.0.name": "sda",
+    "block.1.rd.reqs": 1,
+}
+
+
+class Handle:
+    """As much of libvirt's domain as its name, its UUID and its id."""
+
+    def __init__(self, name: str, life: int = 1) -> None:
+        self._name, self._life = name, life
+
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    def UUIDString(self) -> str:  # noqa: N802
+        """Its UUID: here its name."""
+        return self._name
+
+    def ID(self) -> int:  # noqa: N802
+        """Its id, a new one at each start."""
+        return self._life
+
+
+class Judge:
+    """The completeness of domains with these groups. Answers have the domains' statistics; a domain
+    whose name starts with "off" does not run. ``asked`` are the names of those that were asked once
+    more, which is answered by ``more``."""
+
+    def __init__(self, *groups: str, **more: Stats) -> None:
+        self.asked: list[str] = []
+        self.more = more
+        self._completeness = Completeness([STATISTICS_GROUPS[name] for name in groups])
+
+    def __call__(self, life: int = 1, **answer: Stats) -> set[str]:
+        """The incomplete domains of an answer."""
+
+        def ask(handles: list[Any], groups: int) -> Any:
+            self.asked += [handle.name() for handle in handles]
+            assert groups
+            return [(handle, self.more.get(handle.name(), CUT)) for handle in handles]
+
+        domains = [Domain(name, name[:3] != "off", stats) for name, stats in answer.items()]
+        handles = [Handle(name, life) for name in answer]
+        return {*self._completeness.incomplete(handles, domains, ask)}
+
+
+def judged(groups: tuple[str, ...], *answers: dict[str, Stats]) -> list[set[str]]:
+    """The incomplete domains of each answer, whose monitors do not answer once more."""
+    judge = Judge(*groups)
+    return [judge(**answer) for answer in answers]
+
+
+@pytest.mark.parametrize(
+    "key", ["balloon.rss", "cpu.haltpoll.success.time", "dirtyrate.calc_status"]
+)
+def test_one_key_of_the_monitor_is_enough(key: str) -> None:
+    """A domain with a key of any group that needs the monitor is complete."""
+    assert judged(ALL, {"a": {key: 0}, "b": CUT}) == [{"b"}]
+
+
+@pytest.mark.parametrize(
+    ("case", "answers", "expected"),
+    [
+        ("a guest that is cut beside a whole one", [{"a": WHOLE, "b": CUT}], [{"b"}]),
+        ("a guest that is cut later", [{"a": WHOLE}, {"a": CUT}], [set(), {"a"}]),
+        ("a guest that recovers", [{"a": WHOLE}, {"a": CUT}, {"a": WHOLE}], [set(), {"a"}, set()]),
+        ("a guest that is off", [{"a": WHOLE, "off": CUT}, {"off": CUT}], [set(), set()]),
+        ("a guest without disks", [{"a": WHOLE, "b": {**WHOLE, **NO_DISK}}], [set()]),
+        ("a driver without such keys", [{"a": CUT}, {"a": CUT, "b": CUT}], [set(), set()]),
+        ("only guests that are off", [{"off": CUT}], [set()]),
+        ("an answer without domains", [{}], [set()]),
+    ],
+)
+def test_all_groups(case: str, answers: list[dict[str, Stats]], expected: list[set[str]]) -> None:
+    """Only a running guest without any key of the monitor is incomplete, if others have some."""
+    assert judged(ALL, *answers) == expected, case
+
+
+@pytest.mark.parametrize(
+    ("case", "answers", "expected"),
+    [
+        ("a guest that is cut beside a whole one", [{"a": WHOLE, "b": CUT}], [{"b"}]),
+        ("a guest without disks", [{"a": WHOLE, "b": NO_DISK}], [set()]),
+        ("an empty drive before a disk", [{"a": WHOLE, "b": EMPTY_DRIVE}], [set()]),
+        ("a guest that loses its disk", [{"a": WHOLE, "b": WHOLE}, {"a": NO_DISK}], [set(), set()]),
+        ("only guests without disks", [{"b": NO_DISK}, {"a": CUT, "b": NO_DISK}], [set(), set()]),
+        ("a driver without such keys", [{"a": CUT}], [set()]),
+    ],
+)
+def test_disks_alone(case: str, answers: list[dict[str, Stats]], expected: list[set[str]]) -> None:
+    """Without another group that needs the monitor the disks show it, where there are any."""
+    assert judged(("state", "block"), *answers) == expected, case
+
+
+@pytest.mark.parametrize("groups", [(), ("state", "interface")])
+def test_groups_without_a_monitor(groups: tuple[str, ...]) -> None:
+    """If no group needs the monitor, each domain is complete."""
+    assert judged(groups, {"a": WHOLE, "b": CUT}, {"b": CUT}) == [set(), set()]
+
+
+RSS: Stats = {"balloon.rss": 1}
+
+
+@pytest.mark.parametrize(
+    ("groups", "whole", "cut", "more"),
+    [
+        ("state block", WHOLE, {"block.count": 1, "block.0.name": "vda"}, RSS),
+        ("block", WHOLE, {"block.count": 1}, {"cpu.haltpoll.success.time": 1}),
+        ("cpu_total", {"cpu.haltpoll.success.time": 1}, {"cpu.time": 1}, RSS),
+        ("cpu_total block", WHOLE, {"block.count": 0}, {"dirtyrate.calc_status": 0}),
+        ("dirtyrate", {"dirtyrate.calc_status": 0}, {}, RSS),
+        ("balloon", WHOLE, {"balloon.current": 1}, {"dirtyrate.calc_status": 0}),
+    ],
+    ids=["vhost-user", "empty drive", "TCG", "TCG without disks", "an old QEMU", "no balloon"],
+)
+def test_what_the_driver_cannot_give(groups: str, whole: Stats, cut: Stats, more: Stats) -> None:
+    """A guest whose monitor answers without any of the wanted keys is complete, and asked once more
+    in each of its lives. If it has had a key, it can have it."""
+    judge = Judge(*groups.split(), b=more)
+    for life in (1, 2):
+        for _ in range(3):
+            assert judge(life, a=whole, b=cut) == set()
+        assert judge.asked == life * ["b"]
+    judge(2, a=whole, b=whole)
+    judge.more.clear()
+    for _ in range(2):
+        assert judge(2, a=whole, b=cut) == {"b"}
+
+
+def test_a_moment_without_a_monitor() -> None:
+    """A guest that answers the second time, as another client has left it, is not taken for one
+    that has no such key; with all groups nobody is asked once more."""
+    judge = Judge("state", "block", b=WHOLE)
+    assert [judge(a=WHOLE, b=CUT) for _ in range(2)] == 2 * [{"b"}]
+    judge = Judge(*ALL, b={"balloon.rss": 1})
+    assert judge(a=WHOLE, b=CUT) == {"b"} and judge.asked == []
