@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
+from itertools import product
 
 import pytest
 
-from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError, Unreachable, advice
+from telegraf_execd_libvirt.connection.advice import advice, own_daemon, unreachable
+from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
 from telegraf_execd_libvirt.connection.refusals import refused
 
 
@@ -31,6 +34,18 @@ from telegraf_execd_libvirt.connection.refusals import refused
 def test_meanings(code: int, domain: int, meaning: ErrorKind) -> None:
     """Each error is looked up by its code, and where that is not enough by its domain."""
     assert LibvirtError(code, domain, "text").kind is meaning
+
+
+NO_ALIAS = "available for URI 'kvm2' does not include a driver name"
+NO_UNIX_HOST = "invalid argument: using unix socket and remote server 'h' is not supported."
+REFUSED = LibvirtError(38, 7, "Failed to connect socket to '/run/x': Connection refused", 111)
+NO_HOME = LibvirtError(38, 7, "Cannot create user runtime directory '/.cache/libvirt': no", 13)
+
+
+@pytest.fixture(autouse=True)
+def _unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the service's user: root's session is the system's daemon."""
+    monkeypatch.setattr("os.geteuid", lambda: 990)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +95,24 @@ def test_meanings(code: int, domain: int, meaning: ErrorKind) -> None:
         ),
         ("qemu:///system", LibvirtError(38, 0, "Unable to get system bus"), ("D-Bus",)),
         ("qemu+tls://h/", LibvirtError(38, 7, "Cannot read CA certificate"), ("cacert.pem",)),
+        ("kvm2", LibvirtError(5, 0, f"no connection driver {NO_ALIAS}"), ("uri_aliases",)),
+        ("kvm2", LibvirtError(5, 0, "no connection driver for foo:///x"), ("URI of this alias",)),
+        ("kvm2", REFUSED, ("on that host", "is the daemon running")),
+        (
+            "qemu://h/system",
+            LibvirtError(38, 7, "unable to connect", 111),
+            ("libvirtd-tls.socket",),
+        ),
+        (
+            "qemu://h/system",
+            LibvirtError(88, 0, "access denied"),
+            ("on that host, allow its user",),
+        ),
+        ("qemu+unix://h/system", LibvirtError(8, 13, NO_UNIX_HOST), ("take the host out",)),
+        ("qemu:///session", NO_HOME, ("HOME or XDG_RUNTIME_DIR", "which qemu:///system has")),
+        ("qemu:///session", LibvirtError(1, 7, "no words"), ("this user's own", "no guests of")),
+        ("qemu+ssh://m@h/session", LibvirtError(38, 7, "no words"), ("that user's own daemon",)),
+        ("test+unix:///default", NO_HOME, ("HOME or XDG_RUNTIME_DIR",)),
     ],
 )
 def test_advice(uri: str, error: LibvirtError, words: tuple[str, ...]) -> None:
@@ -117,6 +150,43 @@ def test_a_far_daemon_that_refuses(error: LibvirtError) -> None:
     assert "on that host, allow its user" in advice(error, "qemu+ssh://h/system")
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "kvm2",
+        "qemu://h/system",
+        "xen://root@[::1]:1/system",
+        "QEMU+SSH://h/system",
+        "qemu+libssh2://h/session",
+        "test+tcp://h/default?mode=direct",
+        "qemu+tls://h/system?socket=/x",
+        "qemu+ext:///system?command=/x",
+    ],
+)
+def test_nothing_about_this_host_for_another_one(uri: str) -> None:
+    """A daemon that may be elsewhere is never looked for here."""
+    messages = "", "Failed to connect socket to '/run/libvirt/libvirt-sock-ro'"
+    numbers = 0, errno.EACCES, errno.ENOENT, errno.ECONNREFUSED
+    here = re.compile("is the daemon (running|of that socket)|the read-only|allow|this libvirt")
+    for code, number, message in product((38, 5, 45, 88, 29), numbers, messages):
+        text = advice(refused(LibvirtError(code, 7, message, number), uri), uri)
+        assert here.match(text) is None, text
+
+
+def test_a_users_own_daemon() -> None:
+    """The URIs that lead to one: not those of root, and not those of a daemon that listens."""
+    own = ("qemu:///session", "vbox:///session?x=1", "qemu+ssh://h/session", "qemu+unix:///session")
+    others = ("qemu:///system", "qemu+ssh://root@h/session", "qemu+tls://h/session", "x", "x://h")
+    assert all(own_daemon(uri) for uri in own) and not any(own_daemon(uri) for uri in others)
+    assert own_daemon("qemu+ssh://m:pw@h/session?keyfile=/k").startswith("qemu+ssh://h/session is")
+
+
+def test_roots_session_is_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root has no daemon of its own."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert not own_daemon("qemu:///session") and own_daemon("qemu+ssh://m@h/session")
+
+
 def test_no_advice_where_none_is_known() -> None:
     """Nothing is made up."""
     assert advice(LibvirtError(1, 0, "internal error"), "qemu:///system") == ""
@@ -132,5 +202,5 @@ def test_another_reason_is_another_state() -> None:
         "Cannot recv data: h: Permission denied (publickey,password).",
     )
     errors = [refused(LibvirtError(38, 7, message), uri) for message in messages]
-    first, second, third = (Unreachable.by(error, uri).state for error in errors)
+    first, second, third = (unreachable(error, uri).state for error in errors)
     assert first != second and second == third

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import tomli
 
-from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError, advice
+from telegraf_execd_libvirt.connection.advice import advice
+from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
 from telegraf_execd_libvirt.connection.refusals import refused
 
 CASES: list[dict[str, Any]] = tomli.loads(

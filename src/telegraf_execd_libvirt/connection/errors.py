@@ -1,4 +1,4 @@
-"""libvirt's errors, sorted: the consequence of each for the connection, and advice.
+"""libvirt's errors, sorted: the consequence of each for the connection.
 
 Invariant: the kind of an error of libvirt's follows from its code and its domain, here and nowhere
 else, except for failed connection attempts, whose words say more: see :mod:`.refusals`. The numbers
@@ -8,7 +8,6 @@ and no path of the URI, and not the user's home, is in what :func:`discreet` ret
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from enum import Enum
 from traceback import extract_tb
 from typing import Optional
 
-from ..uri import SSH, driver_and_transport, parameters, redact_uri, user_name, with_home
+from ..uri import parameters, redact_uri, user_name, with_home
 
 
 class ErrorKind(Enum):
@@ -65,6 +64,7 @@ class LibvirtError(Exception):
     has the code 0 and the domain 0.
 
     ``known`` is the consequence and ``help`` the advice, if they do not follow from the code.
+    ``action`` is the polkit action that libvirt's access control refused.
     """
 
     code: int
@@ -73,6 +73,7 @@ class LibvirtError(Exception):
     errno: int = 0
     known: Optional[ErrorKind] = None
     help: str = ""
+    action: str = ""
 
     def __str__(self) -> str:
         return self.message
@@ -99,14 +100,6 @@ class Unreachable(Exception):
     def __str__(self) -> str:
         return f"{self.reason}; {self.help}" if self.help else self.reason
 
-    @classmethod
-    def by(cls, error: LibvirtError, uri: str) -> Unreachable:
-        """The trouble that an error of libvirt's causes."""
-        kind = error.kind
-        name = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
-        help = advice(error, uri)
-        return cls(f"{name} {help}", error.message, help)
-
 
 def message_of(error: BaseException) -> Optional[str]:
     """The message of an error of libvirt's that is not UTF-8: libvirt-python raises ``error``
@@ -122,57 +115,6 @@ def readable(error: UnicodeDecodeError) -> str:
     r"""The text that is not UTF-8, with the number of each byte that does not fit: ``\xff``."""
     return bytes(error.object).decode("utf-8", "backslashreplace")
 
-
-def advice(error: LibvirtError, uri: str) -> str:
-    """What a user can do about an error; empty if unknown."""
-    if error.help:
-        return error.help
-    driver, transport = driver_and_transport(uri)
-    local = transport in ("", "unix")
-    # A daemon refuses access, not ssh or TLS on the way to it.
-    by_daemon = error.code in _DAEMON_REFUSES or _DAEMON_WORDS.search(error.message)
-    if error.kind is ErrorKind.DENIED and (local or by_daemon):
-        rule = "the polkit action org.libvirt.unix.monitor (a rule in /etc/polkit-1/rules.d"
-        if local:
-            return f"allow this user {rule})"
-        return f"on that host, allow its user {rule} there)"
-    missing = local and error.errno in (errno.ENOENT, errno.ECONNREFUSED)
-    if error.kind is ErrorKind.WRONG_URI and not local:
-        return f"the libvirt of that host knows no driver {driver!r}; check libvirt_uri"
-    if error.kind is ErrorKind.WRONG_URI or (missing and driver not in _DRIVERS):
-        return f"this libvirt knows no driver {driver!r}; check libvirt_uri"
-    if local and error.errno in (errno.EACCES, errno.EPERM):
-        return (
-            "the read-only socket is usually open to everybody: set SocketMode=0666 in "
-            'libvirtd-ro.socket, or without socket activation unix_sock_ro_perms = "0777" in '
-            "libvirtd.conf; or add this user to the socket's group (usually libvirt)"
-        )
-    if missing:
-        if "?" in uri or "/session" in uri:
-            return "is the daemon of that socket running?"
-        modular = _SERVICES.get(driver)
-        other = f", or {modular}.socket where each driver has its own" if modular else ""
-        return f"is the daemon running? systemctl start libvirtd.socket{other}"
-    if transport in SSH and error.kind is ErrorKind.LOST:
-        return "does ssh to that host work for this user, without questions?"
-    if error.errno == errno.ECONNREFUSED:
-        return f"is the daemon of that host listening? systemctl start libvirtd-{transport}.socket"
-    if "system bus" in error.message:
-        return (
-            "libvirt asks polkit by way of D-Bus: start both, or set auth_unix_ro to none in "
-            "libvirtd.conf"
-        )
-    return ""
-
-
-_DAEMON_REFUSES = (29, 88)  # OPERATION_DENIED, ACCESS_DENIED
-_DAEMON_WORDS = re.compile("policy|polkit|authentication unavailable", re.IGNORECASE)
-
-#: The drivers that a daemon can have. libvirt's client asks a daemon for unknown names too.
-_DRIVERS = frozenset(("qemu", "xen", "lxc", "ch", "vz", "bhyve", "test", "vbox", "openvz"))
-
-#: The daemons of drivers, where libvirt runs a daemon for each driver.
-_SERVICES = {"qemu": "virtqemud", "xen": "virtxend", "lxc": "virtlxcd", "ch": "virtchd"}
 
 #: The lines that name the problem, in ssh's messages of several lines.
 _TELLING = re.compile(

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from ..uri import ALIAS, SSH, transport
+from .advice import start_daemon
 from .errors import ErrorKind, LibvirtError, discreet, one_line
 
 
@@ -49,10 +51,7 @@ _POLKIT_ACTIONS = (
     "polkit does not know libvirt's actions: install them (on Debian libvirt-daemon-system) and "
     'restart polkit, or set auth_unix_ro = "none" in libvirtd.conf'
 )
-_FAR_DAEMON = (
-    "ssh works, but libvirt's daemon on that host does not run: there, "
-    "systemctl start libvirtd.socket, or virtqemud.socket where each driver has its own"
-)
+_FAR_DAEMON = "ssh works, but libvirt's daemon on that host does not run: there, {start}"
 _FAR_SOCKET = (
     "ssh works, but on that host this user may not use libvirt's socket: there, add the user to "
     "the socket's group (usually libvirt), or open the read-only socket with SocketMode=0666"
@@ -69,6 +68,12 @@ CASES = (
         "the transport in libvirt_uri must be unix, ssh, libssh, libssh2, tcp, tls or ext",
     ),
     _wrong("Unable to parse URI", "libvirt_uri must be driver[+transport]://[host]/path"),
+    _wrong(
+        "does not include a driver name",
+        "libvirt_uri must be driver[+transport]://[host]/path, or an alias of uri_aliases in this "
+        "user's ~/.config/libvirt/libvirt.conf (root: /etc/libvirt/libvirt.conf)",
+    ),
+    _wrong("unix socket and remote server", "take the host out of libvirt_uri, or +unix"),
     _wrong("command is required", "name the program with command= in libvirt_uri"),
     _wrong("direct socket mode", "take mode= out of libvirt_uri"),
     _wrong("Invalid authentication method", "correct sshauth= in libvirt_uri"),
@@ -77,6 +82,7 @@ CASES = (
         "cannot execute binary|exec: ssh: not found",
         "the program of command= in libvirt_uri, or ssh without it, must be installed here",
     ),
+    _lost("user runtime directory", "let HOME or XDG_RUNTIME_DIR be a folder of this user"),
     # TLS
     _denied(
         "owner does not match the hostname",
@@ -174,8 +180,9 @@ CASES = (
         "key must be in that user's authorized_keys, and the key must have no passphrase",
     ),
     # ssh: the far side
-    _ssh_denied("Failed to connect socket .*: Permission denied|nc: .*denied", _FAR_SOCKET),
-    _ssh_lost("Failed to connect socket|unix connect failed", _FAR_DAEMON),
+    # Without text before it, it is the reply of a daemon, or of an alias without ssh.
+    _ssh_denied(". *Failed to connect socket .*: Permission denied|nc: .*denied", _FAR_SOCKET),
+    _ssh_lost(". *Failed to connect socket|unix connect failed", _FAR_DAEMON),
     _ssh_lost(
         ": not found|command not found",
         "that host lacks a program that libvirt needs there: virt-ssh-helper, which comes with "
@@ -234,5 +241,7 @@ def refused(error: LibvirtError, uri: str, reasons: Iterable[str] = ()) -> Libvi
     way = transport(uri)
     fitting = (case for case in CASES if not case.transports or way in {*case.transports, ALIAS})
     found = next((case for case in fitting if re.search(case.words, message)), None)
-    kind, advice = (found.kind, found.advice) if found else (None, "")
-    return LibvirtError(error.code, error.domain, discreet(message, uri), error.errno, kind, advice)
+    if found is None:
+        return replace(error, message=discreet(message, uri))
+    help = found.advice.replace("{start}", start_daemon(message, uri))
+    return replace(error, message=discreet(message, uri), known=found.kind, help=help)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..config.values import format_duration
-from ..connection.errors import ErrorKind, LibvirtError, advice
+from ..connection.advice import advice
+from ..connection.errors import ErrorKind, LibvirtError
 from ..groups.health import SourceHealth
 from ..sources.source import Settings, Source
 from .messages import Action, Link, Plan, Say

@@ -134,8 +134,8 @@ class Hypervisor:
 
     @property
     def connected(self) -> str:
-        """The driver and the version of the daemon."""
-        return f"driver {self._engine.journal.driver}, libvirt {self._engine.journal.version}"
+        """The daemon, in words."""
+        return self._engine.journal.connected
 
     def results(self, until: Optional[float] = None) -> Iterator[Written]:
         """What is to be written, as it arrives; the end of each tick is an :class:`Outcome`. Ends

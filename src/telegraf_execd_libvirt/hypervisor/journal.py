@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Optional
 
+from ..connection.advice import own_daemon, unreachable
 from ..connection.errors import LibvirtError, Unreachable
 from ..log import Told
 from .messages import Action, Outcome, Plan, Say
@@ -38,8 +39,13 @@ class Journal:
     def up(self) -> None:
         """The hypervisor is read."""
         if "up" not in self._states:
-            text = f"connected: driver {self.driver}, libvirt {self.version}"
-            self._state("up", logging.INFO, text)
+            self._state("up", logging.INFO, f"connected: {self.connected}")
+
+    @property
+    def connected(self) -> str:
+        """The driver and the version of the daemon, and whether it is only a user's own."""
+        own = own_daemon(self._plan.uri)
+        return f"driver {self.driver}, libvirt {self.version}{own and f'; {own}'}"
 
     def _state(self, state: str, level: int, text: str) -> None:
         if state in self._states:
@@ -56,7 +62,7 @@ class Journal:
         answer."""
         within = f"within {self._plan.timeout_text}"
         if error is not None:
-            return Unreachable.by(error, self._plan.uri)
+            return unreachable(error, self._plan.uri)
         if locked is not None:
             return Unreachable(
                 "locked",
