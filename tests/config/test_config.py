@@ -305,9 +305,8 @@ def test_parameters_of_ssh_uris_are_checked() -> None:
     _, problems = read(text.format("ssh", "agent,PrivKey,magic", "perhaps"))
     methods = "agent, privkey, password, keyboard-interactive"
     assert problems.errors == [
-        f'inputs.libvirt[0].libvirt_uri: expected sshauth with {methods}, got "magic"',
-        "inputs.libvirt[0].libvirt_uri: expected known_hosts_verify with normal, auto, ignore, "
-        'got "perhaps"',
+        f"inputs.libvirt[0].libvirt_uri: expected sshauth with {methods}",
+        "inputs.libvirt[0].libvirt_uri: expected known_hosts_verify with normal, auto, ignore",
     ]
     assert read(text.format("ssh", "agent", "auto"))[1].errors == []
     assert read(text.format("libssh2", "magic", "perhaps"))[1].errors == []
@@ -319,7 +318,7 @@ def test_methods_of_ssh_that_would_ask(transport: str, methods: str) -> None:
     """Nobody answers a question for a password, so another method must be there."""
     text = '[[inputs.libvirt]]\nlibvirt_uri = "qemu+{}://h/system?sshauth={}"'
     assert read(text.format(transport, methods))[1].errors == [
-        f'inputs.libvirt[0].libvirt_uri: expected sshauth with agent or privkey, got "{methods}"'
+        "inputs.libvirt[0].libvirt_uri: expected sshauth with agent or privkey"
     ]
     assert read(text.format(transport, f"{methods},privkey"))[1].errors == []
     assert read(text.format("tls", methods))[1].errors == []

@@ -75,7 +75,7 @@ def test_a_missing_socket() -> None:
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.splitlines() == [
         "inputs.libvirt[0]: qemu+unix:///system",
-        "  reachable: no: Failed to connect socket to '/nonexistent': No such file or directory",
+        "  reachable: no: Failed to connect socket to 'socket': No such file or directory",
         "  what helps: is the daemon of that socket running?",
     ]
 

@@ -112,6 +112,22 @@ def test_hostile_messages_are_bounded_lines(
     assert {line[:3] for line in plugin.log.lines} == {"D! ", "E! "}
 
 
+def test_a_long_error_of_one_hypervisor_holds_up_nothing(
+    start: Callable[..., Plugin], config: Callable[..., Path], daemon: Callable[..., Daemon]
+) -> None:
+    """A message of 129 kB that looks like URIs is cut; the other hypervisor is read at each tick,
+    and a signal ends the program."""
+    hypervisor = daemon(error=(1, 10, "://" * 43_000))
+    tables = (f'libvirt_uri = "{uri}"' for uri in (hypervisor.uri, TEST_DRIVER))
+    plugin = start("--log-level", "debug", "--config", config(*tables))
+    for count in range(1, 4):
+        plugin.tick()
+        plugin.wait_for_states(count)
+    plugin.wait_for_message("cannot be read: ://://")
+    plugin.signal(signal.SIGTERM)
+    plugin.wait()
+
+
 def test_the_level_is_obeyed(start: Callable[..., Plugin], config: Callable[..., Path]) -> None:
     """--log-level suppresses messages of lower levels."""
     path = config(
@@ -159,17 +175,39 @@ def test_a_defect_is_one_message(start: Callable[..., Plugin], tmp_path: Path) -
     assert line.startswith("E! ") and "ZeroDivisionError" in line
 
 
-@pytest.mark.parametrize("option", [["--once"], ["--check"], []])
-def test_credentials_are_not_shown(start: Callable[..., Plugin], option: list[str]) -> None:
-    """No output has the user, the password or the parameters of a URI."""
-    uri = "qemu+tcp://monitor:hunter2@127.0.0.1:1/system?pkipath=/hidden"
+@pytest.mark.parametrize("option", ["--once", "--check"])
+@pytest.mark.parametrize(
+    ("uri", "shown", "secrets"),
+    [
+        (
+            "qemu+tcp://monitor:hunter2@127.0.0.1:1/system?pkipath=/hidden",
+            "(qemu+tcp://127.0.0.1:1/system)",
+            "monitor hunter2 hidden",
+        ),
+        ("esx://jroe:pazz wurd@127.0.0.1:1/", "(esx://127.0.0.1:1/)", "jroe pazz wurd"),
+        ("qemu+tcp://DOM/joe@127.0.0.1:1/system", "(qemu+tcp://)", "DOM joe"),
+        ("qemu+tcp://joe:a?b#c123@127.0.0.1:1/x", "(qemu+tcp://)", "joe c123"),
+        ("qemu+unix:///system?socket=/no/hidden", "(qemu+unix:///system)", "hidden"),
+        ("qemu+ssh://127.0.0.1:1/system?keyfile=/no/hid%20zap", "127.0.0.1:1/system)", "hid zap"),
+    ],
+)
+def test_credentials_are_not_shown(
+    start: Callable[..., Plugin],
+    config: Callable[..., Path],
+    option: str,
+    uri: str,
+    shown: str,
+    secrets: str,
+) -> None:
+    """No output has the user, the password or the parameters of a URI, not even one that libvirt
+    reads otherwise or not at all."""
+    path = config(f"libvirt_uri = '{uri}'\nadditional_statistics = ['health', 'node']")
     reader, writer = small_pipe()
-    plugin = start(*option, "--log-level", "debug", "--uri", uri, stdout=writer)
+    plugin = start(option, "--log-level", "debug", "--config", path, stdout=writer)
     writer.close()
     output = Stream(reader)
-    plugin.tick()
     plugin.finish()
     output.close()
     text = plugin.log.text + output.text
-    assert "qemu+tcp://127.0.0.1:1/system" in text
-    assert not any(secret in text for secret in ("monitor", "hunter2", "hidden"))
+    assert shown in text
+    assert not any(secret in text for secret in secrets.split())

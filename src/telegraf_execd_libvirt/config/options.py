@@ -48,8 +48,8 @@ def uri(value: object, path: str, problems: Problems) -> str:
         problems.expected(path, "a URI without control characters", redact_uri(text))
     elif "/" in text and "://" not in text:
         problems.add(path, "expected driver[+transport]://[host]/path, such as qemu:///system")
-    for parameter, known, unknown in unknown_values(text):
-        problems.expected(path, f"{parameter} with {known}", unknown)
+    for parameter, known in unknown_values(text):
+        problems.add(path, f"expected {parameter} with {known}")
     return text or DEFAULT_URI
 
 

@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional
 import libvirt
 
 from ..domain.record import Stats
-from ..log import log
+from ..log import LONGEST_TEXT, conceal, hide, log
 from . import ssh
 from .client import client_log, start_events
 from .errors import ErrorKind, LibvirtError, message_of, readable
@@ -69,11 +69,12 @@ class Connection:
 
     def __init__(self, uri: str, read_only: bool = True) -> None:
         start_events()
+        hide(uri)
         self._callbacks: list[int] = []
         flags = libvirt.VIR_CONNECT_RO if read_only else 0
         client_log.reasons()  # drop those of earlier calls
         try:
-            with _errors(), ssh.prepared(uri) as client_uri:
+            with _errors(str), ssh.prepared(uri) as client_uri:
                 self._connection = libvirt.openAuth(client_uri, _AUTHENTICATION, flags)
                 self.driver: str = self._connection.getType()
                 self.version = format_version(self._connection.getLibVersion())
@@ -118,7 +119,7 @@ class Connection:
             try:
                 number = self._connection.domainEventRegisterAny(None, kind, event, kind)
             except libvirt.libvirtError as error:
-                log.debug("no events of kind %s: %s", kind, error)
+                log.debug("no events of kind %s: %s", kind, conceal(str(error)))
             else:
                 self._callbacks.append(number)
 
@@ -221,19 +222,20 @@ def check(result: int, text: str) -> int:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def _errors(shown: Callable[[str], str] = conceal) -> Iterator[None]:
+    """Translates libvirt's errors; a daemon's message may have any length."""
     try:
         yield
     except libvirt.libvirtError as error:
         raise LibvirtError(
             error.get_error_code() or 0,
             error.get_error_domain() or 0,
-            error.get_error_message() or str(error),
+            shown((error.get_error_message() or str(error))[:LONGEST_TEXT]),
             max(0, error.get_int1() or 0),
         ) from None
     except (UnicodeDecodeError, SystemError) as error:
         if (message := message_of(error)) is not None:
-            raise LibvirtError(0, 0, message) from None
+            raise LibvirtError(0, 0, shown(message[:LONGEST_TEXT])) from None
         raise
 
 

@@ -19,7 +19,7 @@ from typing import Any, Callable
 
 import libvirt
 
-from ..log import log
+from ..log import conceal, log
 
 #: The pause after each turn of the loop. Without pauses, each request wakes the loop twice, which
 #: costs as much CPU time as the request itself.
@@ -58,13 +58,13 @@ def _run() -> None:
             libvirt.virEventRunDefaultImpl()
             time.sleep(_PAUSE_SECONDS)
         except libvirt.libvirtError as error:
-            log.debug("libvirt's event loop: %s", error)
+            log.debug("libvirt's event loop: %s", conceal(str(error)))
             time.sleep(1)  # a lasting failure must not spin
 
 
 def _log_error(_: object, error: tuple[Any, ...]) -> None:
     """Keeps libvirt's errors off stderr; the ones that matter are raised as well."""
-    log.debug("libvirt: code %s, domain %s: %s", error[0], error[1], error[2])
+    log.debug("libvirt: code %s, domain %s: %s", error[0], error[1], conceal(str(error[2])))
 
 
 class ClientLog:
@@ -90,7 +90,7 @@ class ClientLog:
         if found is None:
             return False
         thread, priority, text = found.groups()
-        log.debug("libvirt: %s: %s", priority, text)
+        log.debug("libvirt: %s: %s", priority, conceal(text))
         if priority == "warning":  # errors are raised
             self._lines.append((int(thread), text))
         return True

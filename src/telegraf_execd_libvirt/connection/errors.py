@@ -2,8 +2,8 @@
 
 Invariant: the kind of an error of libvirt's follows from its code and its domain, here and nowhere
 else, except for failed connection attempts, whose words say more: see :mod:`.refusals`. The numbers
-are libvirt's virErrorNumber and virErrorDomain; this module does not import libvirt. No user name
-and no path of the URI, and not the user's home, is in what :func:`discreet` returns.
+are libvirt's virErrorNumber and virErrorDomain; this module does not import libvirt. No piece of
+the URI's user part or parameters, and not the user's home, is in what :func:`discreet` returns.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from enum import Enum
 from traceback import extract_tb
 from typing import Optional
 
+from ..log import conceal
 from ..uri import parameters, redact_uri, user_name, with_home
 
 
@@ -138,20 +139,20 @@ def one_line(message: str, reasons: Iterable[str] = ()) -> str:
 
 
 def discreet(message: str, uri: str) -> str:
-    """The message without user names, and with a parameter's name in place of its path; cut after
-    600 characters."""
+    """The message without user names, and without the secrets of its parameters, with a parameter's
+    name in place of its path; cut after 600 characters."""
     message = message.replace(uri, redact_uri(uri))
     if user := user_name(uri):
         for written in (user, user.replace("\\", "\\\\")):
             message = message.replace(f"{written}@", "")
     message = _LOGIN.sub("", message)
     for name, value in parameters(uri).items():
-        if "/" in value and name != "socket":
+        if "/" in value:
             message = message.replace(with_home(value), name).replace(value, name)
     home = os.environ.get("HOME", "").rstrip("/")
     if home:
         message = re.sub(rf"(?<![\w/.-]){re.escape(home)}(?=/)", "~", message)
-    return message[:_LONGEST]
+    return conceal(message)[:_LONGEST]
 
 
 def _telling(message: str) -> str:

@@ -12,7 +12,7 @@ import select
 import threading
 from typing import Callable
 
-from ..log import log
+from ..log import conceal, log
 
 #: A line from another source is cut after this many bytes.
 _LONGEST_STRAY = 4096
@@ -54,8 +54,11 @@ def divert(*fds: int, claim: Callable[[str], bool]) -> None:
     def pass_on() -> None:
         with os.fdopen(read, "rb") as lines:
             for line in iter(lambda: lines.readline(_LONGEST_STRAY), b""):
+                more = line
+                while len(more) == _LONGEST_STRAY and not more.endswith(b"\n"):
+                    more = lines.readline(_LONGEST_STRAY)
                 text = line.decode("utf-8", "replace").strip()
                 if not claim(text):
-                    log.warning("%s", text)
+                    log.warning("%s", conceal(text))
 
     threading.Thread(target=pass_on, name="stray output", daemon=True).start()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from ..domain.record import Domain
+from ..domain.xml import MOST_CHARACTERS
 from ..groups.schema import Metric, Type, counter, gauge
 from .counters import Counters
 from .job import operation
@@ -80,7 +81,7 @@ class Events:
     def happened(self, kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
         """Counts an event."""
         event, detail = NAMES[kind](*arguments)
-        at = (("event", event), ("detail", detail))
+        at = (("event", event), ("detail", detail[:MOST_CHARACTERS]))
         self._counters.add(uuid, name, at, {"count": 1}, {"last": int(time.time())})
 
 
