@@ -295,3 +295,14 @@ def test_locked_domains_are_not_asked() -> None:
     lab.roster.block(None)
     (ask,) = lab.after(101.0)
     assert ask.request.uuids == {"b": "uuid-b"} and ask.request.skipped == {"a"}
+
+
+def test_what_limits_leave_out_is_counted_and_named_once() -> None:
+    """The health counts all that a source leaves out because of a limit; the log says it once."""
+    lab = Lab()
+    for now in (100.0, 101.0, 102.0):
+        (ask,) = lab.after(now)
+        lab.end(ask.link, now, replace(WORKED, dropped={"domain a: too much": 2}))
+    health = lab.feed.health()
+    assert health and health.up and health.dropped == 6
+    assert lab.texts() == ["host: job: domain a: too much"]

@@ -74,8 +74,8 @@ def test_snapshots_are_counted(
 
 
 def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
-    """A directory pool and its volumes have the values of virsh, also beside a file whose name is
-    not UTF-8; a network those of its leases.
+    """A directory pool and its volumes have the values of virsh, also a file whose name is not
+    UTF-8; a network those of its leases.
 
     A session daemon may start a network that uses a bridge of the host. It starts no dnsmasq, so
     the test writes the file in which libvirt looks for the leases.
@@ -106,6 +106,9 @@ def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watch
         assert f"capacity={number}i" in line and "state=2i" in line and "active=1i" in line
         volume = watcher.wait_for(r"libvirt_storage_volume,pool=p,volume=v\ 1 ")
         assert "capacity=1048576i" in volume
+        assert "allocation=" in watcher.wait_for(
+            r"libvirt_storage_volume,pool=p,volume=latin\xe9.img capacity=5i"
+        )
         network = watcher.wait_for("libvirt_network,bridge=hvbr7,network=n ")
         assert " active=0i,persistent=1i,autostart=0i " in network
         lease = {"ip-address": "192.0.2.9", "mac-address": "52:54:00:00:00:01"}

@@ -92,15 +92,21 @@ def test_events_of_a_domain_that_is_defined_again() -> None:
 
 
 def test_a_flood_of_events_is_bounded() -> None:
-    """There is a limit on counters; known ones go on, and dropped ones make room."""
+    """A domain has a limit on its counters: known ones go on, other domains are not affected, and
+    what is not counted is reported."""
     fetch = Events()
-    scope = FakeScope(Thing("a"))
-    fetch.happened(1, "uuid-a", "a", ())
-    for number in range(MOST_COUNTERS + 10):
+    scope = FakeScope(Thing("a"), Thing("x"))
+    fetch.happened(1, "uuid-x", "x", ())
+    for number in range(MOST_COUNTERS + 9):
         fetch.happened(24, "uuid-x", "x", (f"disk{number}",))
-    fetch.happened(1, "uuid-a", "a", ())
-    found = counters(fetched(fetch, scope))
-    assert len(found) == MOST_COUNTERS
-    assert found["a", "reboot", ""] == 2
+    fetch.happened(1, "uuid-x", "x", ())
+    for number in range(10_001):  # more than one limit for the host would allow
+        fetch.happened(1, f"uuid-{number}", f"other{number}", ())
     fetch.happened(24, "uuid-a", "a", ("vda",))
-    assert counters(fetched(fetch, scope))["a", "block_threshold", "vda"] == 1
+    found = counters(fetched(fetch, scope))
+    assert len([name for name, *_ in found if name == "x"]) == MOST_COUNTERS
+    assert found["x", "reboot", ""] == 2 and found["a", "block_threshold", "vda"] == 1
+    (text,) = scope.dropped
+    assert "domain x: " in text and scope.dropped[text] == 10
+    scope.dropped.clear()
+    assert fetched(fetch, scope) and not scope.dropped

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from support.scope import FakeScope, Thing, defaults, fetched, read
+from support.scope import FakeScope, Thing, defaults, fetched, lines, read
 from telegraf_execd_libvirt.connection.requests import Abandoned
 from telegraf_execd_libvirt.sources import SOURCES, guest_agent
+from telegraf_execd_libvirt.sources.guest_info import MOST_SERIES, Limits, Line
 
 AGENT = 18
 
@@ -85,12 +86,66 @@ def test_a_hostile_guest_is_bounded() -> None:
     """A guest cannot write any number of lines, nor long tags."""
     info: dict[str, Any] = {"fs.count": 1 << 31, "if.count": 1 << 31}
     for number in range(200):
-        info[f"fs.{number}.mountpoint"] = "x" * 10_000 + str(number)
+        info[f"fs.{number}.mountpoint"] = str(number) + "x" * 10_000
         info[f"fs.{number}.total-bytes"] = 1
         info[f"if.{number}.name"] = f"eth{number}"
-    found = read("guest_agent", FakeScope(agent(guestInfo=info)))
+    scope = FakeScope(agent(guestInfo=info))
+    found = read("guest_agent", scope)
     assert len(found) == 128
     assert max(map(len, found)) < 1000
+    assert sum(scope.dropped.values()) == 272
+
+
+def test_new_series_of_a_guest_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest that mounts 64 new file systems each minute writes 256 new series in a day, also if
+    it is restarted. What it had before goes on; the rest is counted, and named by one text."""
+    source = SOURCES["guest_agent"]
+    fetch, now, written = source.new(), 0.0, set()
+    monkeypatch.setattr(guest_agent.time, "monotonic", lambda: now)
+    for minute in range(2 * 1440):
+        mounts = [f"/new-{minute}-{number}" for number in range(64)] if minute else []
+        scope = FakeScope(agent(guestInfo=file_systems(*mounts, "/")), options=defaults(source))
+        if minute % 100 == 99:
+            scope.things.clear()
+        found = lines(source, fetched(fetch, scope))
+        written.update(line.partition(" ")[0] for line in found)
+        if minute == 1439:
+            assert len(written) == MOST_SERIES
+        if minute == 1438:
+            assert len(found) == 1 and "mountpoint=/," in found[0]
+            assert [*scope.dropped.values()] == [64] and "domain a: " in next(iter(scope.dropped))
+        now += 60
+    assert len(written) <= 2 * MOST_SERIES + 1
+
+
+def test_limits_forget_guests_that_are_gone() -> None:
+    """What a guest wrote is known for a day after its end, and no longer."""
+    limits = Limits()
+    limits.admit("a", [Line("guest_os", {}, {})], 0.0)
+    limits.forget_others([], 86_399.0)
+    assert len(limits) == 1
+    limits.forget_others([], 86_400.0)
+    assert len(limits) == 0
+
+
+@pytest.mark.parametrize("second", ["/mnt", "/mnt\\", "/mnt\x00"])
+def test_one_line_for_each_series(second: str) -> None:
+    """A mount point that comes twice has one line, also if only its spelling differs."""
+    info = file_systems("/mnt", second, "/mnt2")
+    found = read("guest_agent", FakeScope(agent(guestInfo=info)))
+    series = [line.partition(" ")[0] for line in found]
+    assert len(series) == len({*series}) == 2
+    assert "used_bytes=0i" in found[0]
+
+
+def file_systems(*mounts: str) -> dict[str, Any]:
+    """A guest's report of these mount points; the first one is empty, the second has one byte."""
+    info: dict[str, Any] = {"fs.count": len(mounts)}
+    for number, mount in enumerate(mounts):
+        info[f"fs.{number}.mountpoint"] = mount
+        info[f"fs.{number}.fstype"] = "ext4"
+        info[f"fs.{number}.used-bytes"] = number
+    return info
 
 
 def test_excluded_file_systems_do_not_count() -> None:

@@ -91,14 +91,19 @@ def test_a_volume_whose_pool_has_stopped(facts: Facts) -> None:
 
 
 def test_text_that_is_not_utf_8_costs_its_line(facts: Facts) -> None:
-    """A call whose answer is not UTF-8 fails alone."""
+    """A name and an XML are readable though they are not UTF-8; a call with such a text somewhere
+    in its answer fails alone."""
 
     class Broken:
-        def name(self) -> str:
+        def name(self, *_: int) -> str:
             return b"latin\xe9".decode()
 
+        XMLDesc = info = name
+
     source = scope(facts)
-    assert source.call(Broken(), "name") is None
+    assert source.name(Broken()) == source.call(Broken(), "XMLDesc") == r"latin\xe9"
+    assert source.error is None
+    assert source.call(Broken(), "info") is None
     assert source.error is not None and "UTF-8" in source.error.message
 
 

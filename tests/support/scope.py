@@ -58,6 +58,8 @@ class FakeScope:
         self.timeout = timeout
         self.error: Any = None
         self.held: Any = None
+        #: What limits have left out.
+        self.dropped: dict[str, int] = {}
         #: The errors of methods that fail.
         self.failures: Mapping[str, Any] = {}
         #: The name and the arguments of each call.
@@ -112,6 +114,10 @@ class FakeScope:
     def hold(self, error: Any) -> None:
         self.held = error
 
+    def drop(self, count: int, text: str) -> None:
+        if count:
+            self.dropped[text] = self.dropped.get(text, 0) + count
+
     def tags(self, handle: Thing) -> Mapping[str, str]:
         return handle.tags
 
@@ -132,7 +138,7 @@ def defaults(source: Source, **changes: Any) -> dict[str, Any]:
 def lines(source: Source, records: list[Domain]) -> list[str]:
     """The line protocol of these records, without timestamps."""
     config = HypervisorConfig(additional_statistics=(source.name,))
-    text = Encoder(config, source.group).encode_plain(records, 0).decode()
+    text = Encoder(config, source.group).encode_once(records, 0).decode()
     return [line.removesuffix(" 0") for line in text.splitlines()]
 
 

@@ -169,7 +169,8 @@ class Connection:
 
 
 def name(handle: Handle) -> str:
-    r"""The domain's name; no call. A byte that is not UTF-8 becomes its number: ``\xff``."""
+    r"""The name of a domain, a volume and so on; no call. A byte that is not UTF-8 becomes its
+    number, ``\xff``."""
     try:
         return str(handle.name())
     except UnicodeDecodeError as error:

@@ -189,12 +189,14 @@ class Host:
 @dataclass(frozen=True)
 class Records:
     """The answer to a fetch. ``worked``: a call succeeded; ``error`` is the last one of a call.
-    ``held``: it is an earlier error, and nothing was asked now."""
+    ``held``: it is an earlier error, and nothing was asked now. ``dropped`` is what limits have
+    left out: numbers by the texts for the log."""
 
     domains: list[Domain] = field(default_factory=list)
     worked: bool = False
     error: Optional[LibvirtError] = None
     held: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 #: A host that was not asked for.

@@ -66,6 +66,7 @@ _SOURCE_HEALTH = Metric(
         _gauge("collect_time_ns", "duration of the last fetch", "ns"),
         _counter("errors", "fetches that failed or did not return in time"),
         _gauge("hanging", "fetches that did not return in time and still hang"),
+        _counter("dropped", "lines and events that were left out because of a limit"),
     ),
 )
 
@@ -111,6 +112,7 @@ class SourceHealth:
     collect_time_ns: int
     errors: int
     hanging: int
+    dropped: int = 0
 
     def record(self, uri: str) -> Domain:
         """The record of the source; ``uri`` is what may be shown of the hypervisor's URI."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
@@ -22,6 +23,9 @@ from .patience import FETCH_GRACE_SECONDS, Backoff, Patience
 
 #: A tick may come early by this part of the interval.
 _EARLY = 0.05
+
+#: Limits that the log names for one source; guests may come and go.
+_MOST_LIMITS = 1_000
 
 
 @dataclass(eq=False)
@@ -87,7 +91,7 @@ class Feed:
         self.last: list[Optional[Result]] = [None] * source.lanes
         self.abandoned: set[Turn] = set()
         self.asked: Optional[float] = None
-        self.errors = 0
+        self.errors = self.dropped = 0
         #: Why the last fetch failed, and what helps; empty if it did not.
         self.error = self.help = ""
         self.up = True
@@ -97,6 +101,8 @@ class Feed:
         #: The problems since all was well, and whether one of them was logged.
         self._states: set[str] = set()
         self._told = False
+        #: The limits that the log has named.
+        self._limits: set[str] = set()
 
     @property
     def busy(self) -> bool:
@@ -127,8 +133,22 @@ class Feed:
             return None
         seconds = max((result.seconds for result in last), default=0.0)
         return SourceHealth(
-            self.source.name, self.up, self.records, int(seconds * 1e9), self.errors, hung
+            source=self.source.name,
+            up=self.up,
+            records=self.records,
+            collect_time_ns=int(seconds * 1e9),
+            errors=self.errors,
+            hanging=hung,
+            dropped=self.dropped,
         )
+
+    def drop(self, dropped: Mapping[str, int]) -> None:
+        """Counts what limits have left out; each is logged once."""
+        for text, count in dropped.items():
+            self.dropped += count
+            if text not in self._limits and len(self._limits) < _MOST_LIMITS:
+                self._limits.add(text)
+                self._say(logging.WARNING, text)
 
     def judge(self, up: bool, now: float) -> None:
         """The state after a turn has ended or is found to hang; a change is logged. ``up``: the

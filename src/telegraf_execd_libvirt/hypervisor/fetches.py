@@ -195,6 +195,7 @@ class Fetches:
             feed.abandoned.discard(turn)
         else:
             feed.lanes[turn.lane] = None
+            feed.drop(records.dropped)
             feed.errors += error is not None and not records.held and not records.worked
             feed.last[turn.lane] = Result(
                 len(records.domains),

@@ -1,7 +1,7 @@
 """The lines of a hypervisor's domains: translation and line protocol under a configuration.
 
 Invariant: the same domains and the same timestamp give the same bytes, by the fast way and by the
-plain one. One thread uses an encoder.
+plain one. One thread uses an encoder. A source never writes two lines of one series at a time.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from ..config.config import HypervisorConfig
 from ..domain.record import Domain
 from ..groups import STATISTICS_GROUPS
 from ..groups.schema import Group
-from .protocol import format_line
+from .protocol import FieldValue, format_line, format_tags
 from .templates import TIMESTAMP_MARK, LineLayout, Template
 from .translate import FieldMap, field_values, lay_out, line_tags
 
 #: There are few sets of keys; the bound limits memory if new ones come all the time.
 _REMEMBERED_LAYOUTS = 1_024
+
+#: Measurement, tags and fields of a line.
+_Point = tuple[str, dict[str, str], Iterable[tuple[str, FieldValue]]]
 
 
 class Encoder:
@@ -69,6 +72,17 @@ class Encoder:
         """The same lines by the plain way, value by value."""
         return _utf8("".join(self._plain(domain, timestamp) for domain in domains))
 
+    def encode_once(self, domains: Iterable[Domain], timestamp: int) -> bytes:
+        """The same without further lines of a series: a database keeps any one of them. Guests
+        name file systems and interfaces."""
+        lines: dict[tuple[str, str], str] = {}
+        for domain in domains:
+            for measurement, tags, fields in self._points(domain):
+                line = format_line(measurement, tags, fields, timestamp, self._uint_support)
+                if line:
+                    lines.setdefault((measurement, format_tags(tags)), line)
+        return _utf8("".join(lines.values()))
+
     def forget_others(self) -> None:
         """Drops the templates of domains that were not encoded since the last call."""
         if len(self._templates) > len(self._seen):
@@ -77,15 +91,13 @@ class Encoder:
 
     def _plain(self, domain: Domain, timestamp: int) -> str:
         return "".join(
-            format_line(
-                line.measurement,
-                {**self._tags, **line_tags(line, domain)},
-                field_values(line, domain),
-                timestamp,
-                self._uint_support,
-            )
-            for line in self._layout(tuple(domain.stats), domain.active).lines
+            format_line(*point, timestamp, self._uint_support) for point in self._points(domain)
         )
+
+    def _points(self, domain: Domain) -> Iterator[_Point]:
+        for line in self._layout(tuple(domain.stats), domain.active).lines:
+            tags = {**self._tags, **line_tags(line, domain)}
+            yield line.measurement, tags, field_values(line, domain)
 
     def _lay_out(self, keys: tuple[str, ...], active: bool) -> LineLayout:
         return LineLayout(keys, lay_out(self._field_map, keys, active), self._uint_support)

@@ -73,7 +73,7 @@ class Collector:
             self._summaries.add(result)
             self._write(self._encoder.encode(result.domains, result.timestamp))
         elif isinstance(result, Fetched):
-            lines = self._sources[result.number].encode_plain(result.domains, result.timestamp)
+            lines = self._sources[result.number].encode_once(result.domains, result.timestamp)
             self._write(lines)
         else:
             self._end(result)

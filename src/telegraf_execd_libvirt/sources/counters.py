@@ -1,7 +1,8 @@
 """Counters of what libvirt's events report about domains, kept until the domain is gone.
 
 Invariant: counters of a domain that has left the host are written once more and then dropped, so
-that a short migration is seen. The number of counters is bounded.
+that a short migration is seen. The number of counters of a domain is bounded, so that one domain
+takes no room from another; what is not counted is logged once, and its number is in the health.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import dataclass, field
 from ..domain.record import Domain, record
 from .source import Scope
 
-#: Counters of all domains of one source together; more are not kept.
-MOST_COUNTERS = 10_000
+#: Counters of one domain in one source, and domains; more are not kept. libvirt has at most 16,384
+#: domains per hypervisor.
+MOST_COUNTERS = 256
+_MOST_DOMAINS = 16_384
 
 #: The tags of one counter beside those of the domain: names and values.
 Tags = tuple[tuple[str, str], ...]
@@ -27,6 +30,8 @@ class _Counted:
     name: str
     tags: Mapping[str, str] = field(default_factory=dict)
     values: dict[Tags, dict[str, int]] = field(default_factory=dict)
+    #: Events since the last fetch that had no room.
+    dropped: int = 0
 
 
 class Counters:
@@ -37,23 +42,25 @@ class Counters:
         self._lock = threading.Lock()
         #: By the UUIDs of the domains.
         self._domains: dict[str, _Counted] = {}
-        self._size = 0
+        #: Events since the last fetch of domains that had no room.
+        self._dropped = 0
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._domains)
 
     def add(
         self, uuid: str, name: str, at: Tags, changes: Mapping[str, int], latest: Mapping[str, int]
     ) -> None:
         """Adds ``changes`` to the keys of one counter of a domain, and sets those in ``latest``."""
         with self._lock:
-            domain = self._domains.get(uuid)
-            if domain is None or at not in domain.values:
-                if self._size >= MOST_COUNTERS:
-                    return
-                self._size += 1
-                domain = domain or self._domains.setdefault(uuid, _Counted(name))
+            if uuid not in self._domains and len(self._domains) >= _MOST_DOMAINS:
+                self._dropped += 1
+                return
+            domain = self._domains.setdefault(uuid, _Counted(name))
             domain.name = name
+            if at not in domain.values and len(domain.values) >= MOST_COUNTERS:
+                domain.dropped += 1
+                return
             values = domain.values.setdefault(at, {})
             for key, change in changes.items():
                 values[key] = values.get(key, 0) + change
@@ -66,6 +73,7 @@ class Counters:
                 (uuid, domain, {at: dict(values) for at, values in domain.values.items()})
                 for uuid, domain in self._domains.items()
             ]
+            self._drop(scope)
         handles = {scope.uuid(h): h for h in scope.domains(any_state=True, hung=True)}
         names = {scope.name(handle) for handle in handles.values()}
         for uuid, domain, counters in counted:
@@ -78,4 +86,13 @@ class Counters:
                     yield record(domain.name, self._prefix, values, {**domain.tags, **dict(at)})
             if handle is None and scope.sees_all:
                 with self._lock:
-                    self._size -= len(self._domains.pop(uuid, _Counted("")).values)
+                    self._domains.pop(uuid, None)
+
+    def _drop(self, scope: Scope) -> None:
+        """Reports the events since the last fetch that had no room."""
+        scope.drop(self._dropped, f"events of more than {_MOST_DOMAINS} domains are not counted")
+        self._dropped = 0
+        for domain in self._domains.values():
+            kinds = f"events of more than {MOST_COUNTERS} kinds"
+            scope.drop(domain.dropped, f"domain {domain.name}: {kinds} are not counted")
+            domain.dropped = 0

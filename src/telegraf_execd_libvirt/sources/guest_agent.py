@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from ..domain.record import Domain
 from ..groups.schema import Metric, Type, gauge, text
-from .guest_info import lines
+from .guest_info import MOST_LINES, MOST_SERIES, Limits, lines
 from .source import MINUTE, Option, Scope, Source
 
 #: Guests that are asked at the same time.
@@ -62,6 +62,7 @@ class _Agents:
         self._connected: set[str] = set()
         #: The pauses of guests, by UUID.
         self._pauses: dict[str, _Pause] = {}
+        self._limits = Limits()
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
         with self._lock:
@@ -87,8 +88,12 @@ class _Agents:
                 continue
             self._pauses.pop(uuid, None)
             excluded, users = scope.options["filesystem_exclude"], scope.options["users"]
-            for line in lines(info, excluded, users):
+            found = lines(info, excluded, users)
+            admitted, dropped = self._limits.admit(uuid, found, time.monotonic())
+            scope.drop(dropped, _too_many(scope.name(handle)))
+            for line in admitted:
                 yield scope.domain(handle, line.prefix, line.keys, **line.tags)
+        self._limits.forget_others(seen, time.monotonic())
         for uuid in self._pauses.keys() - seen:
             del self._pauses[uuid]
 
@@ -97,6 +102,13 @@ class _Agents:
         if arguments and arguments[0] == _CONNECTED:
             with self._lock:
                 self._connected.add(uuid)
+
+
+def _too_many(name: str) -> str:
+    return (
+        f"domain {name}: its agent reports more than {MOST_LINES} file systems or interfaces, or "
+        f"more than {MOST_SERIES} new ones in a day; the others are left out"
+    )
 
 
 def is_ready(scope: Scope, handle: Any) -> bool:

@@ -53,6 +53,8 @@ class Scope:
         self.succeeded = 0
         #: The earlier error of a domain that is not asked now.
         self.held: Optional[LibvirtError] = None
+        #: What limits have left out: numbers by the texts for the log.
+        self.dropped: dict[str, int] = {}
         self._connection = connection
         self._request = request
         self._selection = selection
@@ -65,6 +67,12 @@ class Scope:
         was abandoned."""
         text = f"a call did not return within {self.timeout:g}s"
         self.held = self.held or error or LibvirtError(0, 0, text, known=ErrorKind.FAILED)
+
+    def drop(self, count: int, text: str) -> None:
+        """Notes that a limit has left out this many lines or events. The log says each text once;
+        the health counts."""
+        if count:
+            self.dropped[text] = self.dropped.get(text, 0) + count
 
     def domains(
         self, active: bool = False, any_state: bool = False, hung: bool = False
@@ -217,4 +225,4 @@ def fetch(scope: Scope, request: FetchRequest) -> Records:
     """Fetches a source. Raises LibvirtError if nothing can be asked, and Abandoned."""
     domains = [*request.fetch(scope)]
     held = scope.error is None and scope.held is not None
-    return Records(domains, scope.succeeded > 0, scope.error or scope.held, held)
+    return Records(domains, scope.succeeded > 0, scope.error or scope.held, held, scope.dropped)

@@ -46,11 +46,10 @@ class _Pools:
 
 def _volumes(scope: Scope, pool: Any) -> Iterator[Domain]:
     for volume in scope.call(pool, "listAllVolumes", 0) or ():
-        name = scope.call(volume, "name")  # None if it is not UTF-8, as files may be named
-        info = scope.call(volume, "info") if name is not None else None
+        info = scope.call(volume, "info")
         if info is not None:
             keys = {"capacity": info[1], "allocation": info[2]}
-            tags = {"volume": name}
+            tags = {"volume": scope.name(volume)}
             yield record(scope.name(pool), "storage_volume", keys, tags)
 
 
