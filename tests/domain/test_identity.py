@@ -124,19 +124,25 @@ def test_only_configured_tags_are_read() -> None:
         "user_name": "alice"
     }
     found = read(domain(), additional_device_tags=("serial",)).devices
-    assert found == {("block", "vda"): {"serial": "WD-1"}}
+    assert found == {"block": [("vda", {"serial": "WD-1"}), ("vdb", {}), ("", {})]}
 
 
 def test_tags_of_devices() -> None:
-    """Each device with a name has the tags that its XML has values for."""
+    """Each device has the tags that its XML has values for."""
     assert read(domain(), additional_device_tags=tuple(DEVICE_TAGS)).devices == {
-        ("block", "vda"): {"device": "vda", "serial": "WD-1"},
-        ("block", "vdb"): {"device": "vdb"},
-        ("net", "vnet0"): {"interface": "vnet0", "mac": "52:54:00:00:00:01", "bridge": "br0"},
-        ("net", "vnet1"): {"interface": "vnet1", "mac": "52:54:00:00:00:02", "bridge": "virbr0"},
-        ("net", "vnet2"): {"interface": "vnet2", "bridge": "default"},
-        ("net", "macvtap0"): {"interface": "macvtap0", "bridge": "eth0"},
-        ("net", "tap7"): {"interface": "tap7"},
+        "block": [
+            ("vda", {"device": "vda", "serial": "WD-1"}),
+            ("vdb", {"device": "vdb"}),
+            ("", {}),
+        ],
+        "net": [
+            ("vnet0", {"interface": "vnet0", "mac": "52:54:00:00:00:01", "bridge": "br0"}),
+            ("vnet1", {"interface": "vnet1", "mac": "52:54:00:00:00:02", "bridge": "virbr0"}),
+            ("vnet2", {"interface": "vnet2", "bridge": "default"}),
+            ("macvtap0", {"interface": "macvtap0", "bridge": "eth0"}),
+            ("", {"mac": "52:54:00:00:00:03"}),
+            ("tap7", {"interface": "tap7"}),
+        ],
     }
 
 
@@ -159,7 +165,7 @@ def test_a_domain_without_anything() -> None:
         "metadata_tags": (MetadataTag("n", "a/b/@c", "t"),),
     }
     found = read("<domain/>", **every)
-    assert (found.tags, found.devices, found.info) == ({}, {}, {})
+    assert (found.tags, found.devices, found.info) == ({}, {"block": [], "net": []}, {})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from line_protocol_parser import parse_line
 
-from support.crowd import INT, ULLONG, Crowd, Parameter, guest
+from support.crowd import INT, STRING, UINT, ULLONG, Crowd, Parameter, guest
 from support.plugin import Plugin, eventually, run
 from support.server import GET_ALL_DOMAIN_STATS, GET_XML_DESC, LIST_ALL_DOMAINS, Daemon
 
@@ -29,6 +29,7 @@ NOVA = "http://openstack.org/xmlns/libvirt/nova"
 ONE = "http://opennebula.org/xmlns/libvirt/1.0"
 
 PERF = Parameter(1 << 6, "perf.cmt", ULLONG, 7)
+NET = 1 << 4
 MEMORY = Parameter(1 << 8, "memory.bandwidth.monitor.count", INT, 0)
 
 Line = dict[str, Any]
@@ -364,6 +365,77 @@ def test_a_start_is_a_reason_to_read_again(
     assert hypervisor.asked.count(GET_XML_DESC) == 1
     assert {line["tags"]["title"] for line in found[guest(2)]} == {"off now"}
     assert all(len(of_domain(line)) == 9 for line in found[guest(1)])
+
+
+def interface(number: int, name: str) -> tuple[Parameter, ...]:
+    """The statistics of one more interface of a guest; without a name if that is empty."""
+    named = [Parameter(NET, f"net.{number}.name", STRING, name)] if name else []
+    count = Parameter(NET, "net.count", UINT, number + 1)
+    received = Parameter(NET, f"net.{number}.rx.bytes", ULLONG, 1)
+    others = [p for p in Crowd(1).parameters if p.key != "net.count"]
+    return (*others, count, *named, received)
+
+
+def with_interface(name: str, mac: str) -> bytes:
+    """The XML of a guest with two usual interfaces and this one."""
+    nets = ("vnet0", "52:54:00:00:00:01"), ("vnet1", "52:54:00:00:00:02"), (name, mac)
+    devices = "".join(
+        f"<interface type='ethernet'><mac address='{mac}'/>"
+        + (f"<target dev='{name}'/>" if name else "")
+        + "</interface>"
+        for name, mac in nets
+    )
+    disks = "".join(f"<disk><target dev='{name}'/></disk>" for name in ("vda", "vdb"))
+    return f"<domain><devices>{disks}{devices}</devices></domain>".encode()
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["known", "never named"])
+def test_a_device_that_was_plugged_in_a_moment_ago(
+    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks], named: bool
+) -> None:
+    """A device that the known XML does not have is a reason to read it in the same tick, before any
+    event, and only once, also if the XML never names the device."""
+    crowd = Crowd(3)
+    hypervisor = daemon(crowd=crowd)
+    tick = ticks(hypervisor)
+    tick()
+    for name in ("vnet7", "vnet8"):
+        crowd.special[guest(2)] = interface(2, name)
+        crowd.documents[guest(2)] = with_interface(name if named else "other", "52:54:00:00:00:07")
+        hypervisor.asked.clear()
+        for _ in range(3):
+            lines = [line for line in tick()[guest(2)] if line["tags"].get("interface_id") == "2"]
+            assert [line["tags"].get("mac") for line in lines] == (
+                ["52:54:00:00:00:07"] if named else [None]
+            )
+        assert tick.untagged == 0 and hypervisor.asked.count(GET_XML_DESC) == 1
+        crowd.special.clear()
+        tick()
+
+
+def test_an_interface_without_a_name_on_the_host(
+    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks]
+) -> None:
+    """Where either the statistics or the XML have no name, the position tells which one it is, if
+    the others fit; otherwise there is no tag."""
+    crowd = Crowd(6)
+    cases = {
+        1: ("", "", "52:54:00:00:00:07"),
+        2: ("vnet7", "", "52:54:00:00:00:07"),
+        3: ("", "vnet7", "52:54:00:00:00:07"),
+        4: ("vnet7", "vnet7", "52:54:00:00:00:07"),
+        5: ("vnet7", "vnet6", None),
+    }
+    for number, (there, here, _) in cases.items():
+        crowd.special[guest(number)] = interface(2, there)
+        crowd.documents[guest(number)] = with_interface(here, "52:54:00:00:00:07")
+    crowd.special[guest(6)] = interface(2, "")
+    crowd.documents[guest(6)] = with_interface("", "52:54:00:00:00:07").replace(b"vnet1", b"vnet9")
+    cases[6] = ("", "", None)
+    found = ticks(daemon(crowd=crowd))()
+    for number, (_, _, mac) in cases.items():
+        lines = {line["tags"].get("interface_id"): line for line in found[guest(number)]}
+        assert lines["2"]["tags"].get("mac") == mac, number
 
 
 TIMEOUT = 1.0

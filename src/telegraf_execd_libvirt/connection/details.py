@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Optional
 
-from ..domain.record import NO_IDENTITY, Identity
+from ..domain.record import NO_IDENTITY, Identity, Stats
 from ..log import log
 from . import api
 from .api import Connection, Handle, Records
@@ -92,11 +92,16 @@ class Details:
             misnamed.add(uuid)
             log.warning("domain %s: its name is not UTF-8; written as %s", uuid, name)
 
-    def identity(self, handle: Handle, life: int) -> tuple[Optional[Identity], bool]:
-        """The domain's identity, if it is known, and whether its XML is to be read."""
+    def identity(self, handle: Handle, stats: Stats) -> tuple[Optional[Identity], bool]:
+        """The domain's identity, if it is known, and whether its XML is to be read. The XML is out
+        of date if it does not know a device of the statistics."""
         if not self._wanted.identity:
             return NO_IDENTITY, False
-        return self._facts.identities.find(api.uuid(handle), life)
+        uuid = api.uuid(handle)
+        known, is_due = self._facts.identities.find(uuid, api.life(handle))
+        if known and known.devices and self._facts.identities.doubt(uuid, known.unknown(stats)):
+            return None, True
+        return known, is_due
 
     def identities(self, handles: Sequence[Handle]) -> Identities:
         """The identities of these domains, from their XML where that is due."""

@@ -105,7 +105,7 @@ class Reader:
         domains, due, uuids = [], [], {}
         for handle, stats in records:
             life = api.life(handle)
-            identity, is_due = self._details.identity(handle, life)
+            identity, is_due = self._details.identity(handle, stats)
             domain = Domain(api.name(handle), life != -1, stats, identity)
             domains.append(domain)
             self._details.check_name(handle, domain.name)

@@ -15,6 +15,8 @@ from ..log import log
 
 T = TypeVar("T")
 
+_NOTHING: frozenset[object] = frozenset()
+
 #: One life of a domain: its id, a new number at each start and -1 while it is off.
 Life = int
 
@@ -32,6 +34,7 @@ class XmlCache(Generic[T]):
         self._swept = 0.0
         self._known: dict[str, tuple[Life, float, T]] = {}
         self._reading: dict[str, object] = {}
+        self._lacks: dict[str, frozenset[object]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -49,6 +52,23 @@ class XmlCache(Generic[T]):
         if entry is None or entry[0] != life:
             return None, True
         return entry[2], entry[1] < time.monotonic()
+
+    def doubt(self, uuid: str, lacks: frozenset[object]) -> bool:
+        """Whether the entry, which lacks these, is now due: once for each of them. Its domain may
+        have what its XML never names."""
+        asked = self._lacks.get(uuid, _NOTHING)
+        if lacks == asked:
+            return False  # the usual case: it lacks nothing
+        with self._lock:
+            self._lacks[uuid] = lacks
+            if not lacks:
+                del self._lacks[uuid]
+            if lacks <= asked:
+                return False
+            self._reading.pop(uuid, None)
+            if (entry := self._known.get(uuid)) is not None:
+                self._known[uuid] = (entry[0], time.monotonic() - 1.0, entry[2])
+        return True
 
     def get(self, uuid: str, life: Life, read: Callable[[], Optional[Any]]) -> Optional[T]:
         """What was read in this life of the domain. If it is due, reads the XML with ``read``,
@@ -79,4 +99,5 @@ class XmlCache(Generic[T]):
                 # The domains of entries that were not read again when they were due are gone.
                 oldest = now - self._seconds
                 self._known = {uuid: e for uuid, e in self._known.items() if e[1] > oldest}
+                self._lacks = {uuid: e for uuid, e in self._lacks.items() if uuid in self._known}
         return found

@@ -8,10 +8,10 @@ Invariant: a value is one line of at most 256 characters, and an empty one gives
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Callable, Optional
 
-from .record import Identity
+from .record import Device, Identity
 from .xml import MetadataTag, attribute, clean, metadata, parse_xml
 
 #: Largest XML in bytes; libvirt's own limit for one text.
@@ -121,17 +121,20 @@ class IdentityReader:
             "os_type": root.findtext("os/type"),
             "machine": attribute(root, "os/type", "machine"),
         }
-        return Identity(_filled(tags), dict(self._devices(root)), _filled(info))
+        return Identity(_filled(tags), self._devices(root), _filled(info))
 
-    def _devices(self, root: ET.Element) -> Iterator[tuple[tuple[str, str], Mapping[str, str]]]:
-        for family, sources in self._device_tags.items():
-            if not sources:
-                continue
-            for device in root.iterfind(_DEVICES[family]):
-                name = _target(device)
-                tags = _filled({tag: source(device) for tag, source in sources})
-                if name and tags:
-                    yield (family, name), tags
+    def _devices(self, root: ET.Element) -> Mapping[str, Sequence[Device]]:
+        return {
+            family: [
+                Device(
+                    _target(device) or "",
+                    _filled({tag: source(device) for tag, source in sources}),
+                )
+                for device in root.iterfind(_DEVICES[family])
+            ]
+            for family, sources in self._device_tags.items()
+            if sources
+        }
 
 
 def _filled(values: Mapping[str, Optional[str]]) -> dict[str, str]:

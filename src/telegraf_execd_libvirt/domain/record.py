@@ -6,7 +6,7 @@ for one domain fill them, so that one translation serves both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Optional, Union
 
@@ -22,17 +22,52 @@ STATE_NAMES = (
 Stats = dict[str, Value]
 
 
+class Device(NamedTuple):
+    """A disk or an interface in a domain's XML."""
+
+    name: str
+    tags: Mapping[str, str]
+
+
 class Identity(NamedTuple):
     """The identity of one domain, from its XML.
 
-    ``tags`` belong on each line of the domain. ``devices`` has the tags of each device that has
-    any, by family and name: ``("block", "vda")``, ``("net", "vnet0")``. ``info`` has those of uuid,
-    title, os_type and machine that are not empty.
+    ``tags`` belong on each line of the domain. ``devices`` has the devices of each family that has
+    tags (``block``, ``net``), in the order of the XML: the name (``vda``, ``vnet0``, or empty), and
+    the tags. ``info`` has those of uuid, title, os_type and machine that are not empty.
     """
 
     tags: Mapping[str, str] = MappingProxyType({})
-    devices: Mapping[tuple[str, str], Mapping[str, str]] = MappingProxyType({})
+    devices: Mapping[str, Sequence[Device]] = MappingProxyType({})
     info: Mapping[str, str] = MappingProxyType({})
+
+    def device_tags(self, family: str, index: str, stats: Stats) -> Mapping[str, str]:
+        """The tags of the device with this index in the statistics. It is found by its name, or
+        else by its position, if no name in the statistics contradicts that."""
+        devices = self.devices.get(family, ())
+        if name := stats.get(f"{family}.{index}.name"):
+            for device in devices:
+                if device.name == name:
+                    return device.tags
+        found: Mapping[str, str] = {}
+        if stats.get(f"{family}.count") != len(devices):
+            return found
+        for at, device in enumerate(devices):
+            if device.name and stats.get(f"{family}.{at}.name", device.name) != device.name:
+                return {}
+            if str(at) == index:
+                found = device.tags
+        return found
+
+    def unknown(self, stats: Stats) -> frozenset[Value]:
+        """The names in the statistics that no device of the XML has."""
+        found: set[Value] = set()
+        for family, devices in self.devices.items():
+            count = stats.get(f"{family}.count", 0)
+            numbers = range(min(count, len(stats))) if isinstance(count, int) else ()
+            names = {stats.get(f"{family}.{number}.name", "") for number in numbers}
+            found |= names.difference(device.name for device in devices)
+        return frozenset(found - {""})
 
 
 #: The identity of a domain whose XML is not wanted, or cannot be read.

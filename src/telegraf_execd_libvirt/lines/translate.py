@@ -196,14 +196,13 @@ def lay_out(field_map: FieldMap, keys: tuple[str, ...], active: bool) -> Iterato
 
 def line_tags(line: LaidOutLine, domain: Domain) -> dict[str, str]:
     """The tags of a line: the domain's name, its identity, the indexes, and the tags of the line's
-    device, which is found by its name in libvirt's statistics."""
+    device."""
     identity = domain.identity or NO_IDENTITY
     tags = {line.subject: domain.name, **identity.tags}
     for tag, index in line.tags:
         family = _FAMILIES.get(tag)
         if family and identity.devices:
-            name = str(domain.stats.get(f"{family}.{index}.name", ""))
-            tags.update(identity.devices.get((family, name), {}))
+            tags.update(identity.device_tags(family, index, domain.stats))
     tags.update(line.tags)
     return tags
 
