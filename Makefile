@@ -27,7 +27,7 @@ INNER := tests/test_*.py $(addprefix tests/,program hypervisor lines config sour
 QUICK := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8 --dist worksteal \
   --hypothesis-profile=quick --ignore tests/process/test_crowd.py
 
-.PHONY: help run check test coverage lint format docs dist pictures bench simulate soak clean
+.PHONY: help run check test coverage lint format docs dist deb rpm pictures bench simulate soak clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -69,6 +69,12 @@ docs: $(TESTABLE) ## write the dashboards, the generated parts of the documentat
 
 dist: $(TESTABLE) ## build sdist, wheel, one-file program, Debian and RPM packages in dist/
 	@$(BIN)/python scripts/make_dist.py
+
+deb: ## build the Debian package in dist/; needs no venv, names what it needs
+	@$(PYTHON) scripts/make_dist.py deb
+
+rpm: ## build the RPM package in dist/; needs no venv, names what it needs
+	@$(PYTHON) scripts/make_dist.py rpm
 
 pictures: $(TESTABLE) ## draw docs/images from the dashboards and an example fleet
 	$(BIN)/python scripts/render_dashboards.py

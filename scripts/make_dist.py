@@ -1,11 +1,14 @@
-"""Build what is published, into dist/; `make dist` runs this script.
+"""Build what is published, into dist/; `make dist`, `make deb` and `make rpm` run this script.
 
 - the sdist and, from it, the wheel;
 - telegraf-execd-libvirt.pyz, the wheel and tomli in one file that the distribution's python3 runs;
 - the Debian package, if debhelper and the other build dependencies are installed;
 - the RPM package, if rpmbuild is installed.
 
-All but the sdist are built from the unpacked sdist, so nothing is left in the source tree. Two
+With the argument `deb` or `rpm` it builds that package only, and fails if it cannot. These two need
+nothing but the distribution's tools, so this file imports nothing else.
+
+All but the sdist are built in copies of the source, so nothing is left in the source tree. Two
 builds of one source with the same tools are identical: dates come from SOURCE_DATE_EPOCH or,
 without it, from the last commit.
 """
@@ -32,6 +35,11 @@ NAME = "telegraf-execd-libvirt"
 
 # A package is built with the distribution's own programs, not with those of an active venv.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+# What the builds need. README.md and docs/install.md name the same packages.
+DEB_NEEDS = "debhelper dh-python dpkg-dev pybuild-plugin-pyproject python3-hatchling"
+INSTALL_DEB_NEEDS = f"apt-get install -y --no-install-recommends make {DEB_NEEDS}"
+INSTALL_RPM_NEEDS = "dnf install -y make python3-devel rpm-build"
 
 PYZ_MAIN = """\
 import sys
@@ -139,15 +147,38 @@ def make_pyz(wheel: Path, date: int, folder: Path) -> Path:
     return path
 
 
-def make_deb(source: Path, version: str, date: int, folder: Path) -> Path:
-    """Build the Debian package in the source folder."""
+def copy_source(folder: Path) -> Path:
+    """Copy what the sdist has, under the sdist's name; making an sdist needs tools from PyPI."""
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    include = project.partition("targets.sdist]\ninclude = [")[2].partition("]")[0]
+    copy = folder / f"{NAME.replace('-', '_')}-{version()}"
+    for name in re.findall('"/(.*)"', include):
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+        else:
+            shutil.copy2(ROOT / name, copy / name)
+    return copy
+
+
+def version() -> str:
+    """The version of the source."""
+    text = (ROOT / "src" / NAME.replace("-", "_") / "__init__.py").read_text("utf-8")
+    return text.partition('__version__ = "')[2].partition('"')[0]
+
+
+def make_deb(date: int, folder: Path) -> Path:
+    """Build the Debian package."""
     if not shutil.which("dpkg-buildpackage", path=PATH):
-        raise NotBuilt("dpkg-buildpackage is not installed (package dpkg-dev)")
+        raise NotBuilt(
+            f"dpkg-buildpackage is not installed; on Debian or Ubuntu, as root: {INSTALL_DEB_NEEDS}"
+        )
+    source = copy_source(folder)
     env = distribution_environment(date, folder)
     control = (source / "debian" / "control").read_text("utf-8")
     maintainer = re.findall("^Maintainer: (.*)$", control, re.MULTILINE)[0]
     (source / "debian" / "changelog").write_text(
-        f"{NAME} ({version}) unstable; urgency=medium\n\n"
+        f"{NAME} ({version()}) unstable; urgency=medium\n\n"
         "  * See the file CHANGELOG.md of the project.\n\n"
         f" -- {maintainer}  {formatdate(date)}\n",
         "utf-8",
@@ -156,19 +187,25 @@ def make_deb(source: Path, version: str, date: int, folder: Path) -> Path:
     try:
         run(["dpkg-checkbuilddeps", "-I"], source, env)
     except Failed as error:
-        raise NotBuilt(str(error).splitlines()[-1].strip()) from None
+        missing = str(error).splitlines()[-1].rpartition(": ")[2].strip()
+        raise NotBuilt(f"missing: {missing}; as root: {INSTALL_DEB_NEEDS}") from None
     run(["dpkg-buildpackage", "--build=binary", "--no-sign", "--no-check-builddeps"], source, env)
-    (path,) = source.parent.glob("*.deb")
+    (path,) = folder.glob("*.deb")
     return path
 
 
-def make_rpm(sdist: Path, date: int, folder: Path) -> Path:
+def make_rpm(date: int, folder: Path) -> Path:
     """Build the RPM package."""
     if not shutil.which("rpmbuild", path=PATH):
-        raise NotBuilt("rpmbuild is not installed (package rpm on Debian, rpm-build on Fedora)")
+        raise NotBuilt(
+            f"rpmbuild is not installed; on Fedora or RHEL, as root: {INSTALL_RPM_NEEDS} "
+            "(on Debian the package is rpm)"
+        )
+    source = copy_source(folder)
+    shutil.make_archive(str(source), "gztar", folder, source.name)
     macros = {
         "_topdir": folder,
-        "_sourcedir": sdist.parent,
+        "_sourcedir": folder,
         "_buildhost": "localhost",
         "clamp_mtime_to_source_date_epoch": 1,
         "source_date_epoch_from_changelog": 0,
@@ -182,46 +219,51 @@ def make_rpm(sdist: Path, date: int, folder: Path) -> Path:
     return path
 
 
-def build(work: Path) -> list[Path]:
-    """Build everything in the folder; return the files to publish."""
+PACKAGES = {"deb": make_deb, "rpm": make_rpm}
+
+
+def build(work: Path, only: Optional[str]) -> list[Path]:
+    """Build everything, or one package, in the folder; return the files to publish."""
     date = source_date()
-    folders = {name: work / name for name in ("sdist", "wheel", "pyz", "deb", "rpm")}
+    folders = {name: work / name for name in ("sdist", "unpacked", "wheel", "pyz", *PACKAGES)}
     for folder in folders.values():
         folder.mkdir()
-    sdist = make_sdist(date, folders["sdist"])
-    run(["tar", "--extract", "--file", sdist], folders["deb"])
-    (source,) = folders["deb"].iterdir()
-    version = source.name.rpartition("-")[2]
+    if only:
+        return [PACKAGES[only](date, folders[only])]
 
+    sdist = make_sdist(date, folders["sdist"])
+    run(["tar", "--extract", "--file", sdist], folders["unpacked"])
+    (source,) = folders["unpacked"].iterdir()
     wheel = make_wheel(source, folders["wheel"])
     built = [sdist, wheel, make_pyz(wheel, date, folders["pyz"])]
-    try:
-        built.append(make_deb(source, version, date, folders["deb"]))
-    except NotBuilt as error:
-        print(f"no Debian package: {error}", file=sys.stderr)
-    try:
-        built.append(make_rpm(sdist, date, folders["rpm"]))
-    except NotBuilt as error:
-        print(f"no RPM package: {error}", file=sys.stderr)
+    for name, make in PACKAGES.items():
+        try:
+            built.append(make(date, folders[name]))
+        except NotBuilt as error:
+            print(f"no {name} package: {error}", file=sys.stderr)
     return built
 
 
 def main() -> int:
-    """Build everything, replace the output folder, print what is in it."""
+    """Build, replace what was built before, print what is built."""
     parser = argparse.ArgumentParser(description="Build what is published.")
+    parser.add_argument("only", nargs="?", choices=PACKAGES, help="build this package only")
     parser.add_argument("--output", metavar="FOLDER", type=Path, default=ROOT / "dist")
-    output = parser.parse_args().output
+    options = parser.parse_args()
+    output = options.output
     os.umask(0o022)
     with tempfile.TemporaryDirectory(prefix=f"{NAME}-dist-") as work:
         try:
-            built = build(Path(work))
-        except Failed as error:
+            built = build(Path(work), options.only)
+        except (Failed, NotBuilt) as error:
             print(error, file=sys.stderr)
             return 1
-        if output.exists():
+        if output.exists() and not options.only:
             shutil.rmtree(output)
-        output.mkdir(parents=True)
+        output.mkdir(parents=True, exist_ok=True)
         for path in built:
+            for old in output.glob(f"*{path.suffix}"):
+                old.unlink()
             shutil.copy2(path, output)
             print(output / path.name)
     return 0

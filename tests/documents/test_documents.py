@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import tomli
 
+from support.documents import Block, blocks, broken_links, pages
 from telegraf_execd_libvirt.config.config import HypervisorConfig, parse
 from telegraf_execd_libvirt.config.values import Problems
 from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
@@ -26,10 +27,7 @@ SOURCE = ROOT / "src" / "telegraf_execd_libvirt"
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 SAMPLE = (SOURCE / "config" / "sample.conf").read_text("utf-8")
 OPTIONS = [o.name for o in fields(HypervisorConfig) if o.name != "source_tables"]
-PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-]
+PAGES = pages()
 
 
 def load_script() -> ModuleType:
@@ -214,25 +212,28 @@ def test_telegraf_example_with_everything_switched_on_is_toml() -> None:
     assert telegraf["inputs"]["execd"][0]["interval"] == "30s"
 
 
-def anchors(page: str) -> set[str]:
-    """The anchors that GitHub gives the headings of a Markdown page."""
-    text = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
-    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Each relative link names an existing file, and each anchor a heading of its page."""
-    broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
-        if "://" in target:
-            continue
-        name, _, anchor = target.partition("#")
-        path = page.parent / name if name else page
-        if not path.exists() or (anchor and anchor not in anchors(path.read_text("utf-8"))):
-            broken.append(target)
-    assert not broken
+    assert broken_links(page) == []
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_blocks_of_configuration_are_valid(block: Block) -> None:
+    """Each block of TOML is TOML, and the plugin takes each [[inputs.libvirt]] table as it is."""
+    document = tomli.loads(block.text)
+    if "libvirt" in document.get("inputs", {}):
+        problems = Problems()
+        parse(document, {}, problems)
+        warnings = [text for text in problems.warnings if "has no effect" not in text]
+        assert (problems.errors, warnings) == ([], [])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_targets_exist(page: Path) -> None:
+    """Each target of make that a page names exists."""
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert {*re.findall(r"`make (\w+)", page.read_text("utf-8"))} <= {*targets}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import telegraf_execd_libvirt
+from support.documents import blocks, broken_links, pages
 from support.missing import leave_out
 from support.process import Workspace, end_of
 
@@ -213,14 +214,17 @@ def test_a_build_of_the_sdist_gives_the_same_wheel(dist, sdist, workspace):
     assert digests(folder) == {wheel.name: digests(dist)[wheel.name]}
 
 
-def test_a_missing_build_tool_is_named(tmp_path, monkeypatch):
-    """Without the tools of a package, the reason for leaving it out names them."""
+def test_a_missing_build_tool_is_named(tmp_path, monkeypatch, capsys):
+    """Without its tools a package is not built; the message is the command of the README."""
     make_dist = load_script()
     monkeypatch.setattr(make_dist, "PATH", str(tmp_path))
-    with pytest.raises(make_dist.NotBuilt, match="dpkg-buildpackage is not installed"):
-        make_dist.make_deb(tmp_path, VERSION, 0, tmp_path)
-    with pytest.raises(make_dist.NotBuilt, match="rpmbuild is not installed"):
-        make_dist.make_rpm(tmp_path / "sdist.tar.gz", 0, tmp_path)
+    commands = [line for block in blocks("sh") for line in block.text.splitlines()]
+    for name in make_dist.PACKAGES:
+        monkeypatch.setattr(sys, "argv", ["make_dist.py", name, "--output", str(tmp_path / "dist")])
+        assert make_dist.main() == 1
+        error = capsys.readouterr().err
+        assert [line for line in commands if line in error and line.startswith(("apt", "dnf"))]
+    assert not (tmp_path / "dist").exists()
 
 
 def test_the_pyz_is_a_zipapp_that_holds_tomli(dist):
@@ -277,10 +281,21 @@ def test_the_deb_holds_command_configuration_and_documentation(deb, workspace):
     assert (folder / CONFIGURATION[1:]).read_text("utf-8") == SAMPLE
     assert os.access(folder / "usr" / "bin" / NAME, os.X_OK)
     assert (folder / "usr" / "share" / "man" / "man1" / f"{NAME}.1.gz").exists()
-    for page in ("README.md", "docs/configuration.md", "examples/telegraf.conf", "copyright"):
+    for page in ("docs/configuration.md", "examples/telegraf.conf", "copyright"):
         assert (documentation / page).exists()
-    shared = folder / "usr" / "share" / NAME / "dashboards"
-    assert shared.exists() == (ROOT / "dashboards").exists()
+    assert (folder / "usr" / "share" / NAME / "dashboards" / "fleet-promql.json").exists()
+    assert links_broken_in(documentation) == {}
+
+
+def links_broken_in(folder: Path) -> dict:
+    """The broken links of each document in the folder."""
+    broken = {page.name: broken_links(page) for page in pages(folder)}
+    return {page: links for page, links in broken.items() if links}
+
+
+def test_the_links_of_the_sdist_work(sdist):
+    """The documents of the sdist and what they link to are complete."""
+    assert links_broken_in(sdist) == {}
 
 
 def test_the_rpm_s_program_collects(rpm, workspace):
@@ -295,7 +310,13 @@ def test_the_rpm_s_program_collects(rpm, workspace):
     run(workspace, "rpm2cpio", "sh", "-c", unpack)
     assert (folder / CONFIGURATION[1:]).read_text("utf-8") == SAMPLE
     assert (folder / "usr" / "share" / "man" / "man1" / f"{NAME}.1").exists()
-    # The program names the folder in which it is installed.
+    # The package links and names the folder in which it is installed.
+    documentation = folder / "usr" / "share" / "doc" / NAME
+    dashboards = documentation / "dashboards"
+    target = dashboards.readlink()
+    dashboards.unlink()
+    dashboards.symlink_to(f"{folder}{target}")
+    assert links_broken_in(documentation) == {}
     program = folder / "usr" / "bin" / NAME
     shared = f"/usr/share/{NAME}"
     program.write_text(program.read_text().replace(shared, f"{folder}{shared}"))
@@ -328,3 +349,36 @@ def test_the_deb_in_a_bare_debian(deb, debian):
     # With what it depends on, the whole system is as before.
     debian.run("autoremove", *APT, "autoremove", "--purge")
     assert debian.files() - before <= APT_S_RECORDS
+
+
+def test_the_commands_of_the_documents_in_a_bare_debian(debian, dist, sdist):
+    """All commands with apt-get, in their order, in a fresh checkout: from the build to the purge.
+
+    The compiler and the headers, with which pip builds libvirt's binding, are installed in a
+    simulation of apt's only.
+    """
+    checkout = debian.root / "checkout"
+    shutil.copytree(sdist, checkout)
+    (checkout / "dist").mkdir()
+    shutil.copy(dist / f"{NAME}.pyz", checkout / "dist")
+    (debian.root / "simulate.conf").write_text('APT::Get::Simulate "true";')
+    configuration = debian.root / CONFIGURATION[1:]
+    sample = checkout / "examples" / "plugin.conf"
+    seen = set()
+    for block in (block for block in blocks("sh") if "apt-get" in block.text):
+        if "--reinstall" in block.text:
+            configuration.write_text(f"{SAMPLE}# changed\n", "utf-8")
+            sample.write_text(f"{SAMPLE}# a new default\n", "utf-8")
+        simulate = ("env", "APT_CONFIG=/simulate.conf") if " gcc " in block.text else ()
+        command = ("sh", "-euc", f"cd /checkout\n{block.text}")
+        output = debian.run(str(block).replace("/", "-"), *simulate, *command)
+        seen.add(has_metrics(output))
+        if "--reinstall" in block.text:
+            assert configuration.read_text("utf-8") == f"{SAMPLE}# changed\n"
+            new = configuration.with_name(f"{configuration.name}.dpkg-dist")
+            assert new.read_text("utf-8") == f"{SAMPLE}# a new default\n"
+    assert seen == {True, False}
+    shutil.rmtree(checkout)
+    # The one-file program is no package.
+    left = [path for path in debian.files() if "telegraf" in path]
+    assert left == [f"/usr/local/bin/{NAME}"]
