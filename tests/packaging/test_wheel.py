@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import tomli
 
+from support.documents import blocks
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "telegraf_execd_libvirt"
 
@@ -50,6 +52,11 @@ def dist(tmp_path_factory) -> Path:
     return folder
 
 
+def digest(key: tuple) -> str:
+    """The key as the name of a folder."""
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:12]
+
+
 def build(folder: Path) -> None:
     """Build the wheel and the sdist."""
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
@@ -77,14 +84,20 @@ def requirements(metadata) -> list:
 
 
 @pytest.fixture(scope="module")
-def scripts(wheel, requirements, tmp_path_factory) -> Path:
-    """The bin folder of a new environment with the wheel."""
-    # Keep the requirements' wheels: only the first run downloads and builds.
-    key = hashlib.sha256(repr((sys.version, sorted(requirements))).encode()).hexdigest()[:12]
-    wheels = ROOT / ".cache" / "wheels" / key
+def wheels(requirements) -> Path:
+    """The folder with the wheels of all requirements, and of what builds the plugin."""
+    # Keep them: only the first run downloads and builds.
+    needed = sorted([*requirements, "hatchling>=1.27"])
+    wheels = ROOT / ".cache" / "wheels" / digest((sys.version, needed))
     if not (wheels / "complete").exists():
-        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, *requirements)
+        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, *needed)
         (wheels / "complete").touch()
+    return wheels
+
+
+@pytest.fixture(scope="module")
+def scripts(wheel, wheels, tmp_path_factory) -> Path:
+    """The bin folder of a new environment with the wheel."""
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder, with_pip=True)
     pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-index")
@@ -144,3 +157,17 @@ def test_the_module_is_the_command(scripts):
     assert re.search(r"^libvirt_state,", collected, re.MULTILINE)
     version = run(scripts / "python", "-m", PACKAGE, "--version")
     assert version == run(scripts / "telegraf-execd-libvirt", "--version")
+
+
+def test_the_commands_of_the_documents(dist, wheels, tmp_path):
+    """The documents' commands for pip install the plugin from an unpacked sdist."""
+    (path,) = dist.glob("*.tar.gz")
+    run("tar", "--extract", "--file", path, "--directory", tmp_path, "--strip-components=1")
+    (tmp_path / "usr" / "local" / "bin").mkdir(parents=True)
+    (block,) = (block for block in blocks("sh") if "bin/pip " in block.text)
+    settings = (f"PATH={Path(sys.executable).parent}:/usr/bin:/bin", "PIP_NO_INDEX=1")
+    environment = ("env", *settings, f"PIP_FIND_LINKS={wheels}")
+    run(*environment, "sh", "-euc", f"cd {tmp_path}\n{block.moved(tmp_path)}")
+    command = tmp_path / "usr" / "local" / "bin" / "telegraf-execd-libvirt"
+    assert command.is_symlink()
+    assert re.search(r"^libvirt_state,", run(command, "--once", "--uri", "test:///default"), re.M)
