@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import signal
 import socket
 import time
@@ -29,6 +31,8 @@ from support.plugin import (
 
 #: Enough domains for a batch that is several times larger than a small pipe.
 NAMES = [f"domain-{number:03}" for number in range(200)]
+
+F_SEAL_SHRINK = 2
 
 NOISY_OPENING = """
 import libvirt
@@ -130,7 +134,7 @@ def test_stdout_that_is_not_read(
     plugin = start("--uri", with_domains(*NAMES), stdout=writer)
     writer.close()
     plugin.tick()
-    assert eventually(lambda: waiting_bytes(reader.fileno()) == 4096)
+    assert eventually(lambda: waiting_bytes(reader.fileno()))
     for _ in range(50):
         plugin.tick_and_go_on()
     before = resident_kilobytes(plugin)
@@ -166,9 +170,56 @@ def test_a_signal_ends_it_while_nobody_reads(
         plugin = start("--uri", with_domains(*NAMES), stdout=writer)
         writer.close()
         plugin.tick()
-        assert eventually(lambda: waiting_bytes(reader.fileno()) == 4096)
+        assert eventually(lambda: waiting_bytes(reader.fileno()))
         plugin.signal(number)
         assert plugin.wait(AT_ONCE) == 0
+
+
+@pytest.mark.parametrize("length", [300, 9000])
+@pytest.mark.parametrize("size", [4096, 65536])
+@pytest.mark.parametrize("numbers", [["TERM"], ["INT"], ["HUP", "TERM"], ["ABRT"]])
+def test_it_ends_with_a_whole_line(
+    start: Callable[..., Plugin],
+    with_domains: Callable[..., str],
+    config: Callable[..., Path],
+    numbers: list[str],
+    size: int,
+    length: int,
+) -> None:
+    """However it ends while the pipe is full, a reader that comes later gets whole lines; also
+    where a line is longer than the pipe."""
+    tag = f'[inputs.libvirt.tags]\nsite = "{"x" * length}"'
+    path = config(f'libvirt_uri = "{with_domains(*NAMES)}"\n{tag}')
+    reader, writer = small_pipe(size)
+    with reader:
+        plugin = start("--config", path, stdout=writer)
+        writer.close()
+        plugin.tick()
+        assert eventually(lambda: waiting_bytes(reader.fileno()) > size - 4096)
+        for number in numbers:
+            plugin.signal(signal.Signals[f"SIG{number}"])
+        assert plugin.wait(AT_ONCE) == (-signal.SIGABRT if numbers == ["ABRT"] else 0)
+        lines = reader.readall().decode().split("\n")
+    assert lines.pop() == ""
+    assert lines and [line for line in lines if not LINE.fullmatch(line)] == []
+
+
+def test_a_stream_socket_gets_whole_lines(
+    start: Callable[..., Plugin], with_domains: Callable[..., str]
+) -> None:
+    """The same holds for a local socket."""
+    reader, writer = socket.socketpair()
+    with reader:
+        writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10_000)
+        plugin = start("--uri", with_domains(*NAMES), stdout=writer.fileno())
+        writer.close()
+        plugin.tick()
+        assert eventually(lambda: waiting_bytes(reader.fileno()) > 3000)
+        plugin.signal(signal.SIGTERM)
+        assert plugin.wait(AT_ONCE) == 0
+        lines = reader.makefile("rb").read().decode().split("\n")
+    assert lines.pop() == ""
+    assert lines and [line for line in lines if not LINE.fullmatch(line)] == []
 
 
 def test_the_end_is_bounded_while_nobody_reads(
@@ -189,7 +240,7 @@ def test_the_end_is_bounded_while_nobody_reads(
         writer_of_once.close()
         plugin.tick()
         for pipe in (reader, reader_of_once):
-            assert eventually(lambda: waiting_bytes(pipe.fileno()) == 4096)  # noqa: B023
+            assert eventually(lambda: waiting_bytes(pipe.fileno()))  # noqa: B023
         begin = time.monotonic()
         assert plugin.finish() == 0
         assert 1.4 < time.monotonic() - begin < 1.5 + AT_ONCE
@@ -227,7 +278,7 @@ def test_a_pipe_that_does_not_block_gets_whole_lines(
     writer.close()
     for _ in range(3):
         plugin.tick_and_go_on()
-    assert eventually(lambda: waiting_bytes(reader.fileno()) == 4096)
+    assert eventually(lambda: waiting_bytes(reader.fileno()))
     metrics = Stream(reader)
     assert plugin.finish() == 0
     metrics.close()
@@ -244,6 +295,33 @@ def test_a_full_disk_does_not_end_it(start: Callable[..., Plugin]) -> None:
     plugin.tick_and_go_on()
     assert plugin.process.poll() is None
     assert plugin.finish() == 0
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_the_next_tick_does_not_stick_to_half_a_line(
+    start: Callable[..., Plugin], with_domains: Callable[..., str], sealed: bool
+) -> None:
+    """Half a line on a full disk is taken back; where a file cannot shrink, the next tick completes
+    it first."""
+    with os.fdopen(os.memfd_create("stdout", os.MFD_ALLOW_SEALING), "wb", 0) as file:
+        if sealed:
+            fcntl.fcntl(file, getattr(fcntl, "F_ADD_SEALS", 1033), F_SEAL_SHRINK)
+        plugin = start("--uri", with_domains(*NAMES), stdout=file)
+        plugin.wait_until_listening()
+        _, most = resource.prlimit(plugin.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(plugin.pid, resource.RLIMIT_FSIZE, (1000, most))
+        plugin.tick()
+        plugin.wait_for_message("cannot write stdout: File too large")
+        plugin.tick_and_go_on()
+        text = os.pread(file.fileno(), 2000, 0)
+        assert len(text) == 1000 if sealed else 900 < len(text) < 1000 and text.endswith(b"\n")
+        resource.prlimit(plugin.pid, resource.RLIMIT_FSIZE, (most, most))
+        plugin.tick()
+        assert plugin.finish() == 0
+        lines = os.pread(file.fileno(), 1 << 20, 0).decode().split("\n")
+    assert lines.pop() == ""
+    assert [line for line in lines if not LINE.fullmatch(line)] == []
+    assert len(states(lines)) > len(NAMES)
 
 
 @pytest.mark.smoke

@@ -85,10 +85,10 @@ def timestamps(lines: list[str]) -> list[int]:
     return [int(line.rpartition(" ")[2]) for line in lines]
 
 
-def small_pipe() -> tuple[IO[bytes], IO[bytes]]:
-    """The read and write ends of a pipe with the smallest possible buffer."""
+def small_pipe(size: int = 4096) -> tuple[IO[bytes], IO[bytes]]:
+    """The read and write ends of a pipe with a buffer of this size; the default is the smallest."""
     read, write = os.pipe()
-    fcntl.fcntl(write, getattr(fcntl, "F_SETPIPE_SZ", 1031), 4096)  # has a name since Python 3.10
+    fcntl.fcntl(write, getattr(fcntl, "F_SETPIPE_SZ", 1031), size)  # has a name since Python 3.10
     return os.fdopen(read, "rb", buffering=0), os.fdopen(write, "wb", buffering=0)
 
 

@@ -150,11 +150,13 @@ def _collect(
     output = Output(os.dup(1))
     divert(1, 2, claim=client_log.start())
     loop = Loop(config.hypervisors, output, signals, options.poll_interval)
-    if options.once:
-        _leave(loop.once(), clean_up)
-    if os.isatty(0):
+    if not options.once and os.isatty(0):
         logger.info("Enter collects, Ctrl-D ends")
-    _leave(loop.run(0), clean_up)
+    try:
+        status = loop.once() if options.once else loop.run(0)
+    finally:
+        output.finish()
+    _leave(status, clean_up)
 
 
 def _check(config: Config, clean_up: CleanUp) -> NoReturn:
