@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.crowd import Crowd, guest
 from support.missing import leave_out
 from support.plugin import AT_ONCE, TEST_DRIVER, Plugin, environment, eventually, run, small_pipe
 from support.server import GET_ALL_DOMAIN_STATS, Daemon
@@ -200,3 +202,59 @@ def test_names_that_the_terminal_cannot_show(config: Callable[..., Path]) -> Non
     done = run("--check", "--config", path, env=environment(PYTHONIOENCODING="ascii"))
     assert (done.returncode, done.stderr) == (0, "")
     assert "  domains that are not there: gr" in done.stdout
+
+
+BALLOON = "<memballoon model='virtio'><stats period='5'/></memballoon>"
+WITHOUT_BALLOON, WITHOUT_NET = (
+    tuple(parameter for parameter in Crowd(1).parameters if not re.match(keys, parameter.key))
+    for keys in (r"balloon\.(unused|available|usable)", r"net\.1\.")
+)
+
+
+def test_what_guests_lack(daemon: Callable[..., Daemon], config: Callable[..., Path]) -> None:
+    """It says which guests lack values and tags though they answer, why, and what helps; nothing of
+    guests that lack nothing, are off or do not respond, nor of what is not configured."""
+    crowd = Crowd(8)
+    mac = "<mac address='52:54:00:00:00:0{}'/>"
+    nets = "<interface type='bridge'><target dev='vnet0'/>{}</interface><interface>{}</interface>"
+    for number, devices in {
+        1: BALLOON + nets.format(mac.format(1), "<target dev='vnet1'/>" + mac.format(2)),
+        2: "<memballoon model='virtio'/>",
+        3: "<memballoon model='none'/>",
+        4: BALLOON,
+        5: BALLOON + "<disk type='vhostuser'><target dev='vdb'/></disk><disk type='file'/>",
+        6: BALLOON + nets.format("", mac.format(6)),
+        7: BALLOON + nets.format("", mac.format(7)).replace("vnet0", "vnet8"),
+        8: "<memballoon model='virtio'/>",
+    }.items():
+        crowd.documents[guest(number)] = f"<domain><devices>{devices}</devices></domain>".encode()
+    crowd.special = {guest(4): WITHOUT_BALLOON, guest(6): WITHOUT_NET}
+    crowd.off = {guest(8)}
+    options = f'libvirt_uri = "{daemon(crowd=crowd).uri}"\n'
+    path = config(options + 'additional_device_tags = ["mac"]')
+    done = run("--check", "--config", path)
+    assert done.returncode == 0
+    found = dict(re.findall(r"  (no .*|memory .*): (.*)\n  what helps: .+\n", done.stdout))
+    assert found == {
+        "memory values of the guest do not change, as <memballoon> has no <stats period>": guest(2),
+        "no memory values of the guest, as <memballoon> has the model none": guest(3),
+        "no memory values of the guest, as it has not reported any": guest(4),
+        "no statistics of vhostuser disks: QEMU has none": f"{guest(5)} (vdb)",
+        "no lines of interfaces without a name on the host: libvirt has no statistics of them": (
+            f"{guest(6)} (52:54:00:00:00:06)"
+        ),
+        "no tags of interfaces, as neither name nor position tells which one of the XML each is": (
+            f"{guest(7)} (52:54:00:00:00:07)"
+        ),
+    }
+    quiet = run("--check", "--config", config(options + 'statistics_groups = ["state"]'))
+    assert "what helps" not in quiet.stdout
+
+
+def test_many_guests_that_lack_the_same(daemon: Callable[..., Daemon]) -> None:
+    """Of many guests it names ten."""
+    crowd = Crowd(30)
+    xml = b"<domain><devices><memballoon model='virtio'/></devices></domain>"
+    crowd.documents = {guest(number): xml for number in range(1, 31)}
+    done = run("--check", "--uri", daemon(crowd=crowd).uri)
+    assert f"{guest(9)}, {guest(10)} and 20 more\n" in done.stdout

@@ -120,6 +120,11 @@ class IdentityReader:
             "title": root.findtext("title"),
             "os_type": root.findtext("os/type"),
             "machine": attribute(root, "os/type", "machine"),
+            "memballoon": attribute(root, "devices/memballoon", "model"),
+            "stats_period": attribute(root, "devices/memballoon/stats", "period"),
+            "vhostuser": " ".join(
+                _target(disk) or "" for disk in root.iterfind("devices/disk[@type='vhostuser']")
+            ),
         }
         return Identity(_filled(tags), self._devices(root), _filled(info))
 

@@ -34,7 +34,7 @@ class Identity(NamedTuple):
 
     ``tags`` belong on each line of the domain. ``devices`` has the devices of each family that has
     tags (``block``, ``net``), in the order of the XML: the name (``vda``, ``vnet0``, or empty), and
-    the tags. ``info`` has those of uuid, title, os_type and machine that are not empty.
+    the tags. ``info`` has other texts that are not empty, such as title and machine.
     """
 
     tags: Mapping[str, str] = MappingProxyType({})

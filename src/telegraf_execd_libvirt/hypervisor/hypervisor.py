@@ -81,7 +81,7 @@ class Hypervisor:
             backing_chain=config.backing_chain,
             bulk=config.bulk_statistics,
             mapping=vcpu_mapping.GROUP in config.additions,
-            identity=self._identities.wanted,
+            identity=self._identities.wanted or quiet,  # --check explains with it what is missing
             host=node.GROUP in config.additions,
             events=frozenset(kind for source in config.sources for kind in source.events),
             sources=bool(config.sources),

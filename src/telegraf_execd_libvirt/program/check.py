@@ -17,6 +17,7 @@ from ..hypervisor.hypervisor import Hypervisor
 from ..hypervisor.messages import Outcome, Reading
 from ..log import one_line
 from ..uri import redact_uri
+from .gaps import gaps
 
 #: How often to look whether the deadline has come.
 _LOOK_AGAIN_SECONDS = 0.2
@@ -105,3 +106,5 @@ def _report(
     yield f"  reported: {', '.join(reported) or 'nothing'}"
     if unreported:
         yield f"  not reported by any domain now: {', '.join(unreported)}"
+    if hypervisor.connected.startswith("driver QEMU,"):
+        yield from gaps(config, [each for each in domains if each.name not in outcome.incomplete])
