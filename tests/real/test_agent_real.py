@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -126,3 +127,11 @@ def test_the_guest_agent(
         assert len(watcher.plugin.wait_for_message(SILENT, 2)) == 2
     finally:
         hypervisor.resume_process("agent")
+
+    # Also after a signal in the middle of a call.
+    agent.order("$b killall -STOP qemu-ga")
+    other = watch("guest_agent", guest_agent='timeout = "40s"').plugin
+    other.tick()
+    assert eventually(lambda: "<agentTimeout>20<" in status.read_text())
+    other.signal(signal.SIGTERM)
+    assert other.wait() == 0 and "<agentTimeout>-2<" in status.read_text()

@@ -250,3 +250,21 @@ def test_a_silent_agent_stays_an_error_until_it_connects() -> None:
     fetch.happened(AGENT, domain.uuid, "a", (1, 2))
     assert len(fetched(fetch, scope)) == 5
     assert (scope.error, scope.held) == (None, None)
+
+
+def test_the_timeout_of_an_agent_is_restored_later() -> None:
+    """If it cannot be set back, such as on a connection that was lost, each later fetch tries until
+    it succeeds, also while the guest itself is not asked."""
+    source = SOURCES["guest_agent"]
+    fetch, domain, limits = source.new(), agent(guestInfo=None), []
+    scope = FakeScope(domain, options=defaults(source))
+
+    def limit(seconds: int, _: int) -> int | None:
+        limits.append(seconds)
+        return None if seconds == -2 and limits.count(-2) < 3 else 0
+
+    domain.answers["agentSetResponseTimeout"] = limit
+    for _ in range(4):
+        fetched(fetch, scope)
+    assert limits == [2, -2, -2, -2]
+    assert [method for _, method, _ in scope.calls].count("guestInfo") == 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,7 +110,20 @@ class FakeScope:
         result = handle.answers.get(method)
         return result(*arguments) if callable(result) else result
 
-    quietly = undo = call
+    quietly = call
+
+    @contextmanager
+    def changed(self, handle: Thing, method: str, value: Any, usual: Any) -> Iterator[list[bool]]:
+        failed: list[bool] = []
+        self.call(handle, method, value, 0)
+        try:
+            yield failed
+        finally:
+            if not self.set(handle, method, usual):
+                failed.append(True)
+
+    def set(self, handle: Thing, method: str, value: Any) -> bool:
+        return self.call(handle, method, value, 0) is not None
 
     def hold(self, error: Any) -> None:
         self.held = error

@@ -27,6 +27,7 @@ OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
 NODE_GET_INFO, GET_XML_DESC, NODE_GET_CPU_STATS, NODE_GET_MEMORY_STATS = 6, 14, 227, 228
 LOOK_UP_BY_NAME, LOOK_UP_BY_UUID = 23, 24
 NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
+GET_GUEST_INFO, SET_AGENT_TIMEOUT = 418, 420
 GET_JOB_STATS, LIST_ALL_NETWORKS, EVENTS_REGISTER, LIFECYCLE_EVENT = 298, 283, 167, 107
 
 _REPLY, _MESSAGE, _STATUS_OK, _STATUS_ERROR = 1, 2, 0, 1
@@ -87,6 +88,8 @@ class Daemon(Closing):
         #: The id of the domain, a new one at each start.
         self.life = 7
         self.xml = "<domain/>"
+        #: The last response timeout of the domain's agent.
+        self.agent_timeout: int | None = None
         self.silent = silent
         self.hanging_up = hanging_up
         self.error = error
@@ -273,6 +276,9 @@ class Daemon(Closing):
             return self._domain()
         if self.crowd and procedure in (GET_INFO, GET_VCPUS, GET_VCPU_PIN_INFO):
             return self.crowd.about_vcpus(procedure, request)
+        if procedure == SET_AGENT_TIMEOUT:
+            (self.agent_timeout, _) = struct.unpack(">iI", request[-8:])
+            return _ints(0)
         if procedure == NODE_GET_CPU_MAP:
             return cpu_map(request)
         if procedure == LIST_ALL_DOMAINS:

@@ -20,6 +20,7 @@ from ..config.config import Config, ConfigError, load, sample_config
 from ..config.options import uri as read_uri
 from ..config.values import Problems, parse_duration
 from ..connection.ssh import remove_all
+from ..connection.undo import changes
 from ..log import log as logger
 from .children import Children
 from .output import Closed, Output, divert
@@ -193,6 +194,7 @@ def _load(options: argparse.Namespace) -> Optional[Config]:
 
 def _clean_up(children: Children) -> None:
     """What the end of the process needs: hung attempts leave processes and folders."""
+    changes.end()  # before the ssh that carries the calls ends
     children.end()
     remove_all()
     log.flush()

@@ -29,9 +29,10 @@ _AGENT, _CONNECTED = 18, 1
 
 _CHANNEL = "org.qemu.guest_agent.0"
 
-#: VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, libvirt's default: commands of other clients, such as
-#: the freeze before a backup, may take long.
-_WAIT = -2
+#: The method that limits the answers of an agent for all clients, and libvirt's default
+#: (VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK): commands of others, such as the freeze before a
+#: backup, may take long.
+_LIMIT, _WAIT = "agentSetResponseTimeout", -2
 
 #: virDomainState of a domain whose CPUs run.
 _RUNNING = 1
@@ -63,6 +64,8 @@ class _Agents:
         #: The pauses of guests, by UUID.
         self._pauses: dict[str, _Pause] = {}
         self._limits = Limits()
+        #: The UUIDs of guests whose agents may still have the timeout of this source.
+        self._limited: set[str] = set()
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
         with self._lock:
@@ -73,6 +76,9 @@ class _Agents:
         for handle in scope.domains(active=True, hung=True):
             uuid = scope.uuid(handle)
             seen.add(uuid)
+            is_limited = uuid in self._limited and not scope.is_hung(handle)
+            if is_limited and scope.set(handle, _LIMIT, _WAIT):
+                self._limited.discard(uuid)
             pause = self._pauses.get(uuid)
             if pause is not None and time.monotonic() < pause.until:
                 scope.hold(pause.error)
@@ -82,7 +88,7 @@ class _Agents:
             # If the call is abandoned, this pause stays.
             seconds = min(_LONGEST_PAUSE, 2 * pause.seconds if pause else _FIRST_PAUSE)
             pause = self._pauses[uuid] = _Pause(time.monotonic() + seconds, seconds, None)
-            info = ask(scope, handle)
+            info = ask(scope, handle, self._limited)
             if info is None:
                 pause.error = scope.error
                 continue
@@ -94,6 +100,8 @@ class _Agents:
             for line in admitted:
                 yield scope.domain(handle, line.prefix, line.keys, **line.tags)
         self._limits.forget_others(seen, time.monotonic())
+        if scope.sees_all:
+            self._limited &= seen
         for uuid in self._pauses.keys() - seen:
             del self._pauses[uuid]
 
@@ -120,16 +128,19 @@ def is_ready(scope: Scope, handle: Any) -> bool:
     return state is None or state[0] == _RUNNING
 
 
-def ask(scope: Scope, handle: Any) -> Optional[dict[str, Any]]:
-    """The report of a guest's agent, within the timeout of the source; None if it fails."""
+def ask(scope: Scope, handle: Any, limited: set[str]) -> Optional[dict[str, Any]]:
+    """The report of a guest's agent, within the timeout of the source; None if it fails. The guest
+    is added to ``limited`` if its agent may have kept that timeout, which holds for all clients."""
     everything = 0
     # Half of the timeout: the agent first synchronizes, which may take as long as the answer.
     seconds = max(1, int(scope.timeout / 2))
-    scope.quietly(handle, "agentSetResponseTimeout", seconds, 0)
+    failed: list[bool] = [True]
     try:
-        info: Optional[dict[str, Any]] = scope.call(handle, "guestInfo", everything, 0)
+        with scope.changed(handle, _LIMIT, seconds, _WAIT) as failed:
+            info: Optional[dict[str, Any]] = scope.call(handle, "guestInfo", everything, 0)
     finally:
-        scope.undo(handle, "agentSetResponseTimeout", _WAIT, 0)
+        if failed:
+            limited.add(scope.uuid(handle))
     return info
 
 

@@ -10,6 +10,7 @@ import time
 import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Optional
 
@@ -19,6 +20,7 @@ from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.facts import Facts
 from ..connection.handles import look_up_each
 from ..connection.requests import FetchRequest, Progress, Records
+from ..connection.undo import changes
 from ..connection.xml_cache import T, XmlCache
 from ..domain.devices import NO_DEVICES, Devices
 from ..domain.record import NO_IDENTITY, Domain, record
@@ -188,16 +190,34 @@ class Scope:
         self.error, self.succeeded = before
         return result
 
-    def undo(self, handle: Handle, method: str, *arguments: Any) -> None:
-        """A call that takes an earlier one back, also after the fetch has been abandoned. Its
-        outcome does not matter."""
-        progress = self._progress
+    @contextmanager
+    def changed(self, handle: Handle, method: str, value: Any, usual: Any) -> Iterator[list[bool]]:
+        """Sets a value of a domain for the block, and then the usual one, also after the fetch has
+        been abandoned, and at the end of the program. The list has an element afterwards if that
+        failed, such as on a connection that was lost: :meth:`set` it later."""
+        failed: list[bool] = []
+
+        def back() -> None:
+            known = (type(handle), method) in self._facts.unsupported
+            if not known and not self.set(handle, method, usual):
+                failed.append(True)
+
+        with changes.made(lambda: self.quietly(handle, method, value, 0), back):
+            yield failed
+
+    def set(self, handle: Handle, method: str, value: Any) -> bool:
+        """Sets a value of a domain, also after the fetch has been abandoned; returns whether that
+        succeeded."""
+        progress, flags = self._progress, 0
         progress.at, progress.since = api.name(handle), time.monotonic()
         try:
-            api.call(handle, method, *arguments)
+            api.call(handle, method, value, flags)
         except LibvirtError as error:
             log.debug("%s: %s", method, error)
-        progress.at, progress.since = "", time.monotonic()
+            return False
+        finally:
+            progress.at, progress.since = "", time.monotonic()
+        return True
 
     def devices(self, handle: Handle) -> Devices:
         """The disks and interfaces of a domain."""
