@@ -126,6 +126,21 @@ def test_names_of_tags_that_are_not_in_use_are_free() -> None:
     assert found.tags == {"title": "t"} and found.metadata_tags[0].tag == "bridge"
 
 
+@pytest.mark.parametrize(("extra", "warned"), [("", []), ('"domain"', ["title"])])
+def test_a_tag_takes_the_place_of_a_field(extra: str, warned: list[str]) -> None:
+    """A warning says that the summary has no field of that name."""
+    _, problems = read(
+        '[[inputs.libvirt]]\nadditional_domain_tags = ["title", "instance_name"]\n'
+        f"additional_statistics = [{extra}]"
+    )
+    assert problems.errors == []
+    assert problems.warnings == [
+        "inputs.libvirt[0].additional_domain_tags: "
+        f"the tag {name} takes the place of the field {name} of libvirt_domain"
+        for name in warned
+    ]
+
+
 def test_option_below_the_table_of_tags_is_warned_of() -> None:
     """An option there is a tag, which is hardly meant."""
     _, problems = read('[[inputs.libvirt]]\n[inputs.libvirt.tags]\ntimeout = "5s"')

@@ -12,9 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
-from telegraf_execd_libvirt.domain.record import Domain, Value
+from telegraf_execd_libvirt.domain.record import Device, Domain, Identity, Value
 from telegraf_execd_libvirt.lines import encode
 from telegraf_execd_libvirt.lines.encode import Encoder
+from telegraf_execd_libvirt.sources import SOURCES
 
 KEYS = st.sampled_from(
     [
@@ -43,6 +44,27 @@ CONFIGS = st.builds(
     influx_uint_support=st.booleans(),
     tags=st.sampled_from([{}, {"rack": "100 %d"}]),
 )
+
+
+def test_a_tag_and_a_field_never_have_the_same_name() -> None:
+    """The tag stays, on the lines that have it: also beside keys that no declaration has."""
+    config = HypervisorConfig(
+        metric_set="full",
+        tags={"rack": "r1"},
+        additional_domain_tags=("uuid",),
+        additional_device_tags=("mac",),
+    )
+    keys = ("domain.uuid", "domain.state", "net.0.mac", "net.0.name", "state.rack", "state.mac")
+    tags = Identity({"uuid": "u1"}, {"net": (Device("x", {"mac": "m"}),)})
+    domain = Domain("a", True, {**dict.fromkeys(keys, 1), "net.0.name": "x"}, tags)
+    assert Encoder(config).encode_plain([domain], 7).decode().splitlines() == [
+        "libvirt_state,domain_name=a,rack=r1,uuid=u1 mac=1i 7",
+        'libvirt_net,domain_name=a,interface_id=0,mac=m,rack=r1,uuid=u1 name="x" 7',
+        "libvirt_domain,domain_name=a,rack=r1,uuid=u1 state=1i 7",
+    ]
+    for source in SOURCES.values():
+        for metric in source.metrics:
+            assert not {field.name for field in metric.fields} & {*metric.all_tags}
 
 
 @given(config=CONFIGS, ticks=st.lists(st.lists(DOMAINS, max_size=3), max_size=4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from importlib.metadata import version
 from typing import Any
 
@@ -56,11 +57,26 @@ def test_string_fields_read_back(value: str) -> None:
 def test_tags_and_keys_never_break_a_line(name: str, tag: str, field: str) -> None:
     """No measurement, tag or field key can add a line, a tag or a field."""
     line = format_line(f"m{name}", {"t": tag}, [(f"k{field}", 1), ("end", 2)], 1)
-    assert line.count("\n") == 1 and line.endswith(" 1\n")
+    assert len(line.splitlines()) == 1 and line.endswith(" 1\n")
     head, fields, stamp = _split(line.rstrip("\n"), " ")
     assert stamp == "1"
     assert len(_split(head, ",")) <= 2
     assert len(_split(fields, ",")) == 2
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",))))
+@example("\nlibvirt_state,domain_name=victim state=5i")
+def test_a_string_never_breaks_a_line(value: str) -> None:
+    """No string field can add a line, and its text stays readable."""
+    line = format_line("m", {}, [("f", value)], 1)
+    assert line.splitlines(keepends=True) == [line]
+    if not OLD_PARSER:
+        shown = re.sub(
+            "[\x00-\x1f\x7f-\x9f\u2028\u2029]",
+            lambda found: found[0].encode("unicode_escape").decode().replace("x0c", "f"),
+            value,
+        )
+        assert parse_line(line)["fields"] == {"f": shown}
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -117,11 +133,13 @@ def test_nan_and_infinity_are_omitted(number: float) -> None:
         (5.0, False, "5"),
         (0.25, False, "0.25"),
         ("", False, '""'),
-        ("a\nb", False, '"a\nb"'),
+        ("a\nb", False, r'"a\\nb"'),
+        ("\t\f\r\x0b\x1b\x85\u2028", False, r'"\\t\\f\\r\\x0b\\x1b\\x85\\u2028"'),
+        ("x" * 100_000, False, f'"{"x" * 32_000}"'),
     ],
 )
 def test_values(value: Any, uint_support: bool, expected: str) -> None:
-    """Values are written as by Telegraf's serializer."""
+    """Values are written as by Telegraf's serializer, but as one line of bounded length."""
     assert format_value(value, uint_support) == expected
 
 
@@ -130,6 +148,8 @@ def test_values(value: Any, uint_support: bool, expected: str) -> None:
     [
         ("a,b=c d", r"a\,b\=c\ d"),
         ("a\tb\nc\fd\re", r"a\tb\nc\fd\re"),
+        ("a\x0b\x1c\x85\u2028\u2029", r"a\x0b\x1c\x85\u2028\u2029"),
+        ("x" * 100_000, "x" * 32_000),
         ("a\\", "a"),
         ("a\\\\", "a"),
         ("\\", ""),

@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,32 @@ def test_without_ctypes(
     assert [without.tick() for _ in range(2)] == expected
     assert expected[0]
     assert without.asked[GET_VCPUS] == without.asked[NODE_GET_CPU_MAP] == 4
+
+
+@pytest.mark.parametrize("cpus", [CPUS, 2**31 - 1])
+@pytest.mark.parametrize("vcpus", [4, 2**31 - 1])
+def test_no_count_is_trusted(host: Callable[..., Host], cpus: int, vcpus: int) -> None:
+    """A daemon that claims more vCPUs or CPUs than libvirt lets through costs no memory, and the
+    mapping is the right one."""
+    crowd = Crowd(2)
+    crowd.parameters = tuple(
+        replace(each, value=vcpus) if each.key == "vcpu.current" else each
+        for each in crowd.parameters
+    )
+    crowd.vcpus.cpus = cpus
+    hypervisor = host(crowd)
+    lines = hypervisor.tick()
+    for name in (guest(1), guest(2)):
+        assert affinities(lines, name) == dict.fromkeys(range(4), LISTED_CPUS)
+        assert current(lines, name) == {0: 1, 1: 2, 2: 3, 3: 4}
+    assert peak_kib(hypervisor.plugin) < 300 * 1024
+
+
+def peak_kib(plugin: Plugin) -> int:
+    """The most memory that the plugin has had."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", plugin.proc("status").read_text())
+    assert found
+    return int(found[1])
 
 
 def test_without_the_group_vcpu(host: Callable[..., Host]) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from support.crowd import Crowd
 from support.process import Closing
-from support.vcpus import GET_INFO, GET_VCPU_PIN_INFO, GET_VCPUS, NODE_GET_CPU_MAP, cpu_map
+from support.vcpus import CPUS, GET_INFO, GET_VCPU_PIN_INFO, GET_VCPUS, NODE_GET_CPU_MAP, cpu_map
 
 PROGRAM, VERSION = 0x20008086, 1
 OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
@@ -280,7 +280,7 @@ class Daemon(Closing):
             (self.agent_timeout, _) = struct.unpack(">iI", request[-8:])
             return _ints(0)
         if procedure == NODE_GET_CPU_MAP:
-            return cpu_map(request)
+            return cpu_map(request, self.crowd.vcpus.cpus if self.crowd else CPUS)
         if procedure == LIST_ALL_DOMAINS:
             return _ints(1) + self._domain() + _ints(1)
         if self.crowd and procedure == GET_XML_DESC:

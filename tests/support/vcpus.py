@@ -26,12 +26,13 @@ class Vcpus:
     """By the name of a guest: the ids of its vCPUs (`ids`) if they are not 0 to 3, and the CPUs
     that each of them may use (`pins`, bits) if that is not every one. The vCPU with the id n runs
     on CPU n + 1. Requests for the vCPUs of the guests in `held` get no answer. `asked` has the
-    procedure and the guest of each request."""
+    procedure and the guest of each request. `cpus` is the number of CPUs that the host claims."""
 
     ids: dict[str, Sequence[int]] = field(default_factory=dict)
     pins: dict[str, Sequence[int]] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     asked: list[tuple[int, str]] = field(default_factory=list)
+    cpus: int = CPUS
 
     def holds(self, procedure: int, request: bytes) -> bool:
         """Whether a request gets no answer."""
@@ -57,11 +58,12 @@ class Vcpus:
         return struct.pack(">I", len(records)) + b"".join(records) + _opaque(maps)
 
 
-def cpu_map(request: bytes) -> bytes:
-    """The reply to the request for the CPUs of the host, which may want no map."""
+def cpu_map(request: bytes, cpus: int) -> bytes:
+    """The reply to the request for the CPUs of the host, which claims so many; it may want no
+    map."""
     wants_map, _, _ = struct.unpack_from(">iiI", request)
     return _opaque(ALL_CPUS.to_bytes(2, "little") if wants_map else b"") + struct.pack(
-        ">Ii", CPUS, CPUS
+        ">Ii", CPUS, cpus
     )
 
 

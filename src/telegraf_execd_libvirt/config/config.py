@@ -23,6 +23,7 @@ from ..sources import SOURCES
 from ..sources.source import Settings, Source, SourceTable
 from ..uri import has_password
 from .options import DEFAULT_URI, OLD_NAMES, OPTIONS, check_together, source_table
+from .tags import check_fields
 from .values import Problems, expand, explain_unknown, join
 
 
@@ -203,9 +204,11 @@ def _hypervisor(
         value = expand(raw, at, environment, problems)
         values[meant] = OPTIONS[meant](value, at, problems)
     check_together(values, path, problems)
+    result = HypervisorConfig(**values)
+    groups = (*result.groups, *result.additions, *(source.group for source in result.sources))
+    check_fields(values, groups, result.full, path, problems)
     if len(problems.errors) > before:
         return HypervisorConfig()
-    result = HypervisorConfig(**values)
     if not (result.groups or result.additions or result.sources):
         problems.add(
             join(path, "statistics_groups"),

@@ -1,7 +1,7 @@
 """The option that adds tags from metadata, and the check of the names of all tags.
 
-Invariant: each tag of a line has one origin. A name that two options give, or that the plugin's own
-metrics have, is an error.
+Invariant: each tag of a line has one origin, and no field of the line has its name. A name that two
+options give, that the plugin's own metrics have, or that databases reserve, is an error.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from typing import Any
 
 from ..domain.xml import PATH_FORMAT, MetadataTag, is_path
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
+from ..groups.schema import Group
 from ..sources import SOURCES
 from .values import Problems, Unset, explain_unknown, join, show, string
 
 _METADATA_OPTIONS = ("namespace", "path", "tag")
+
+#: InfluxDB discards points with such a tag; Prometheus keeps the metric's name there.
+_RESERVED = ("time", "_field", "_measurement", "__name__")
 
 _GROUPS = (*STATISTICS_GROUPS.values(), *ADDITIONAL_STATISTICS.values())
 
@@ -72,6 +76,10 @@ def check(values: Mapping[str, Any], options: Iterable[str], path: str, problems
         """Note where a tag comes from; report a name that is already in use."""
         if name in reserved:
             problems.add(at, "is a tag of the plugin's own metrics")
+        elif name in _RESERVED:
+            problems.add(at, "is reserved by databases; the tag needs another name")
+        elif name.endswith("\\") or not name.isprintable():
+            problems.add(at, "expected a name without control characters or a backslash at its end")
         elif name in origins:
             problems.add(at, f"the tag {show(name)} comes from {origins[name]} already")
         else:
@@ -88,3 +96,23 @@ def check(values: Mapping[str, Any], options: Iterable[str], path: str, problems
         if item.tag and not isinstance(item.tag, Unset):
             origin = f"metadata_tags[{index}]"
             claim(item.tag, origin, f"{path}.{origin}.tag")
+
+
+def check_fields(
+    values: Mapping[str, Any], groups: Iterable[Group], full: bool, path: str, problems: Problems
+) -> None:
+    """Check that no tag has the name of a field of these groups."""
+    fields: dict[str, str] = {}
+    for metric in (metric for group in groups for metric in group.metrics):
+        for field in metric.fields:
+            if (full or not field.full) and field.name not in _RESERVED:
+                fields.setdefault(field.name, metric.measurement)
+    given = {name: join(join(path, "tags"), name) for name in values.get("tags", {})}
+    for index, item in enumerate(values.get("metadata_tags", ())):
+        given.setdefault(item.tag, f"{path}.metadata_tags[{index}].tag")
+    for name in (name for name in given if name in fields):
+        problems.add(given[name], f"is a field of {fields[name]}; the tag needs another name")
+    for name in values.get("additional_domain_tags", ()):
+        if name in fields:
+            text = f"the tag {name} takes the place of the field {name} of {fields[name]}"
+            problems.warn(join(path, "additional_domain_tags"), text)

@@ -85,6 +85,11 @@ class Connection:
         except libvirt.libvirtError:
             pass  # drivers without a daemon, such as test and esx, have no keepalive
 
+    @property
+    def handle(self) -> Handle:
+        """libvirt-python's connection, for :mod:`.vcpus`; no call."""
+        return self._connection
+
     def works(self, ask: bool) -> bool:
         """False if the connection is known to be dead; with ``ask`` also if the daemon at the other
         end does not answer a call, without it no call."""

@@ -20,6 +20,7 @@ from .domain_calls import DomainCalls
 from .errors import ErrorKind, LibvirtError
 from .facts import Facts
 from .requests import BatchRequest, Host, Identities, Progress, Wanted
+from .vcpus import read_cpus
 
 #: CPUs that are added to the host are known after at most this time.
 _CPUS_SECONDS = 600.0
@@ -139,8 +140,10 @@ class Details:
         now = time.monotonic()
         if now >= self._cpus_until:
             self._cpus_until = now + _CPUS_SECONDS
-            if found := self._host_call("getCPUMap"):
-                self._cpus = found[0]
+            read = partial(read_cpus, self._connection)
+            method = Connection, "getCPUMap"
+            if found := self._facts.attempt(method, read, lambda: "no getCPUMap"):
+                self._cpus = found
             elif info := self._host_call("getInfo"):
                 self._cpus = math.prod(info[4:8])
         return self._cpus

@@ -4,8 +4,9 @@ libvirt-python makes three requests for each call: it first asks for the host's 
 number of the domain's vCPUs. The caller has both numbers, so this module calls the C functions of
 libvirt's library. If that is not possible, it calls libvirt-python.
 
-Invariant: both ways give the same results and raise the same errors. The current CPU of a vCPU is a
-field beside its other statistics, never alone.
+Invariant: both ways give the same results and raise the same errors. No number of a daemon makes
+this program allocate more than libvirt lets through, or read what is not there. The current CPU of
+a vCPU is a field beside its other statistics, never alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Optional
 
 from ..domain.record import Stats
 from . import api
-from .api import Handle
+from .api import Connection, Handle
 
 try:
     import ctypes
@@ -28,8 +29,23 @@ except ImportError:  # a Python without libffi
 #: that it may use, a bit for each.
 Vcpus = tuple[list[tuple[int, int, int, int]], list[int]]
 
+#: libvirt's own limits: vCPUs in one answer, CPUs in one map, bytes of all maps.
+_MOST_VCPUS, _MOST_CPUS, _MOST_BYTES = 16_384, 16_384, 8_388_608
+
 #: virVcpuInfo: number, state, CPU time and physical CPU; ``0Q`` pads it as a C compiler does.
 _INFO = struct.Struct("IiQi0Q")
+
+
+def read_cpus(connection: Connection) -> int:
+    """The number of the host's CPUs, 0 if it is not known. Raises LibvirtError.
+
+    libvirt-python would read a map of as many CPUs as the daemon says, however short it is.
+    """
+    if _library is None:
+        return 0
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer(connection.handle._o, b"virConnectPtr")
+    result = _library.virNodeGetCPUMap(pointer, None, None, 0)
+    return api.check(result, "virNodeGetCPUMap() failed")
 
 
 def read_vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
@@ -38,10 +54,11 @@ def read_vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
     if _library is None or count <= 0 or cpus <= 0:
         found, affinities = api.call(handle, "vcpus")
         return found, [_bits(affinity) for affinity in affinities]
+    count, cpus = _limited(count, cpus)
     info = ctypes.create_string_buffer(count * _INFO.size)
     maps = ctypes.create_string_buffer(count * _width(cpus))
     result = _library.virDomainGetVcpus(_pointer(handle), info, count, maps, _width(cpus))
-    number = api.check(result, "virDomainGetVcpus() failed")
+    number = min(api.check(result, "virDomainGetVcpus() failed"), count)
     return [*_INFO.iter_unpack(info.raw[: number * _INFO.size])], _each(maps.raw, number, cpus)
 
 
@@ -50,6 +67,7 @@ def read_pins(handle: Handle, count: int, cpus: int) -> list[int]:
     of :func:`read_vcpus`. Raises LibvirtError."""
     if _library is None or count <= 0 or cpus <= 0:
         return [_bits(affinity) for affinity in api.call(handle, "vcpuPinInfo")]
+    count, cpus = _limited(count, cpus)
     maps = ctypes.create_string_buffer(count * _width(cpus))
     result = _library.virDomainGetVcpuPinInfo(_pointer(handle), count, maps, _width(cpus), 0)
     number = api.check(result, "virDomainGetVcpuPinInfo() failed")
@@ -97,6 +115,8 @@ def _load() -> Optional[Any]:
         for function in (library.virDomainGetVcpus, library.virDomainGetVcpuPinInfo):
             function.restype = ctypes.c_int
         size, array = ctypes.c_int, ctypes.c_void_p
+        library.virNodeGetCPUMap.restype = ctypes.c_int
+        library.virNodeGetCPUMap.argtypes = (array, array, array, ctypes.c_uint)
         library.virDomainGetVcpus.argtypes = (array, array, size, array, size)
         library.virDomainGetVcpuPinInfo.argtypes = (array, size, array, size, ctypes.c_uint)
         ctypes.pythonapi.PyCapsule_GetPointer.restype = ctypes.c_void_p
@@ -109,6 +129,12 @@ def _load() -> Optional[Any]:
 def _pointer(handle: Handle) -> Any:
     """libvirt's virDomainPtr; valid as long as the handle is."""
     return ctypes.pythonapi.PyCapsule_GetPointer(handle._o, b"virDomainPtr")
+
+
+def _limited(count: int, cpus: int) -> tuple[int, int]:
+    """A number of vCPUs and of CPUs for which libvirt answers."""
+    cpus = min(cpus, _MOST_CPUS)
+    return min(count, _MOST_VCPUS, _MOST_BYTES // _width(cpus)), cpus
 
 
 def _width(cpus: int) -> int:

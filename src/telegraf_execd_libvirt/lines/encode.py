@@ -1,7 +1,8 @@
 """The lines of a hypervisor's domains: translation and line protocol under a configuration.
 
 Invariant: the same domains and the same timestamp give the same bytes, by the fast way and by the
-plain one. One thread uses an encoder. A source never writes two lines of one series at a time.
+plain one. A line has no field with the name of one of its tags. A source never writes two lines of
+one series at a time. One thread uses an encoder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..groups import STATISTICS_GROUPS
 from ..groups.schema import Group
 from .protocol import FieldValue, format_line, format_tags
 from .templates import TIMESTAMP_MARK, LineLayout, Template
-from .translate import FieldMap, field_values, lay_out, line_tags
+from .translate import FieldMap, LaidOutLine, field_values, has_device_tags, lay_out, line_tags
 
 #: There are few sets of keys; the bound limits memory if new ones come all the time.
 _REMEMBERED_LAYOUTS = 1_024
@@ -37,6 +38,9 @@ class Encoder:
         else:
             self._field_map = FieldMap((source,), full=True)
         self._tags = config.tags
+        metadata = (item.tag for item in config.metadata_tags)
+        self._tag_names = {*config.tags, *config.additional_domain_tags, *metadata}
+        self._device_tag_names = {*config.additional_device_tags}
         self._uint_support = config.influx_uint_support
         #: What is known of a set of keys; made once for all domains that have them.
         self._layout = lru_cache(_REMEMBERED_LAYOUTS)(self._lay_out)
@@ -100,7 +104,16 @@ class Encoder:
             yield line.measurement, tags, field_values(line, domain)
 
     def _lay_out(self, keys: tuple[str, ...], active: bool) -> LineLayout:
-        return LineLayout(keys, lay_out(self._field_map, keys, active), self._uint_support)
+        lines = map(self._without_tags, lay_out(self._field_map, keys, active))
+        return LineLayout(keys, lines, self._uint_support)
+
+    def _without_tags(self, line: LaidOutLine) -> LaidOutLine:
+        """The line without fields that have the name of one of its tags, as no database can tell
+        them apart."""
+        names = {line.subject, *dict(line.tags), *self._tag_names}
+        if has_device_tags(line):
+            names |= self._device_tag_names
+        return line._replace(fields=tuple(f for f in line.fields if f.name not in names))
 
 
 def pop_each(domains: list[Domain]) -> Iterator[Domain]:

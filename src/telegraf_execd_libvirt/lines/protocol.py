@@ -1,7 +1,8 @@
 """InfluxDB line protocol, in the form of Telegraf's serializer.
 
-Invariant: a point is one valid line, whatever its strings contain. What line protocol cannot
-express (an empty tag, a trailing backslash, NaN) is omitted.
+Invariant: a point is one valid line of bounded length, whatever its strings contain: control
+characters are written as their escape sequences, because databases split at line ends also within
+a string. What line protocol cannot express (an empty tag, a trailing backslash, NaN) is omitted.
 """
 
 from __future__ import annotations
@@ -16,10 +17,22 @@ INT64_MIN = -(1 << 63)
 UINT32_MAX = (1 << 32) - 1
 UINT64_MAX = (1 << 64) - 1
 
-_CONTROLS = {"\t": r"\t", "\n": r"\n", "\f": r"\f", "\r": r"\r"}
+#: The longest text of a tag, a field or a name, in characters; InfluxDB takes 64 KiB.
+LONGEST_TEXT = 32_000
+
+_CONTROLS = {
+    chr(code): chr(code).encode("unicode_escape").decode()
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+}
+_CONTROLS["\f"] = r"\f"  # as Telegraf writes it
 _MEASUREMENT = str.maketrans({**_CONTROLS, ",": r"\,", " ": r"\ "})
 _KEY = str.maketrans({**_CONTROLS, ",": r"\,", " ": r"\ ", "=": r"\="})
-_STRING = str.maketrans({'"': r"\"", "\\": r"\\"})
+_STRING = str.maketrans(
+    {
+        **{control: text.replace("\\", r"\\") for control, text in _CONTROLS.items()},
+        **{'"': r"\"", "\\": r"\\"},
+    }
+)
 
 
 class Unsigned(int):
@@ -31,16 +44,16 @@ FieldValue = Union[str, bool, int, float]
 
 def escape_measurement(name: str) -> str:
     """Escape commas, spaces and control characters in a measurement name."""
-    return name.translate(_MEASUREMENT).rstrip("\\")
+    return name[:LONGEST_TEXT].translate(_MEASUREMENT).rstrip("\\")
 
 
 def escape_key(text: str) -> str:
-    """Escape a tag key, tag value or field key.
+    """Escape a tag key, tag value or field key; cut a long one.
 
     Removes trailing backslashes, which would escape the separator that follows. The result may be
     empty; line protocol cannot express such a tag.
     """
-    return text.translate(_KEY).rstrip("\\")
+    return text[:LONGEST_TEXT].translate(_KEY).rstrip("\\")
 
 
 def format_tags(tags: Mapping[str, str]) -> str:
@@ -69,7 +82,7 @@ def format_value(value: FieldValue, uint_support: bool) -> Optional[str]:
     Integers are limited to int64; unsigned ones with ``uint_support`` to uint64.
     """
     if isinstance(value, str):
-        return f'"{value.translate(_STRING)}"'  # other characters are not escaped
+        return f'"{value[:LONGEST_TEXT].translate(_STRING)}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

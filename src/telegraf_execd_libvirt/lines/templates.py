@@ -30,8 +30,8 @@ from .protocol import (
 )
 from .translate import LaidOutField, LaidOutLine, convert, line_tags
 
-#: Marks the place of the timestamp in the lines. libvirt's texts cannot contain it. If a text of
-#: the configuration contains it, the plain way is used.
+#: Marks the place of the timestamp in the lines, where control characters are escaped. libvirt's
+#: texts cannot contain it; if one does, the plain way is used.
 TIMESTAMP_MARK = "\x00"
 
 #: marshal's last version that writes equal values as equal bytes; 1, 1.0 and True differ.
@@ -148,12 +148,13 @@ class Template:
                 lines.append(f"{head} {','.join(fields)} {TIMESTAMP_MARK}\n")
         self._plain = tuple(plain)
         self._format = "".join(lines)
-        self._usable = self._format.count(TIMESTAMP_MARK) == len(lines)
         # Keep the constant values as two objects, not as the statistics themselves: many small
         # objects would fragment the memory that the next batch needs. The tuples are made of lists:
         # of generators they would be allocated larger and then shrunk.
         self._texts = _getter(tuple([at for at in still if isinstance(values[at], str)]))
-        self._known_texts = _joined(self._texts(values))
+        texts = self._texts(values)
+        self._known_texts = _joined(texts)
+        self._usable = not any(TIMESTAMP_MARK in str(text) for text in texts)
         self._numbers = _getter(tuple([at for at in still if not isinstance(values[at], str)]))
         self._known_numbers = dumps(self._numbers(values), _MARSHAL)
         self._moving = _getter(tuple(moving))
@@ -193,7 +194,7 @@ class Template:
         mixed = [*moving]
         for place, field in self._plain:
             text = field.text(values[field.position])
-            if text is None or TIMESTAMP_MARK in text:
+            if text is None:
                 return None
             mixed.insert(place, text)
         return tuple(mixed)

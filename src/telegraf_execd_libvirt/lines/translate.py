@@ -207,6 +207,11 @@ def line_tags(line: LaidOutLine, domain: Domain) -> dict[str, str]:
     return tags
 
 
+def has_device_tags(line: LaidOutLine) -> bool:
+    """Whether the line is about a device that may have tags."""
+    return any(tag in _FAMILIES for tag, _ in line.tags)
+
+
 def field_values(line: LaidOutLine, domain: Domain) -> list[tuple[str, FieldValue]]:
     """The names and values of the fields of a line."""
     return [(field.name, convert(domain.stats[field.key], field.type)) for field in line.fields]
