@@ -23,8 +23,10 @@ from typing import Callable, Optional
 from telegraf_execd_libvirt import __version__
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.config.values import format_duration
+from telegraf_execd_libvirt.domain.record import STATE_NAMES
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from telegraf_execd_libvirt.groups.schema import Field, Group, Metric, Type
+from telegraf_execd_libvirt.groups.state import REASONS
 from telegraf_execd_libvirt.program import cli
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Source
@@ -101,6 +103,15 @@ def metrics_summary() -> str:
         more = f", {full} more in the full set" if full else ""
         rows.append(_row(f"[`{group.name}`](docs/metrics.md#{group.name})", names + more))
     return "\n".join(rows)
+
+
+def reasons() -> str:
+    """The table of the reasons of each state."""
+    rows = [["`state`", "state", "`reason`", "`reason_name`", "meaning"], ["---"] * 5]
+    for number, state in enumerate(STATE_NAMES):
+        for reason, (name, meaning) in enumerate(REASONS[state]):
+            rows.append([str(number), f"`{state}`", str(reason), f"`{name}`", meaning])
+    return "\n".join(_row(*row) for row in rows)
 
 
 def command_line() -> str:
@@ -295,6 +306,7 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
         "command line": command_line,
     },
     "docs/metrics.md": {"metrics": metrics},
+    "docs/recipes.md": {"reasons": reasons},
 }
 
 #: The files that are generated as a whole.

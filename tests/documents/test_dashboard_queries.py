@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from support.documents import recipes
 from support.grafana import load, load_script, panels, variables
 from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from telegraf_execd_libvirt.domain.record import STATE_NAMES
@@ -52,11 +53,13 @@ def board_queries(language: str) -> list[Query]:
 
 
 def queries(language: str) -> list[Query]:
-    """All queries in a language, also those of alerts."""
+    """All queries in a language, also those of alerts and of docs/recipes.md."""
     found = board_queries(language)
     for alert in ALERTS:
         labels = frozenset(re.findall(r"\$labels\.(\w+)", alert.summary))
         found.append(Query(alert.name, getattr(alert, language), labels))
+    for question, asked in recipes().items():
+        found.append(Query(question, " ".join(asked[language].split()), frozenset()))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import libvirt
 import pytest
 
 from support.dump import parse_dump
@@ -78,6 +79,7 @@ def test_every_field() -> None:
         ("state", 1),
         ("reason", 5),
         ("state_name", "running"),
+        ("reason_name", "unpaused"),
         ("running", 1),
         ("vcpus", 2),
         ("memory_kib", 2_000),
@@ -120,6 +122,7 @@ def test_inactive_domain() -> None:
         "state": 5,
         "reason": 2,
         "state_name": "shutoff",
+        "reason_name": "destroyed",
         "running": 0,
         "vcpus": 3,
         "memory_kib": 10,
@@ -275,3 +278,25 @@ def test_statistics_stay_as_they_are() -> None:
     stats = dict(STATS)
     summarize(stats, INFO, NOW)
     assert stats == STATS
+
+
+#: A reason that libvirt-python has since 10.1.
+NEWER = {("paused", 14): "api_error"}
+
+
+@pytest.mark.parametrize("state", STATE_NAMES)
+def test_names_of_reasons(state: str) -> None:
+    """Each of libvirt's reasons has its name, and no other number has one."""
+    start, other = f"VIR_DOMAIN_{state.upper()}_", "VIR_DOMAIN_PMSUSPENDED_DISK_"
+    # These are flags of a call: libvirt uses the same words.
+    flags = ["DEFAULT", "ACPI_POWER_BTN", "GUEST_AGENT", "INITCTL", "SIGNAL", "PARAVIRT", "LAST"]
+    known = {
+        value: name[len(start) :].lower()
+        for name, value in vars(libvirt).items()
+        if name.startswith(start) and not name.startswith(other)
+        if name[len(start) :] not in flags
+    }
+    expected = {**{at: name for (of, at), name in NEWER.items() if of == state}, **known}
+    for number in range(-1, 20):
+        stats: Stats = {"state.state": STATE_NAMES.index(state), "state.reason": number}
+        assert fields(stats).get("reason_name") == expected.get(number)

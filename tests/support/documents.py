@@ -64,3 +64,14 @@ def _anchors(page: str) -> set[str]:
     text = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def recipes() -> dict[str, dict[str, str]]:
+    """The queries of docs/recipes.md, by the question and the language."""
+    text = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+    found = {}
+    for section in text.split("\n## ")[1:]:
+        queries = dict(re.findall(r"^```(\w+)\n(.*?)^```$", section, re.M | re.S))
+        if queries:
+            found[section.partition("\n")[0]] = queries
+    return found

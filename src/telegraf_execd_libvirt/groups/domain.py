@@ -15,7 +15,7 @@ from typing import NamedTuple, Optional
 
 from ..domain.record import STATE_NAMES, Stats, Value
 from .schema import Group, Metric, Type, counter, gauge, is_index, text
-from .state import STATE_FIELDS
+from .state import STATE_FIELDS, reason_name
 
 #: Oldest report of a guest about its memory that is used, in seconds.
 _OLDEST_REPORT = 300
@@ -58,6 +58,12 @@ _DOMAIN = Metric(
     fields=(
         *STATE_FIELDS,
         gauge("state_name", "", "name of the state, as in domain_state_include", Type.STRING),
+        gauge(
+            "reason_name",
+            "",
+            "name of the reason, as in the table of docs/recipes.md; absent for an unknown number",
+            Type.STRING,
+        ),
         gauge("running", "", "1 if the state is running, else 0", Type.INT),
         *_SIZES.values(),
         gauge(
@@ -117,9 +123,12 @@ def _items(
     state = _number(stats, "state.state")
     if state is not None:
         yield "domain.state", state
-        yield "domain.reason", _number(stats, "state.reason")
+        reason = _number(stats, "state.reason")
+        yield "domain.reason", reason
         if 0 <= state < len(STATE_NAMES):
             yield "domain.state_name", STATE_NAMES[state]
+        if reason is not None:
+            yield "domain.reason_name", reason_name(state, reason)
         yield "domain.running", int(state == _RUNNING)
     for key, copy in _COPIED.items():
         yield copy, _number(stats, key)
