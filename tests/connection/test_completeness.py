@@ -148,6 +148,20 @@ def test_what_the_driver_cannot_give(groups: str, whole: Stats, cut: Stats, more
         assert judge(2, a=whole, b=cut) == {"b"}
 
 
+@pytest.mark.parametrize(("state", "reason"), [(3, 2), (1, 10)])
+@pytest.mark.parametrize("groups", [ALL, ("state", "balloon"), ("balloon",), ("block",)])
+def test_the_destination_of_a_migration(groups: tuple[str, ...], state: int, reason: int) -> None:
+    """libvirt does not ask the monitor of a guest before a migration has brought it; a guest that
+    is paused otherwise is incomplete. Without the group state, its state is asked for."""
+    arriving: Stats = {"state.state": state, "state.reason": reason}
+    paused: Stats = {"state.state": 3, "state.reason": 1}
+    for more, expected in ((arriving, set()), (paused, {"b"})):
+        judge = Judge(*groups, b=more)
+        cut = {**CUT, **more} if "state" in groups else CUT
+        assert judge(a=WHOLE, b=cut) == expected
+        assert groups != ALL or not judge.asked
+
+
 def test_a_moment_without_a_monitor() -> None:
     """A guest that answers the second time, as another client has left it, is not taken for one
     that has no such key; with all groups nobody is asked once more."""

@@ -119,3 +119,21 @@ def test_known_domains_are_asked_without_a_list(facts: Facts, mocker: MockerFixt
         assert source.error is None and not source.sees_all
     assert listed.call_count == 0
     assert not [*scope(facts, uuids=uuids, skipped=frozenset({"test"})).domains()]
+
+
+def test_the_destination_of_a_migration(facts: Facts, mocker: MockerFixture) -> None:
+    """A domain that a migration brings to this host is not asked for what needs its monitor, and
+    what it refuses is no error of the source."""
+    bulk = mocker.patch.object(Connection, "statistics", autospec=True)
+    mocker.patch.object(libvirt.virDomain, "jobStats", side_effect=libvirt_error(84))
+    for states, arrives in (((3, 2), True), ((1, 10), True), ((3, 1), False), ((), False)):
+        stats = dict(zip(("state.state", "state.reason"), states))
+        bulk.side_effect = lambda _, handles, *__, stats=stats: [(each, stats) for each in handles]
+        source = scope(facts)
+        assert len([*source.domains(active=True)]) == 1
+        assert len([*source.domains(active=True, arriving=False)]) == 1 - arrives
+        (guest,) = source.domains()
+        assert source.call_present(guest, "jobStats") is None
+        assert (source.error is None) == arrives
+    bulk.side_effect = LibvirtError(3, 10, "no bulk statistics")
+    assert len([*scope(facts).domains(active=True, arriving=False)]) == 1

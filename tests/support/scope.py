@@ -68,7 +68,11 @@ class FakeScope:
         self._host = host or {}
 
     def domains(
-        self, active: bool = False, any_state: bool = False, hung: bool = False
+        self,
+        active: bool = False,
+        any_state: bool = False,
+        hung: bool = False,
+        arriving: bool = True,
     ) -> Iterator[Thing]:
         for thing in self.things:
             if (thing.number != -1 or not active) and (hung or not thing.hangs):
@@ -110,7 +114,7 @@ class FakeScope:
         result = handle.answers.get(method)
         return result(*arguments) if callable(result) else result
 
-    quietly = call
+    quietly = call_present = call
 
     @contextmanager
     def changed(self, handle: Thing, method: str, value: Any, usual: Any) -> Iterator[list[bool]]:

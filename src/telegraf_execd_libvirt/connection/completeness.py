@@ -1,7 +1,8 @@
 """Which domains came without the keys that need their monitor.
 
 Invariant: what a domain's driver cannot give is not missing. A domain is incomplete only if it
-lacks keys while its monitor does not answer.
+lacks keys while its monitor does not answer. A domain that a migration brings to this host lacks
+nothing: libvirt does not ask its monitor until then.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Callable
 
-from ..domain.record import Domain, Stats
+from ..domain.record import Domain, Stats, is_arriving
 from ..groups import STATISTICS_GROUPS
 from ..groups.schema import Group
 from . import api
@@ -40,6 +41,8 @@ class Completeness:
     def __init__(self, groups: Sequence[Group]) -> None:
         self._keys = frozenset(group.monitor_key for group in groups if group.monitor_key)
         self._disks = any(group.name == "block" for group in groups)
+        #: Whether the states of domains are read anyway.
+        self._state = any(group.name == "state" for group in groups)
         self._seen = False
         #: The domains whose monitor answers without a wanted key.
         self._mute = XmlCache(bool, False, _OLDEST_MUTE_SECONDS)
@@ -54,6 +57,20 @@ class Completeness:
     ) -> frozenset[str]:
         """The names of the domains that lack keys which they can have. Where that is not known,
         ``ask`` reads these domains once more, with the groups of these bits."""
+        found = self._unanswered(handles, domains, ask)
+        if found and not self._state:
+            asked = [handle for handle in handles if api.name(handle) in found]
+            states = ask(asked, STATISTICS_GROUPS["state"].bit)
+            found -= {api.name(handle) for handle, stats in states if is_arriving(stats)}
+        return found
+
+    def _unanswered(
+        self,
+        handles: Sequence[Handle],
+        domains: Sequence[Domain],
+        ask: Callable[[list[Handle], int], Records],
+    ) -> frozenset[str]:
+        """The same, with domains that arrive if their states are not read."""
         lacking = self._lacking(domains)
         if not self._evidence or not (lacking or len(self._mute)):
             return lacking
@@ -78,7 +95,7 @@ class Completeness:
     def _lacking(self, domains: Sequence[Domain]) -> frozenset[str]:
         """The names of the running domains without a key of their monitor; empty until at least
         one domain has had such a key."""
-        running = [domain for domain in domains if domain.active]
+        running = [d for d in domains if d.active and not is_arriving(d.stats)]
         if not self._keys:
             # A guest without disks lacks nothing.
             running = [d for d in running if self._disks and d.stats.get("block.count")]

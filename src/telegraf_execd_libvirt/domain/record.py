@@ -18,6 +18,11 @@ STATE_NAMES = (
     *("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended"),
 )
 
+#: States with their reasons, by number, of a domain that a migration brings to this host: paused
+#: (migrating), running (post-copy). Its monitor answers libvirt only after that; the source of a
+#: migration has the first state for a moment.
+_ARRIVING = ((3, 2), (1, 10))
+
 #: Flat domstats keys (``net.0.rx.bytes``) and their values.
 Stats = dict[str, Value]
 
@@ -27,6 +32,11 @@ class Device(NamedTuple):
 
     name: str
     tags: Mapping[str, str]
+
+
+def is_arriving(stats: Mapping[str, Value]) -> bool:
+    """Whether a migration brings the domain to this host; False without its state."""
+    return (stats.get("state.state"), stats.get("state.reason")) in _ARRIVING
 
 
 class Identity(NamedTuple):

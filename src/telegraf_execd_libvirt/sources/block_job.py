@@ -13,7 +13,7 @@ _KEYS = {"type": "type", "cur": "current", "end": "end", "bandwidth": "bandwidth
 
 
 def _fetch(scope: Scope) -> Iterator[Domain]:
-    for handle in scope.domains(active=True):
+    for handle in scope.domains(active=True, arriving=False):
         for disk in scope.devices(handle).disks:
             found = scope.call(handle, "blockJobInfo", disk.target, 0) if disk.target else None
             if found:

@@ -13,7 +13,7 @@ from .source import MINUTE, Scope, Source
 
 
 def _fetch(scope: Scope) -> Iterator[Domain]:
-    for handle in scope.domains(active=True):
+    for handle in scope.domains(active=True, arriving=False):
         for disk in scope.devices(handle).disks:
             if not disk.target or disk.empty:
                 continue

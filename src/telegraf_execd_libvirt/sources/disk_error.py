@@ -10,7 +10,7 @@ from .source import Scope, Source
 
 
 def _fetch(scope: Scope) -> Iterator[Domain]:
-    for handle in scope.domains(active=True):
+    for handle in scope.domains(active=True, arriving=False):
         errors = scope.call(handle, "diskErrors", 0)
         if errors is None:
             continue

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ..domain.record import Domain
+from ..domain.record import Domain, is_arriving
 from ..groups.schema import Metric, Type, gauge, text
 from .guest_info import MOST_LINES, MOST_SERIES, Limits, lines
 from .source import MINUTE, Option, Scope, Source
@@ -125,7 +125,10 @@ def is_ready(scope: Scope, handle: Any) -> bool:
     if not any(t.get("name") == _CHANNEL and t.get("state") == "connected" for t in targets):
         return False
     state = scope.quietly(handle, "state")
-    return state is None or state[0] == _RUNNING
+    if state is None:
+        return True
+    keys = {"state.state": state[0], "state.reason": state[1]}
+    return bool(state[0] == _RUNNING) and not is_arriving(keys)
 
 
 def ask(scope: Scope, handle: Any, limited: set[str]) -> Optional[dict[str, Any]]:

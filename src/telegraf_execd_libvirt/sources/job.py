@@ -58,7 +58,7 @@ class _Jobs:
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
         for handle in scope.domains(active=True):
-            found = scope.call(handle, "jobStats")
+            found = scope.call_present(handle, "jobStats")
             if found and found.get("type"):
                 keys = {
                     f"{name}_ms" if name in _MILLISECONDS else name: value

@@ -1,18 +1,15 @@
-"""The calls that a source can make on its connection, and the records of domains.
+"""One fetch of a source: the domains that it asks, its calls, and the records of domains.
 
-Invariant: a call that fails costs its own record only, unless the connection is dead or access is
-refused. A call that the driver does not have is not made again; its error is that of the source.
+Invariant: only domains that the configuration selects are asked, and none whose calls hang.
 """
 
 from __future__ import annotations
 
-import time
 import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from ..connection import api
 from ..connection.api import Connection, Handle
@@ -20,22 +17,20 @@ from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.facts import Facts
 from ..connection.handles import look_up_each
 from ..connection.requests import FetchRequest, Progress, Records
-from ..connection.undo import changes
 from ..connection.xml_cache import T, XmlCache
 from ..domain.devices import NO_DEVICES, Devices
-from ..domain.record import NO_IDENTITY, Domain, record
+from ..domain.record import NO_IDENTITY, Domain, is_arriving, record
 from ..domain.selection import Selection
 from ..domain.xml import parse_xml
+from ..groups import STATISTICS_GROUPS
 from ..log import log
-
-#: libvirt's number for "not now, not in this state, or not on this host".
-_INVALID = 55
+from .calls import Calls
 
 #: libvirt's filter for lists: VIR_CONNECT_LIST_DOMAINS_ACTIVE.
 _ACTIVE = 1
 
 
-class Scope:
+class Scope(Calls):
     """One fetch of a source on a connection. ``options`` and ``timeout`` are those of the source;
     ``identity``: domains have additional tags. Where the fetch is goes to ``progress``."""
 
@@ -50,18 +45,13 @@ class Scope:
     ) -> None:
         self.options = request.options
         self.timeout = request.timeout
-        #: The last error of a call, and the number of calls that succeeded.
-        self.error: Optional[LibvirtError] = None
-        self.succeeded = 0
+        super().__init__(connection, facts, progress)
         #: The earlier error of a domain that is not asked now.
         self.held: Optional[LibvirtError] = None
         #: What limits have left out: numbers by the texts for the log.
         self.dropped: dict[str, int] = {}
-        self._connection = connection
         self._request = request
         self._selection = selection
-        self._facts = facts
-        self._progress = progress
         self._identity = identity
 
     def hold(self, error: Optional[LibvirtError]) -> None:
@@ -77,13 +67,21 @@ class Scope:
             self.dropped[text] = self.dropped.get(text, 0) + count
 
     def domains(
-        self, active: bool = False, any_state: bool = False, hung: bool = False
+        self,
+        active: bool = False,
+        any_state: bool = False,
+        hung: bool = False,
+        arriving: bool = True,
     ) -> Iterator[Handle]:
         """The selected domains. ``active``: only active ones; ``any_state``: regardless of the
-        selected states; ``hung``: also domains whose calls hang."""
+        selected states; ``hung``: also domains whose calls hang; ``arriving``: also domains that a
+        migration brings to this host, whose monitor libvirt does not ask until then."""
         by_name = self._handles(active, any_state)
+        left_out = frozenset() if arriving else self._arriving([*by_name.values()])
         for name in self._selection.names(by_name):
             handle = by_name.pop(name)
+            if name in left_out:
+                continue
             if not self._is_mine(handle) or (self.is_hung(handle) and not hung):
                 continue
             if any_state or self._has_state(handle):
@@ -99,6 +97,16 @@ class Scope:
         handles = self._connection.domains(flags | (_ACTIVE if active else 0))
         return {api.name(handle): handle for handle in handles}
 
+    def _arriving(self, handles: list[Handle]) -> frozenset[str]:
+        """The names of domains that a migration brings to this host: one call, which needs no
+        monitor."""
+        try:
+            records = self._connection.statistics(handles, STATISTICS_GROUPS["state"].bit, 0)
+        except (LibvirtError, UnicodeDecodeError) as error:
+            log.debug("states: %s", error)
+            return frozenset()
+        return frozenset(api.name(handle) for handle, stats in records if is_arriving(stats))
+
     @property
     def sees_all(self) -> bool:
         """Whether a domain that is not listed is gone; otherwise it may be locked."""
@@ -107,6 +115,15 @@ class Scope:
     def selects(self, name: str) -> bool:
         """Whether a domain of this name is selected."""
         return bool(self._selection.names([name]))
+
+    def call_present(self, handle: Handle, method: str, *arguments: Any) -> Any:
+        """The same as :meth:`call`; that a domain refuses it which a migration brings to this host
+        says nothing about the source."""
+        before = self.error
+        result = self.call(handle, method, *arguments)
+        if result is None and self.error is not before and self._arriving([handle]):
+            self.error = before
+        return result
 
     def is_hung(self, handle: Handle) -> bool:
         """Whether calls for this domain hang at the moment."""
@@ -125,99 +142,12 @@ class Scope:
     #: The UUID of a domain or a pool, and the name of a domain, pool, volume or network; no call.
     uuid, name = staticmethod(api.uuid), staticmethod(api.name)
 
-    def host(self, method: str, *arguments: Any) -> Any:
-        """The result of a call of virConnect, or None if it fails."""
-        self._at("")
-        return self._try(
-            self._connection, method, lambda: self._connection.host(method, *arguments)
-        )
-
-    def call(self, handle: Handle, method: str, *arguments: Any) -> Any:
-        """The result of a call for a domain, a pool, a network and so on; None if it fails."""
-        self._at(api.name(handle) if api.is_domain(handle) else "")
-        result = self._try(handle, method, lambda: api.call(handle, method, *arguments))
-        self._at("")
-        return result
-
-    def _at(self, name: str) -> None:
-        self._progress.step(name, time.monotonic())
-
-    def _try(self, owner: Any, method: str, call: Callable[[], Any]) -> Any:
-        facts = self._facts
-        if known := facts.unsupported.get((type(owner), method)):
-            self.error = known
-            return None
-        try:
-            result = call()
-        except LibvirtError as error:
-            error.__traceback__ = error.__context__ = None  # they would keep the connection open
-            if error.kind in (ErrorKind.LOST, ErrorKind.DENIED):
-                raise
-            if error.kind is not ErrorKind.GONE or self._is_invalid(error, owner):
-                self.error = error
-            facts.learn((type(owner), method), error)
-            log.debug("%s: %s", method, error)
-            return None
-        except UnicodeDecodeError as error:
-            text = f"{method}: text that is not UTF-8"
-            self.error = LibvirtError(0, 0, text, known=ErrorKind.FAILED)
-            log.debug("%s: %s", method, error)
-            return None
-        self.succeeded += 1
-        return result
-
-    def _is_invalid(self, error: LibvirtError, owner: Any) -> bool:
-        """Whether a call is never possible here; False if only the domain has just ended. Checks
-        once in a fetch."""
-        if error.code != _INVALID or self.error is not None:
-            return False
-        try:
-            return bool(api.call(owner, "isActive"))
-        except (LibvirtError, AttributeError):  # a host and a volume are neither active nor not
-            return False
-
     def xml(self, handle: Handle) -> ET.Element:
         """The XML of a domain, a pool and so on; an empty element if it cannot be read."""
         try:
             return parse_xml(self.quietly(handle, "XMLDesc") or "")
         except ValueError:
             return ET.Element("unknown")
-
-    def quietly(self, handle: Handle, method: str, *arguments: Any) -> Any:
-        """The same as :meth:`call`; its outcome says nothing about the source."""
-        before = self.error, self.succeeded
-        result = self.call(handle, method, *arguments)
-        self.error, self.succeeded = before
-        return result
-
-    @contextmanager
-    def changed(self, handle: Handle, method: str, value: Any, usual: Any) -> Iterator[list[bool]]:
-        """Sets a value of a domain for the block, and then the usual one, also after the fetch has
-        been abandoned, and at the end of the program. The list has an element afterwards if that
-        failed, such as on a connection that was lost: :meth:`set` it later."""
-        failed: list[bool] = []
-
-        def back() -> None:
-            known = (type(handle), method) in self._facts.unsupported
-            if not known and not self.set(handle, method, usual):
-                failed.append(True)
-
-        with changes.made(lambda: self.quietly(handle, method, value, 0), back):
-            yield failed
-
-    def set(self, handle: Handle, method: str, value: Any) -> bool:
-        """Sets a value of a domain, also after the fetch has been abandoned; returns whether that
-        succeeded."""
-        progress, flags = self._progress, 0
-        progress.at, progress.since = api.name(handle), time.monotonic()
-        try:
-            api.call(handle, method, value, flags)
-        except LibvirtError as error:
-            log.debug("%s: %s", method, error)
-            return False
-        finally:
-            progress.at, progress.since = "", time.monotonic()
-        return True
 
     def devices(self, handle: Handle) -> Devices:
         """The disks and interfaces of a domain."""
