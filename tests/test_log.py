@@ -125,11 +125,58 @@ thread.join()
     assert re.fullmatch(r"E! internal error.*: ValueError: two\\nlines at <string>:\d+", second)
 
 
-def test_a_full_pipe_holds_up_nobody() -> None:
-    """Logging never waits for the reader; lost messages are counted."""
+FLUSH_AT_EACH_STEP = """
+import sys
+
+def at_each_step(frame, event, argument):
+    frame.f_trace_opcodes = True
+    log.flush(20)
+    return at_each_step
+
+sys._getframe().f_trace_opcodes = True
+sys.settrace(at_each_step)
+logger.error("once")
+sys.settrace(None)
+"""
+
+
+def test_a_signal_handler_may_flush() -> None:
+    """A flush ends at any bytecode of a log call of the same thread."""
+    assert logged(FLUSH_AT_EACH_STEP) == ["E! once"]
+
+
+def test_half_a_line_gets_its_end() -> None:
+    """After a failed write, as on a full disk, the next message begins on a new line; the lost one
+    is counted."""
+    code = """
+import os, resource
+logger.error("first")
+log.flush(20)
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20, most))
+logger.error("x" * 100)
+log.flush(20)
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+logger.error("last")
+"""
+    with os.fdopen(os.memfd_create("stderr"), "rb", 0) as file:
+        program = f"{START}{code}\nlog.flush(20)\n"
+        subprocess.run([sys.executable, "-c", program], stderr=file, timeout=60, check=True)
+        lines = os.pread(file.fileno(), 4096, 0).decode().splitlines()
+    assert lines == [
+        "E! first",
+        "E! xxxxxxxx",
+        "E! last (1 messages were lost before: stderr did not take them)",
+    ]
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_full_pipe_holds_up_nobody(blocking: bool) -> None:
+    """Logging never waits for the reader; lost messages are counted, all others are written."""
     program = f'{START}for _ in range(3000): logger.info("x" * 1000)\nprint("done", flush=True)\n'
     program += "log.flush(20)\n"
     read, write = os.pipe()
+    os.set_blocking(write, blocking)
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=write, text=True
     ) as process:

@@ -11,11 +11,12 @@ import logging
 import os
 import queue
 import re
+import select
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 from urllib.parse import quote, unquote
 
 from .uri import HIDDEN, PARAMETERS, cut, redact, redact_uri, secrets
@@ -164,7 +165,9 @@ class _Handler(logging.Handler):
         super().__init__()
         self.setFormatter(_Formatter())
         self._fd = fd
-        self.lines: queue.Queue[str] = queue.Queue(_WAITING_LINES)
+        #: Lines, and events for :func:`flush`. This kind of queue has no lock that a signal handler
+        #: may find locked by its own thread.
+        self.lines: queue.SimpleQueue[Union[str, threading.Event]] = queue.SimpleQueue()
         self._dropped = 0
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
@@ -174,24 +177,41 @@ class _Handler(logging.Handler):
         except Exception:  # wrong arguments of a log call must not end a collection
             self.handleError(record)
             return
-        try:
-            self.lines.put_nowait(line)
-        except queue.Full:
+        if self.lines.qsize() < _WAITING_LINES:
+            self.lines.put(line)
+        else:
             self._dropped += 1
 
     def _write(self) -> None:
+        unfinished = False
         while True:
             line = self.lines.get()
-            if self._dropped:
-                line += f" ({self._dropped} messages were lost before: stderr was not read)"
-                self._dropped = 0
+            if isinstance(line, threading.Event):
+                line.set()
+                continue
+            lost = self._dropped
+            if lost:
+                line += f" ({lost} messages were lost before: stderr did not take them)"
+            data = ("\n" * unfinished + f"{line}\n").encode("utf-8", "backslashreplace")
+            size = len(data)
             try:
-                data = f"{line}\n".encode("utf-8", "backslashreplace")
                 while data:
-                    data = data[os.write(self._fd, data) :]
-            except OSError:
-                pass  # stderr is closed
-            self.lines.task_done()
+                    data = data[self._some(data) :]
+            except OSError:  # stderr is closed, or its disk is full
+                self._dropped += 1
+                unfinished = unfinished or len(data) < size
+            else:
+                self._dropped -= lost
+                unfinished = False
+
+    def _some(self, data: bytes) -> int:
+        while True:
+            try:
+                return os.write(self._fd, data)
+            except BlockingIOError:  # another process made it non-blocking
+                poll = select.poll()
+                poll.register(self._fd, select.POLLOUT)
+                poll.poll()
 
 
 _handler: Optional[_Handler] = None
@@ -216,8 +236,9 @@ def _log_thread(defect: threading.ExceptHookArgs) -> None:
 
 
 def flush(seconds: float = 0.5) -> None:
-    """Wait for the last lines before the process ends, at most ``seconds``."""
+    """Wait for the last lines before the process ends, at most ``seconds``; also in a signal
+    handler."""
     if _handler is not None:
-        lines = _handler.lines
-        with lines.all_tasks_done:
-            lines.all_tasks_done.wait_for(lambda: not lines.unfinished_tasks, seconds)
+        written = threading.Event()
+        _handler.lines.put(written)
+        written.wait(seconds)
