@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,44 @@ def test_a_signal_ends_it_between_ticks(plugin: Plugin, number: signal.Signals) 
     plugin.signal(number)
     assert plugin.wait(AT_ONCE) == 0
     assert len(plugin.states) == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIG_BLOCK, signal.SIG_IGN])
+def test_signals_of_a_parent_that_blocks_them(start: Callable[..., Plugin], how: int) -> None:
+    """Signals work although the parent has blocked or ignored them."""
+    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+    def change() -> None:
+        if how == signal.SIG_BLOCK:
+            signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        for number in numbers if how == signal.SIG_IGN else []:
+            signal.signal(number, signal.SIG_IGN)
+
+    for number in numbers[:2]:
+        plugin = start("--uri", TEST_DRIVER, preexec_fn=change)
+        plugin.wait_until_listening()
+        plugin.signal(signal.SIGHUP)
+        plugin.wait_for_states(1)
+        plugin.signal(number)
+        assert plugin.wait(AT_ONCE) == 0
+
+
+@BOTH
+def test_a_signal_ends_it_while_it_reads_its_configuration(
+    start: Callable[..., Plugin], tmp_path: Path, number: signal.Signals
+) -> None:
+    """The signal has its default effect then, which also ends a wait for dead storage."""
+    path = tmp_path / "plugin.conf"
+    os.mkfifo(path)
+    with path.open("r+b", buffering=0):  # a writer that writes nothing
+        plugin = start("--config", path)
+        opened = plugin.proc("fd").iterdir
+        assert eventually(lambda: any(str(path) == os.path.realpath(file) for file in opened()))
+        (caught,) = re.findall(r"SigCgt:\s(\w+)", plugin.proc("status").read_text())
+        assert not int(caught, 16) >> (number - 1) & 1
+        plugin.signal(number)
+        assert plugin.wait(AT_ONCE) == -number
+    assert plugin.log.text == ""
 
 
 def test_sigterm_ends_it_while_it_starts(start: Callable[..., Plugin]) -> None:

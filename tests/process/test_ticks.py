@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.plugin import TEST_DRIVER, Plugin, environment, timestamps
+from support.plugin import TEST_DRIVER, Plugin, environment, small_pipe, timestamps
 
 
 @pytest.mark.smoke
@@ -67,10 +68,12 @@ def test_newlines_that_wait_are_one_tick(start: Callable[..., Plugin], text: byt
 
 @pytest.mark.parametrize("text", [b"", b"tick"])
 def test_no_newline_is_no_tick(plugin: Plugin, text: bytes) -> None:
-    """The end of stdin without a newline ends the program without any output."""
+    """The end of stdin without a newline ends the program without metrics; one line says so."""
     plugin.write(text)
     assert plugin.finish() == 0
-    assert plugin.metrics.text == plugin.log.text == ""
+    assert plugin.metrics.text == ""
+    (line,) = plugin.log.lines
+    assert "stdin" in line and "the program ends" in line
 
 
 @pytest.mark.smoke
@@ -121,8 +124,43 @@ def test_a_file_of_newlines_is_a_tick(start: Callable[..., Plugin], tmp_path: Pa
     assert len(plugin.states) == 1
 
 
-def test_dev_null_as_stdin_is_the_end(start: Callable[..., Plugin]) -> None:
-    """With /dev/null as stdin the program ends without any output."""
-    plugin = start("--uri", TEST_DRIVER, stdin=subprocess.DEVNULL)
+@pytest.fixture(params=["/dev/null", "closed", "write-only", "pipe without writer"])
+def no_stdin(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """A way to start the plugin without stdin."""
+    reader, writer = small_pipe()
+    writer.close()
+    with reader:
+        ways: dict[str, dict[str, Any]] = {
+            "/dev/null": {"stdin": subprocess.DEVNULL},
+            "closed": {"redirect": "<&-"},
+            "write-only": {"redirect": "0> /dev/null"},
+            "pipe without writer": {"stdin": reader},
+        }
+        yield ways[request.param]
+
+
+def test_no_stdin_is_the_end(start: Callable[..., Plugin], no_stdin: dict[str, Any]) -> None:
+    """Without stdin and a clock the program ends without metrics; one line says what to do."""
+    plugin = start("--uri", TEST_DRIVER, **no_stdin)
     assert plugin.wait() == 0
-    assert plugin.metrics.text == plugin.log.text == ""
+    assert plugin.metrics.text == ""
+    (line,) = plugin.log.lines
+    assert line.startswith("W! stdin is closed") and "--poll-interval" in line
+
+
+@pytest.mark.parametrize("option", [True, False])
+def test_the_clock_needs_no_stdin(
+    start: Callable[..., Plugin],
+    config: Callable[..., Path],
+    no_stdin: dict[str, Any],
+    option: bool,
+) -> None:
+    """With a clock the program collects until a signal ends it."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"' + ("" if option else '\ninterval = "100ms"'))
+    arguments = ["--poll-interval", "100ms"] if option else []
+    plugin = start("--config", path, *arguments, **no_stdin)
+    plugin.wait_for_states(3)
+    plugin.signal(signal.SIGTERM)
+    assert plugin.wait() == 0
+    assert sum("stdin" in line for line in plugin.log.lines) == 1
+    assert plugin.log.lines[0].startswith("I! stdin is closed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,29 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         done = run("--config", path)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == f"E! {path}: cannot be read: {reason}\n"
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """A FIFO without writer, a device and a file that is too large are errors."""
+    fifo, large = tmp_path / "fifo", tmp_path / "large"
+    os.mkfifo(fifo)
+    large.touch()
+    os.truncate(large, 1 << 40)
+    for path, reason in (
+        (fifo, "it is a FIFO that no program writes"),
+        (Path("/dev/zero"), "it is not a regular file"),
+        (large, "it is larger than 8 MiB"),
+    ):
+        done = run("--config", path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"E! {path}: cannot be read: {reason}\n"
+
+
+def test_a_configuration_from_a_program(config: Callable[..., Path]) -> None:
+    """`<(COMMAND)` of a shell works, also if the command takes its time."""
+    command = f'exec "$@" --config <(sleep 0.3; cat {config(f"libvirt_uri = {TEST_DRIVER!r}")})'
+    done = run("--once", prefix=("bash", "-c", command, "bash"))
+    assert (done.returncode, done.stdout[:14]) == (0, "libvirt_state,")
 
 
 def test_it_does_not_wait_for_its_input(start: Callable[..., Plugin], tmp_path: Path) -> None:

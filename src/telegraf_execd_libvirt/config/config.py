@@ -22,6 +22,7 @@ from ..groups.schema import Group
 from ..sources import SOURCES
 from ..sources.source import Settings, Source, SourceTable
 from ..uri import has_password
+from .file import read
 from .options import DEFAULT_URI, OLD_NAMES, OPTIONS, check_together, source_table
 from .tags import check_fields
 from .values import Problems, expand, explain_unknown, join
@@ -127,8 +128,8 @@ class Config:
 def load(path: Path, environment: Mapping[str, str]) -> Config:
     """Read a configuration file; raise ConfigError if it is invalid."""
     try:
-        mode = path.stat().st_mode
-        document = tomli.loads(path.read_bytes().decode("utf-8-sig"))
+        text, mode = read(path)
+        document = tomli.loads(text.decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:

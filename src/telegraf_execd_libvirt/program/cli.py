@@ -57,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Write the statistics of libvirt domains as InfluxDB line protocol. Each "
         "newline on stdin, SIGHUP, SIGUSR1 or SIGUSR2 requests one collection; the end of stdin "
-        "ends the program. Made for Telegraf's inputs.execd.",
+        "ends the program, unless it collects by the clock and stdin is closed from the start. "
+        "Made for Telegraf's inputs.execd.",
     )
     add = parser.add_argument
     add(
@@ -111,11 +112,11 @@ def main(
             return _print(f"{_NAME} {__version__} (libvirt {library_version()})\n")
         if not stdout_is_open:
             return 0  # nothing can receive metrics
-        if options.check and signals is not None:
-            signals.leave(clean_up)  # there is no work to finish
         config = _load(options)
         if config is None:
             return 2
+        if options.check and signals is not None:
+            signals.leave(clean_up)  # there is no work to finish
         if options.check:
             _check(config, clean_up)
         _collect(config, options, signals or Signals(), clean_up)
@@ -148,6 +149,7 @@ def _collect(
     from ..connection.client import client_log
     from .loop import Loop
 
+    signals.hold()
     output = Output(os.dup(1))
     divert(1, 2, claim=client_log.start())
     loop = Loop(config.hypervisors, output, signals, options.poll_interval)

@@ -93,12 +93,15 @@ class Loop:
         return int(any(c.failed or c.hypervisor.collecting for c in self._collectors))
 
     def run(self, stdin: int) -> int:
-        """Collects at each tick until stdin ends or a signal; returns the exit status."""
+        """Collects at each tick until stdin ends or a signal; returns the exit status. Stdin that
+        is at its end from the start, such as /dev/null in a service, ends nothing that has a clock.
+        """
+        starts, by_clock = True, bool(self._clocks)
         with selectors.PollSelector() as selector:
             selector.register(self._signals.fd, selectors.EVENT_READ)
             selector.register(stdin, selectors.EVENT_READ)
             while True:
-                ready = selector.select(self._seconds_to_tick())
+                ready = selector.select(0.0 if starts else self._seconds_to_tick())
                 self._signals.discard_bytes()
                 if self._output_closed or self._signals.stop is not None:
                     return 0
@@ -108,9 +111,20 @@ class Loop:
                     data = _read(stdin)
                     if b"\n" in data:
                         self._outside_tick()
-                    if not data:
+                    if not data and not (starts and by_clock):
                         break
+                    if not data:
+                        log.info("stdin is closed: collecting by the clock until SIGTERM or SIGINT")
+                        selector.unregister(stdin)
                 self._tick_by_clock()
+                starts = False
+        if starts and not self._last_outside:
+            log.warning(
+                "stdin is closed and nothing has requested a collection: the program ends; "
+                "`interval` and --poll-interval collect by the clock, --once collects once"
+            )
+        elif not self._last_outside:
+            log.info("stdin has ended: the program ends")
         self._finish()
         return 0
 

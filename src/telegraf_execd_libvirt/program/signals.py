@@ -1,7 +1,8 @@
 """Signals that request a tick or the end of the program, recorded for the main thread.
 
-Invariant: from ``Signals()`` to ``leave()`` none of these signals ends the process by itself. This
-module imports nothing slow, least of all libvirt.
+Invariant: from ``Signals()`` to ``leave()`` no request for a tick ends the process, and from
+``hold()`` on no request for the end does so by itself. Before, that has its default effect, which
+also ends a wait for a file on dead storage. This module imports nothing slow, least of all libvirt.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """Records signals from its creation on, so that an early one does not end the process.
+    """Records requests for a tick from its creation on, so that an early one is not lost.
 
     ``fd`` becomes readable after each signal and after ``wake()``.
     """
@@ -27,7 +28,16 @@ class Signals:
             os.set_blocking(fd, False)
         self._noted: set[int] = set()
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
+        for number in _TICK_SIGNALS:
+            signal.signal(number, self._note)
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        # The parent may have blocked some.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def hold(self) -> None:
+        """From now on requests for the end are recorded."""
+        for number in _STOP_SIGNALS:
             signal.signal(number, self._note)
 
     def leave(self, clean_up: Callable[[], None]) -> None:
@@ -40,8 +50,6 @@ class Signals:
 
         for number in (*_TICK_SIGNALS, *_STOP_SIGNALS):
             signal.signal(number, end)
-        if self.stop is not None:
-            end(self.stop, None)
 
     def _note(self, number: int, _: Optional[FrameType]) -> None:
         self._noted.add(number)
