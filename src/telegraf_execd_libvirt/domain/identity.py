@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Callable, Optional
 
-from .record import Device, Identity
+from .record import Device, Identity, name_keys
 from .xml import MetadataTag, attribute, clean, metadata, parse_xml
 
 #: Largest XML in bytes; libvirt's own limit for one text.
@@ -126,7 +127,15 @@ class IdentityReader:
                 _target(disk) or "" for disk in root.iterfind("devices/disk[@type='vhostuser']")
             ),
         }
-        return Identity(_filled(tags), self._devices(root), _filled(info))
+        devices = self._devices(root)
+        keys = (name_keys(family, len(each)) for family, each in devices.items())
+        names = ((*(device.name for device in each), None) for each in devices.values())
+        return Identity(
+            _filled(tags),
+            devices,
+            _filled(info),
+            (tuple(chain.from_iterable(keys)), tuple(chain.from_iterable(names))),
+        )
 
     def _devices(self, root: ET.Element) -> Mapping[str, Sequence[Device]]:
         return {
