@@ -287,10 +287,9 @@ DOCTYPE = b"""<!DOCTYPE domain [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;
         DOCTYPE,
         b"<domain><title>cut off",
         b"",
-        b"<domain><title>\xff\xfe</title></domain>",
         b"<domain><title>big</title><description>%s</description></domain>" % (b"x" * 4_200_000),
     ],
-    ids=["doctype", "cut", "empty", "not UTF-8", "too large"],
+    ids=["doctype", "cut", "empty", "too large"],
 )
 def test_xml_that_cannot_be_used(
     daemon: Callable[..., Daemon], ticks: Callable[..., Ticks], document: bytes
@@ -314,6 +313,15 @@ def test_xml_that_cannot_be_used(
                 assert line["fields"] == before["fields"]
     assert hypervisor.asked.count(GET_XML_DESC) == 5
     assert len(tick.plugin.wait_for_message("W! ")) == 1
+
+
+def test_xml_that_is_not_utf_8(daemon: Callable[..., Daemon], ticks: Callable[..., Ticks]) -> None:
+    """A text that is not UTF-8 becomes a readable tag."""
+    crowd = Crowd(1)
+    crowd.documents[guest(1)] = b"<domain><title>\xff\xfe</title></domain>"
+    tick = ticks(daemon(crowd=crowd))
+    assert {line["tags"].get("title") for line in tick()[guest(1)]} == {r"\xff\xfe"}
+    assert tick.untagged == 0
 
 
 # When, and at which cost
