@@ -132,6 +132,7 @@ def manual_page() -> str:
     name = parser.prog
     lines = [
         f'.TH {name.upper()} 1 "" "{name} {__version__}" "User Commands"',
+        ".nh",  # a hyphenated name could not be copied
         ".SH NAME",
         f"{name} - report libvirt's virtual machines to Telegraf",
         ".SH SYNOPSIS",
@@ -156,9 +157,26 @@ def manual_page() -> str:
         ".SH FILES",
         ".TP",
         rf"\fI/etc/{name}.conf\fR",
-        r"Configuration that packages install. It is read only if \fB--config\fR names it.",
-        ".SH EXAMPLE",
-        "The block for Telegraf's configuration:",
+        r"Configuration that packages install. The program reads it at its start, and only if "
+        r"\fB--config\fR names it.",
+        ".TP",
+        rf"\fI/usr/share/doc/{name}/README.md\fR",
+        r"Documentation that packages install; \fIdocs/\fR beside it describes every option.",
+        ".SH EXAMPLES",
+        "Print one collection of a hypervisor inside libvirt's client library, without a daemon:",
+        ".PP",
+        ".nf",
+        f"{name} --once --uri test:///default",
+        ".fi",
+        ".PP",
+        "Test the configuration as the user that Telegraf has:",
+        ".PP",
+        ".nf",
+        f"sudo -u telegraf {name} --config /etc/{name}.conf --check",
+        ".fi",
+        ".PP",
+        "The block for Telegraf's configuration. Restart Telegraf after each change of the block "
+        "or of the file.",
         ".PP",
         ".nf",
         "[[inputs.execd]]",
@@ -168,7 +186,7 @@ def manual_page() -> str:
         '  precision = "1s"',
         ".fi",
         ".SH SEE ALSO",
-        r"\fBvirsh\fR(1); the project's README and docs/",
+        r"\fBvirsh\fR(1); Telegraf's documentation of inputs.execd",
     ]
     # A hyphen would be typeset as a dash and could not be copied.
     return "".join(line.replace("-", r"\-") + "\n" for line in lines)

@@ -46,6 +46,16 @@ def blocks(language: str) -> list[Block]:
     return found
 
 
+def manual_blocks() -> list[Block]:
+    """The examples of the manual page: all that it prints as it is."""
+    page = "docs/telegraf-execd-libvirt.1"
+    text = (ROOT / page).read_text("utf-8").replace("\\-", "-")
+    return [
+        Block(page, text.count("\n", 0, found.start(1)) + 1, found[1])
+        for found in re.finditer(r"^\.nf\n(.*?)^\.fi$", text, re.M | re.S)
+    ]
+
+
 def broken_links(page: Path) -> list[str]:
     """The relative links of a page that lead to no file, or to no heading of it."""
     broken = []
