@@ -258,3 +258,47 @@ def test_many_guests_that_lack_the_same(daemon: Callable[..., Daemon]) -> None:
     crowd.documents = {guest(number): xml for number in range(1, 31)}
     done = run("--check", "--uri", daemon(crowd=crowd).uri)
     assert f"{guest(9)}, {guest(10)} and 20 more\n" in done.stdout
+
+
+def test_how_many_domains_have_a_tag(config: Callable[..., Path]) -> None:
+    """It counts the domains with each tag; a tag that no domain has is a problem."""
+    path = config(
+        f'libvirt_uri = "{TEST_DRIVER}"\nadditional_domain_tags = ["uuid", "project_id"]\n'
+        'additional_device_tags = ["serial"]'
+    )
+    done = run("--check", "--config", path)
+    assert done.returncode == 0
+    assert "  tag uuid: 1 of 1 domains have it\n  tag project_id: 0 of 1 " in done.stdout
+    assert "  tag of devices serial: 0 of 1 domains have it\n  what helps: no dom" in done.stdout
+    assert run("--check", "--strict", "--config", path).returncode == 3
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_how_many_agents_are_connected(
+    daemon: Callable[..., Daemon], config: Callable[..., Path], connected: bool
+) -> None:
+    """A source without a connected agent does not work, and the report says what helps."""
+    hypervisor = daemon()
+    state = "connected" if connected else "disconnected"
+    hypervisor.xml = (
+        "<domain><devices><channel><target name='org.qemu.guest_agent.0' "
+        f"state='{state}'/></channel></devices></domain>"
+    )
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["guest_agent"]')
+    done = run("--check", "--strict", "--config", path)
+    if connected:
+        assert "  source guest_agent: works, connected agents: 1, 0 lines now\n" in done.stdout
+    else:
+        expected = "  source guest_agent: connected agents: 0\n  what helps: qemu-guest-agent "
+        assert expected in done.stdout and done.returncode == 3
+
+
+def test_a_problem_of_strict_is_no_failure_otherwise(config: Callable[..., Path]) -> None:
+    """Without --strict only a hypervisor that cannot be read is a failure; that has its own
+    status. The option needs --check."""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\ndomains = ["tset"]')
+    assert run("--check", "--config", path).returncode == 0
+    assert run("--check", "--strict", "--config", path).returncode == 3
+    assert run("--check", "--strict", "--uri", MISSING).returncode == 1
+    done = run("--strict", "--uri", TEST_DRIVER)
+    assert done.returncode == 2 and "--strict needs --check" in done.stderr

@@ -320,3 +320,49 @@ def test_no_node_without_an_answer(
     assert [line["measurement"] for line in tick()] == ["libvirt_health"]
     hypervisor.error = None
     assert one(tick(), "libvirt_node")["domains_running"] == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ('domains = ["tset"]', 'domains: there is no domain "tset"; did you mean "test"?'),
+        ('domains = ["web-1", "DB-1"]', 'domains: there is no domain "DB-1"; did you mean "db-1"?'),
+        (
+            'domains = ["web-1", "x"]\ndomain_state_include = ["running"]',
+            'domains: there is no domain "x"; virsh list --all --name shows the names',
+        ),
+        ('domain_include = ["wbe-*"]', 'no domain matches "wbe-*"; did you mean "web-'),
+        ('domain_exclude = ["*"]', "domain_exclude: it matches each domain that is left; it"),
+        ('domain_state_include = ["paused"]', "no domain is in one of these states; it selects"),
+        ('domains = ["web-1"]\ndomain_state_include = ["paused"]', "domain_state_include: no"),
+        ('domain_include = ["web-*", "nosuch"]', None),
+        ('domains = ["web-1"]', None),
+        ("", None),
+    ],
+)
+def test_mistakes_in_the_selection(
+    start: Callable[..., Plugin],
+    config: Callable[..., Path],
+    with_domains: Callable[..., str],
+    options: str,
+    expected: str | None,
+) -> None:
+    """A name that is not there, and a selection that selects nothing, are one warning, with the
+    name that is probably meant; --check says it too, and with --strict it is a failure."""
+    path = config(
+        f'libvirt_uri = "{with_domains(*NAMES)}"\nadditional_statistics = ["health"]\n{options}'
+    )
+    plugin = start("--config", path)
+    for number in range(3):
+        plugin.tick()
+        plugin.metrics.wait_for(
+            lambda lines, seen=number: sum("libvirt_health" in x for x in lines) > seen, "health"
+        )
+    assert plugin.finish() == 0
+    warnings = [line for line in plugin.log.lines if line.startswith("W! ")]
+    assert len(warnings) == (expected is not None)
+    assert expected is None or expected in warnings[0]
+    report = run("--check", "--strict", "--config", path)
+    assert report.returncode == (3 if expected else 0), report.stdout
+    help = (expected or "").partition("; ")[2]
+    assert help in report.stdout and ("  what helps: " in report.stdout) == bool(expected)

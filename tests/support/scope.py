@@ -59,6 +59,7 @@ class FakeScope:
         self.timeout = timeout
         self.error: Any = None
         self.held: Any = None
+        self.counted = 0
         #: What limits have left out.
         self.dropped: dict[str, int] = {}
         #: The errors of methods that fail.

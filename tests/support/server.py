@@ -276,6 +276,8 @@ class Daemon(Closing):
             return self._domain()
         if self.crowd and procedure in (GET_INFO, GET_VCPUS, GET_VCPU_PIN_INFO):
             return self.crowd.about_vcpus(procedure, request)
+        if procedure == GET_GUEST_INFO:
+            return _ints(0)  # no parameters
         if procedure == SET_AGENT_TIMEOUT:
             (self.agent_timeout, _) = struct.unpack(">iI", request[-8:])
             return _ints(0)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
+from ..domain.mistakes import Mistake
 from ..domain.selection import Selection
 from . import api
 from .api import Connection, Handle
@@ -24,6 +25,8 @@ class Handles:
         self._selection = selection
         self._progress = progress
         self._known: dict[str, Handle] = {}
+        #: The names that were missing, and whether nothing was selected, when that was judged.
+        self._judged: tuple[frozenset[str], bool] = (frozenset(), False)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -42,7 +45,20 @@ class Handles:
         self._known = {api.name(handle): handle for handle in handles}
         uuids = {name: api.uuid(self._known[name]) for name in self._selection.names(self._known)}
         existing = self._connection.count if self._selection.flags else len(handles)
-        return Listing(uuids, existing)
+        return Listing(uuids, existing, self._mistakes(not uuids))
+
+    def _mistakes(self, is_empty: bool) -> list[Mistake]:
+        """Probable mistakes in the selection; looked for once for the same missing names."""
+        missing = self._selection.missing(self._known)
+        if (missing, is_empty) == self._judged:
+            return []
+        self._judged = missing, is_empty
+        if not (missing or is_empty):
+            return []
+        names = [*self._known]
+        if self._selection.flags:
+            names = [api.name(handle) for handle in self._connection.domains(0)]
+        return self._selection.mistakes(names, not is_empty)
 
     def known(
         self, names: Sequence[str], uuids: Optional[Uuids] = None, look_up: bool = False

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Union
 
+from ..domain.mistakes import Mistake
 from ..domain.record import Domain, Identity
 from ..domain.selection import Selection
 from ..groups import STATISTICS_GROUPS
@@ -152,10 +153,12 @@ Request = Union[BatchRequest, XmlRequest, HostRequest, ListRequest, WatchRequest
 
 @dataclass(frozen=True)
 class Listing:
-    """All selected domains, in libvirt's order, and the number of all domains if it is known."""
+    """All selected domains, in libvirt's order, and the number of all domains if it is known;
+    probable mistakes in the options that select them."""
 
     uuids: Uuids
     existing: Optional[int] = None
+    mistakes: Sequence[Mistake] = ()
 
 
 @dataclass(frozen=True)
@@ -190,13 +193,14 @@ class Host:
 class Records:
     """The answer to a fetch. ``worked``: a call succeeded; ``error`` is the last one of a call.
     ``held``: it is an earlier error, and nothing was asked now. ``dropped`` is what limits have
-    left out: numbers by the texts for the log."""
+    left out: numbers by the texts for the log; ``counted`` of what the source says."""
 
     domains: list[Domain] = field(default_factory=list)
     worked: bool = False
     error: Optional[LibvirtError] = None
     held: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
+    counted: int = 0
 
 
 #: A host that was not asked for.

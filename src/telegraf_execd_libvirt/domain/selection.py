@@ -11,10 +11,11 @@ one automaton whose states advance together, so no character is read twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Callable, Optional, Union
 
+from .mistakes import Mistake, misnamed, unmatched
 from .record import STATE_NAMES, Stats
 
 #: libvirt's filters for lists and for bulk statistics: VIR_CONNECT_LIST_DOMAINS_RUNNING and so on,
@@ -53,7 +54,7 @@ class Selection:
         self._names = frozenset(names)
         self._include = compile_globs(include)
         self._exclude = compile_globs(exclude)
-        self._includes = bool(include)
+        self._globs = include
         self._states = frozenset(STATE_NAMES.index(name) for name in states)
         #: Whether names select, so that the domains have to be listed.
         self.by_name = bool(names or include or exclude)
@@ -69,9 +70,28 @@ class Selection:
     def _selects(self, name: str) -> bool:
         if self._names and name not in self._names:
             return False
-        if self._includes and not self._include.matches(name):
+        if self._globs and not self._include.matches(name):
             return False
         return not self._exclude.matches(name)
+
+    def missing(self, existing: Collection[str]) -> frozenset[str]:
+        """The names of the option ``domains`` that are not among these."""
+        return self._names.difference(existing)
+
+    def mistakes(self, existing: Collection[str], selected: bool) -> list[Mistake]:
+        """Probable mistakes, where these are the names of all domains, and whether any is
+        ``selected``."""
+        if not existing:
+            return []
+        found = misnamed(self.missing(existing), existing)
+        if selected or found:
+            return found
+        if self._globs and not any(map(self._include.matches, existing)):
+            return unmatched(self._globs, existing)
+        help = f"it selects none of {len(existing)} domains"
+        if not self.names(existing):
+            return [Mistake("domain_exclude", "it matches each domain that is left", help)]
+        return [Mistake("domain_state_include", "no domain is in one of these states", help)]
 
     def has_state(self, stats: Stats) -> bool:
         """Whether a domain with these statistics is in a selected state."""

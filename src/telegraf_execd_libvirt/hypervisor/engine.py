@@ -166,6 +166,7 @@ class Engine:
         """Takes a part of an answer; that to an earlier tick is dropped."""
         if isinstance(content, Listing):
             self._hanging.take_list(content, run, self._tick)
+            self.journal.selection(content.mistakes)
         elif isinstance(content, Piece):
             run.tick.uuids.update(content.uuids)  # the domains exist, whenever this arrives
             if run.tick is self._tick:

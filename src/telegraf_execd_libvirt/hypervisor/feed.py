@@ -59,6 +59,7 @@ class Result:
     lost: bool = False
     worked: bool = False
     defect: bool = False
+    counted: int = 0
 
     @property
     def failed(self) -> bool:
@@ -113,6 +114,11 @@ class Feed:
     def records(self) -> int:
         """The number of records of the last fetch."""
         return sum(result.records for result in self.last if result is not None)
+
+    @property
+    def counted(self) -> int:
+        """The number of what the source counts, in the last fetch."""
+        return sum(result.counted for result in self.last if result is not None)
 
     @property
     def hung(self) -> list[Turn]:

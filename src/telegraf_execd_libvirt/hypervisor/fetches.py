@@ -204,6 +204,7 @@ class Fetches:
                 lost=not event.alive,
                 worked=records.worked,
                 defect=event.defect is not None,
+                counted=records.counted,
             )
             if records.domains:
                 late = turn.started - turn.began

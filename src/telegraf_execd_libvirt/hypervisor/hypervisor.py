@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from queue import Empty, Queue
 from typing import Any, Callable, Optional
 
@@ -25,6 +25,7 @@ from ..connection.requests import FetchRequest, Records, Wanted
 from ..connection.xml_cache import XmlCache
 from ..domain.devices import NO_DEVICES
 from ..domain.devices import parse as parse_devices
+from ..domain.mistakes import Mistake
 from ..domain.record import NO_IDENTITY, Domain
 from ..groups import node, vcpu_mapping
 from ..groups.health import Health
@@ -131,6 +132,11 @@ class Hypervisor:
     def feeds(self) -> Sequence[Feed]:
         """The sources and their states."""
         return self._engine.fetches.feeds
+
+    @property
+    def mistakes(self) -> Collection[Mistake]:
+        """Probable mistakes in the selection."""
+        return self._engine.journal.mistakes
 
     @property
     def connected(self) -> str:

@@ -12,12 +12,16 @@ from typing import Optional
 
 from ..connection.advice import own_daemon, unreachable
 from ..connection.errors import LibvirtError, Unreachable
+from ..domain.mistakes import Mistake
 from ..log import Told
 from .messages import Action, Outcome, Plan, Say
 from .patience import LATE_TICKS
 
 #: The largest number of names in one line of the log.
 _NAMES_SHOWN = 10
+
+#: Domains may come and go.
+_MOST_MISTAKES = 100
 
 
 class Journal:
@@ -32,6 +36,15 @@ class Journal:
         #: The states that were logged since the hypervisor was read last; "up" if it is read.
         self._states: set[str] = set()
         self._told = Told()
+        #: Probable mistakes in the selection that were found.
+        self.mistakes: set[Mistake] = set()
+
+    def selection(self, mistakes: Collection[Mistake]) -> None:
+        """Logs each mistake once."""
+        for mistake in mistakes:
+            if mistake not in self.mistakes and len(self.mistakes) < _MOST_MISTAKES:
+                self.mistakes.add(mistake)
+                self._say(logging.WARNING, f"{mistake}")
 
     def _say(self, level: int, text: str) -> None:
         self._actions.append(Say(level, f"{self._plan.name}: {text}"))

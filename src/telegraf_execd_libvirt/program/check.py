@@ -7,11 +7,12 @@ a collection would have.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 
 from ..config.config import HypervisorConfig
 from ..config.values import format_duration
-from ..domain.record import Domain
+from ..domain.record import NO_IDENTITY, Device, Domain, Identity
 from ..groups import vcpu_mapping
 from ..hypervisor.hypervisor import Hypervisor
 from ..hypervisor.messages import Outcome, Reading
@@ -23,25 +24,49 @@ from .gaps import gaps
 _LOOK_AGAIN_SECONDS = 0.2
 
 
-def check(hypervisors: Sequence[HypervisorConfig]) -> tuple[list[str], int]:
-    """Lines of a report on each hypervisor, and 0, or 1 if one of them cannot be read."""
-    lines: list[str] = []
-    status = 0
+#: The status with ``strict`` if anything that is configured does not work.
+_PROBLEMS = 3
+
+#: Advice where libvirt's error has none.
+_SEE = "docs/faults.md lists messages and what to do"
+
+
+class _Report:
+    """The lines of the report, and the number of problems in them."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.problems = 0
+
+    def add(self, line: str) -> None:
+        self.lines.append(f"  {line}")
+
+    def problem(self, line: str, help: str) -> None:
+        """A problem, and what helps."""
+        self.problems += 1
+        self.add(line)
+        self.add(f"what helps: {help}")
+
+
+def check(hypervisors: Sequence[HypervisorConfig], strict: bool = False) -> tuple[list[str], int]:
+    """Lines of a report on each hypervisor, and 0, or 1 if one of them cannot be read; with
+    ``strict`` 3 if anything else that is configured does not work."""
+    report = _Report()
+    unreadable = False
     for index, config in enumerate(hypervisors):
         name = f"inputs.libvirt[{index}]"
-        lines.append(f"{name}: {redact_uri(config.libvirt_uri)}")
+        report.lines.append(f"{name}: {redact_uri(config.libvirt_uri)}")
         hypervisor = Hypervisor(config, name, quiet=True)
         outcome, domains = _collect(hypervisor)
         if outcome.trouble is None:
-            lines += _report(config, hypervisor, outcome, domains)
-            lines += _sources(hypervisor)
+            _describe(config, hypervisor, outcome, domains, report)
+            _sources(hypervisor, report)
             continue
-        status = 1
-        lines.append(f"  reachable: no: {outcome.trouble.reason}")
-        if outcome.trouble.help:
-            lines.append(f"  what helps: {outcome.trouble.help}")
+        unreadable = True
+        report.problem(f"reachable: no: {outcome.trouble.reason}", outcome.trouble.help or _SEE)
+    status = 1 if unreadable else _PROBLEMS if strict and report.problems else 0
     # Names and messages are libvirt's: each becomes one line, without credentials.
-    return [one_line(line) for line in lines], status
+    return [one_line(line) for line in report.lines], status
 
 
 def _collect(hypervisor: Hypervisor) -> tuple[Outcome, list[Domain]]:
@@ -64,47 +89,106 @@ def _longest(hypervisor: Hypervisor) -> int:
     return 2 * max((feed.settings.timeout for feed in hypervisor.feeds), default=0)
 
 
-def _sources(hypervisor: Hypervisor) -> Iterator[str]:
+def _sources(hypervisor: Hypervisor, report: _Report) -> None:
     for feed in hypervisor.feeds:
-        name = feed.source.name
+        source = f"source {feed.source.name}"
+        counts = f"{feed.source.counts}: {feed.counted}" if feed.source.counts else ""
         if feed.busy:
-            yield f"  source {name}: takes longer than {format_duration(_longest(hypervisor))}"
+            help = f"a longer timeout in [inputs.libvirt.{feed.source.name}]"
+            report.problem(
+                f"{source}: takes longer than {format_duration(_longest(hypervisor))}", help
+            )
         elif feed.error:
-            yield f"  source {name}: does not work: {feed.error}"
-            if feed.help:
-                yield f"  what helps: {feed.help}"
+            report.problem(f"{source}: does not work: {feed.error}", feed.help or _SEE)
+        elif counts and not feed.counted:
+            report.problem(f"{source}: {counts}", feed.source.none)
         else:
-            yield f"  source {name}: works, {feed.records} lines now"
+            counts = f"{counts}, " if counts else ""
+            report.add(f"{source}: works, {counts}{feed.records} lines now")
 
 
-def _report(
-    config: HypervisorConfig, hypervisor: Hypervisor, outcome: Outcome, domains: Sequence[Domain]
-) -> Iterator[str]:
+def _describe(
+    config: HypervisorConfig,
+    hypervisor: Hypervisor,
+    outcome: Outcome,
+    domains: Sequence[Domain],
+    report: _Report,
+) -> None:
     active = sum(domain.active for domain in domains)
-    yield f"  reachable: yes: {hypervisor.connected}"
+    report.add(f"reachable: yes: {hypervisor.connected}")
     existing = outcome.existing
     of = "" if existing in (None, outcome.domains) else f" of {existing}"
-    yield f"  domains: {outcome.domains}{of}, of which {active} run"
-    if existing and not outcome.domains:
-        yield "  warning: no domain is selected; check domains and the options domain_…"
-    missing = sorted(set(config.domains) - {domain.name for domain in domains})
-    if missing:
-        other = config.domain_exclude or config.domain_state_include
-        kind = "not there or not selected" if other else "not there"
-        yield f"  domains that are {kind}: {', '.join(missing)}"
+    report.add(f"domains: {outcome.domains}{of}, of which {active} run")
+    _selection(config, hypervisor, outcome, {domain.name for domain in domains}, report)
     if outcome.incomplete:
-        yield f"  guests not responding: {', '.join(sorted(outcome.incomplete))}"
+        names = ", ".join(sorted(outcome.incomplete))
+        help = "virsh domcontrol GUEST shows for how long its QEMU has not answered libvirt"
+        report.problem(f"guests not responding: {names}", help)
     if outcome.locked:
         names = ", ".join(sorted(domain.name for domain in outcome.locked))
-        yield f"  guests locked by libvirt, behind an operation that hangs: {names}"
+        text = f"guests locked by libvirt, behind an operation that hangs: {names}"
+        help = "end that operation: a start or stop, a hook script, dead storage"
+        report.problem(text, help)
     if outcome.unread:
-        yield f"  domains not read within the timeout: {outcome.unread}"
+        help = "a longer timeout, or parallel_calls"
+        report.problem(f"domains not read within the timeout: {outcome.unread}", help)
     wanted = [*config.groups, *(g for g in config.additions if g is vcpu_mapping.GROUP)]
     came = {key.partition(".")[0] for domain in domains for key in domain.stats}
     reported = [group.name for group in wanted if came & group.words]
     unreported = [group.name for group in wanted if not came & group.words]
-    yield f"  reported: {', '.join(reported) or 'nothing'}"
+    report.add(f"reported: {', '.join(reported) or 'nothing'}")
     if unreported:
-        yield f"  not reported by any domain now: {', '.join(unreported)}"
+        # Nobody asked for a single one of the groups that are the default.
+        report.problems += bool(config.statistics_groups is not None and active)
+        names = ", ".join(unreported)
+        report.add(f"not reported by any domain now: {names} (why: docs/metrics.md, Notes)")
+    _tags(config, domains, report)
     if hypervisor.connected.startswith("driver QEMU,"):
-        yield from gaps(config, [each for each in domains if each.name not in outcome.incomplete])
+        answering = [each for each in domains if each.name not in outcome.incomplete]
+        report.lines += gaps(config, answering)
+
+
+def _selection(
+    config: HypervisorConfig,
+    hypervisor: Hypervisor,
+    outcome: Outcome,
+    read: Collection[str],
+    report: _Report,
+) -> None:
+    """Names that are not there, and a selection that selects nothing."""
+    mistakes = sorted(hypervisor.mistakes)
+    if missing := sorted(set(config.domains).difference(read)):
+        other = config.domain_exclude or config.domain_state_include
+        kind = "not there or not selected" if other else "not there"
+        helps = [mistake.help for mistake in mistakes if mistake.option == "domains"]
+        help = ", ".join(dict.fromkeys(helps)) or "look at the options domain_…"
+        report.problem(f"domains that are {kind}: {', '.join(missing)}", help)
+    if outcome.existing and not outcome.domains:
+        helps = [f"{mistake}" for mistake in mistakes]
+        help = ", ".join(helps) or "check domains and the options domain_…"
+        report.problem("warning: no domain is selected", help)
+
+
+def _tags(config: HypervisorConfig, domains: Sequence[Domain], report: _Report) -> None:
+    """How many domains have each tag."""
+    identities = [domain.identity or NO_IDENTITY for domain in domains]
+    found = Counter(tag for identity in identities for tag in {*identity.tags})
+    of_devices = Counter(
+        tag for each in identities for tag in {t for d in _devices(each) for t in d.tags}
+    )
+    metadata = [tag.tag for tag in config.metadata_tags]
+    for tag in (*config.additional_domain_tags, *metadata, *config.additional_device_tags):
+        is_device = tag in config.additional_device_tags
+        number = (of_devices if is_device else found)[tag]
+        what = "tag of devices" if is_device else "tag"
+        line = f"{what} {tag}: {number} of {len(domains)} domains have it"
+        if number or not domains:
+            report.add(line)
+        else:
+            where = "metadata" if tag in metadata else "XML"
+            report.problem(line, f"no domain has it in its {where}: virsh dumpxml shows that")
+
+
+def _devices(identity: Identity) -> Iterator[Device]:
+    for devices in identity.devices.values():
+        yield from devices

@@ -81,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--sample-config", action="store_true", help="print a commented configuration and exit")
     add("--check", action="store_true", help="test the configuration and suggest fixes")
     add(
+        "--strict",
+        action="store_true",
+        help="with --check: exit with status 3 if anything that is configured does not work",
+    )
+    add(
         "--log-level",
         choices=log.LEVELS,
         default="info",
@@ -100,7 +105,10 @@ def main(
     ``signals`` has recorded signals since the start; without it, recording begins with the
     collection.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.strict and not options.check:
+        parser.error("--strict needs --check")
     log.start(options.log_level)
     clean_up = partial(_clean_up, Children())
     try:
@@ -118,7 +126,7 @@ def main(
         if options.check and signals is not None:
             signals.leave(clean_up)  # there is no work to finish
         if options.check:
-            _check(config, clean_up)
+            _check(config, clean_up, options.strict)
         _collect(config, options, signals or Signals(), clean_up)
     except ImportError as error:
         logger.error("libvirt-python cannot be loaded: %s", error)
@@ -162,12 +170,12 @@ def _collect(
     _leave(status, clean_up)
 
 
-def _check(config: Config, clean_up: CleanUp) -> NoReturn:
+def _check(config: Config, clean_up: CleanUp, strict: bool) -> NoReturn:
     from ..connection.client import client_log
     from .check import check
 
     divert(2, claim=client_log.start())
-    lines, status = check(config.hypervisors)
+    lines, status = check(config.hypervisors, strict)
     _leave(_print("".join(f"{line}\n" for line in lines)) or status, clean_up)
 
 

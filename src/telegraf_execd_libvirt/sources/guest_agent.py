@@ -85,6 +85,7 @@ class _Agents:
                 continue
             if scope.is_hung(handle) or not is_ready(scope, handle):
                 continue
+            scope.counted += 1
             # If the call is abandoned, this pause stays.
             seconds = min(_LONGEST_PAUSE, 2 * pause.seconds if pause else _FIRST_PAUSE)
             pause = self._pauses[uuid] = _Pause(time.monotonic() + seconds, seconds, None)
@@ -174,6 +175,9 @@ SOURCE = Source(
             "those of media that cannot be written, see the sample.",
         ),
     ),
+    counts="connected agents",
+    none="qemu-guest-agent must run in the guest, and its XML needs a <channel> with the target "
+    "org.qemu.guest_agent.0",
     advice="the guest agent needs a read-write connection: allow this user the polkit action "
     "org.libvirt.unix.manage, or add it to the group libvirt; both are equivalent to root on the "
     "host, see docs/permissions.md",

@@ -48,6 +48,8 @@ class Scope(Calls):
         super().__init__(connection, facts, progress)
         #: The earlier error of a domain that is not asked now.
         self.held: Optional[LibvirtError] = None
+        #: The number of what the source says that it counts.
+        self.counted = 0
         #: What limits have left out: numbers by the texts for the log.
         self.dropped: dict[str, int] = {}
         self._request = request
@@ -175,4 +177,6 @@ def fetch(scope: Scope, request: FetchRequest) -> Records:
     """Fetches a source. Raises LibvirtError if nothing can be asked, and Abandoned."""
     domains = [*request.fetch(scope)]
     held = scope.error is None and scope.held is not None
-    return Records(domains, scope.succeeded > 0, scope.error or scope.held, held, scope.dropped)
+    return Records(
+        domains, scope.succeeded > 0, scope.error or scope.held, held, scope.dropped, scope.counted
+    )

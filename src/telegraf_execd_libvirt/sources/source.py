@@ -62,6 +62,7 @@ class Source:
     its domains are divided, to be fetched at the same time. ``events`` are the kinds of libvirt's
     events (VIR_DOMAIN_EVENT_ID_*) that the function gets, see :class:`Listener`. With
     ``read_only=False`` it needs a connection with more rights; ``advice`` says how to grant them.
+    ``counts`` says what the scope has ``counted``, and ``none`` what helps if that is nothing.
     """
 
     name: str
@@ -76,6 +77,8 @@ class Source:
     read_only: bool = True
     options: tuple[Option, ...] = ()
     advice: str = ""
+    counts: str = ""
+    none: str = ""
 
     @property
     def group(self) -> Group:
