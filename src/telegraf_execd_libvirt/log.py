@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Optional, Union
 from urllib.parse import quote, unquote
 
-from .uri import HIDDEN, PARAMETERS, cut, redact, redact_uri, secrets
+from .uri import HIDDEN, PARAMETERS, aliases, cut, has_scheme, redact, redact_uri, secrets
 
 LEVELS = ("error", "warn", "info", "debug")
 
@@ -63,8 +63,11 @@ _ORDINARY = frozenset(
 
 
 def hide(uri: str) -> None:
-    """Makes :func:`conceal` remove the secrets of this URI from all texts."""
+    """Makes :func:`conceal` remove the secrets of this URI, or of that of this alias, from all
+    texts."""
     global _hidden
+    if not has_scheme(uri):
+        uri = aliases().get(uri, uri)
     if uri not in _hidden:
         _hidden = (*_hidden, uri)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Optional
 from urllib.parse import unquote
 
@@ -20,6 +21,9 @@ HIDDEN = "…"
 _IN_MESSAGE = re.compile(r"://((?:[^\s'\"]|'(?![\s:,.;)]|$))*)")
 _PUNCTUATION = "):,.;"
 _SCHEME = re.compile(r"[a-z][a-z0-9.-]*(\+[a-z0-9]+)?", re.IGNORECASE)
+_ALIASES = re.compile(
+    r"^\s*uri_aliases\s*=\s*\[((?:[\s,]|#[^\n]*|\"[^\"]*\"|'[^']*')*)\]", re.MULTILINE
+)
 _NAME = re.compile(r"[\w.-]+")
 
 #: A host and its port, if that is a number.
@@ -82,6 +86,26 @@ def cut(text: str, length: int) -> str:
     if begin >= 0 and not re.search(r"\s", text[begin:]):
         text = text[: begin + 3]
     return text + HIDDEN
+
+
+def has_scheme(uri: str) -> bool:
+    """Whether it begins as a URI does, and is no name of an alias."""
+    scheme, mark, _ = uri.partition("://")
+    return bool(mark) and _SCHEME.fullmatch(scheme) is not None
+
+
+def aliases() -> dict[str, str]:
+    """The URI of each alias that libvirt's configuration of this user has."""
+    folder = Path("/etc")
+    if os.geteuid() != 0:
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or with_home("~/.config"))
+    try:
+        text = Path(folder, "libvirt/libvirt.conf").read_text("utf-8", "replace")
+    except OSError:
+        return {}
+    found = _ALIASES.search(text)
+    items = re.findall(r"#[^\n]*|[\"']([^\"'=]*)=([^\"']*)[\"']", found[1] if found else "")
+    return {name: uri for name, uri in items if name}
 
 
 def has_password(uri: str) -> bool:

@@ -15,6 +15,7 @@ from telegraf_execd_libvirt.config.values import Problems
 from telegraf_execd_libvirt.domain.xml import MetadataTag
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import SourceTable
+from telegraf_execd_libvirt.uri import aliases
 
 
 def read(text: str, **environment: str) -> tuple[Config, Problems]:
@@ -139,6 +140,36 @@ def test_a_tag_takes_the_place_of_a_field(extra: str, warned: list[str]) -> None
         f"the tag {name} takes the place of the field {name} of libvirt_domain"
         for name in warned
     ]
+
+
+def test_names_and_globs_that_are_mistaken_for_each_other() -> None:
+    """A star in a name, and an exclamation mark before a glob, give a warning with what is meant,
+    because a domain may have such a name."""
+    text = '[[inputs.libvirt]]\ndomains = ["a", "web*"]\ndomain_exclude = ["!db", "[!x]"]'
+    config, problems = read(text)
+    assert problems.errors == [] and config.hypervisors[0].domains == ("a", "web*")
+    assert problems.warnings == [
+        "inputs.libvirt[0].domains[1]: is a name, not a glob; "
+        'did you mean domain_include = ["web*"]?',
+        'inputs.libvirt[0].domain_exclude[0]: "!" negates only within brackets; '
+        'did you mean domain_include = ["db"]?',
+    ]
+
+
+def test_an_alias_of_libvirt_is_a_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alias in libvirt.conf is accepted, another word is not."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "libvirt").mkdir()
+    (tmp_path / "libvirt/libvirt.conf").write_text(
+        '#uri_aliases = ["foo=x"]\nuri_aliases = [\n  "kvm2=qemu+ssh://me@[::1]/system", # "a=b"\n'
+        "  'x-1=qemu:///system',\n]\n"
+    )
+    assert aliases() == {"kvm2": "qemu+ssh://me@[::1]/system", "x-1": "qemu:///system"}
+    assert table('[[inputs.libvirt]]\nlibvirt_uri = "kvm2"').libvirt_uri == "kvm2"
+    for word in ("foo", "qemu:/system", "1://x"):
+        _, problems = read(f'[[inputs.libvirt]]\nlibvirt_uri = "{word}"')
+        assert "such as qemu:///system" in problems.errors[0]
 
 
 def test_option_below_the_table_of_tags_is_warned_of() -> None:

@@ -137,6 +137,12 @@ def test_one_uri_for_two_tables_is_refused(config: Callable[..., Path]) -> None:
         ("--once=yes",),
         ("--onc", "--uri", TEST_DRIVER),
         ("two\nlines",),
+        ("--uri", "no_such_alias"),
+        ("--uri", "qemu/system"),
+        ("--once", "esx://jroe:pazz wurd@host/"),
+        ("--poll-interval", "esx://jroe:pazz wurd@host/"),
+        ("--uri", "jroe:pazz wurd@host"),
+        ("--uri=jroe wurd://pazz@host",),
         ("--log-level", "x" * 100_000),
     ],
 )
@@ -145,6 +151,7 @@ def test_wrong_command_lines(arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"E! \S.{,4000}\n", done.stderr)
+    assert not re.search("jroe|pazz|wurd", done.stderr)
 
 
 @pytest.mark.parametrize("option", ["--version", "--sample-config", "--check", "--help"])

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from support.plugin import TEST_DRIVER, Plugin, run
+from support.plugin import (
+    TEST_DRIVER,
+    Plugin,
+    Stream,
+    eventually,
+    run,
+    small_pipe,
+    waiting_bytes,
+)
 
 MISTAKES = f"""\
 [agent]
@@ -58,6 +66,27 @@ def test_all_mistakes_are_reported_in_one_go(tmp_path: Path, option: list[str]) 
     assert len(lines) == len(FOUND)
     for found in FOUND:
         assert any(line.startswith(f"E! {path}: {found}") for line in lines), found
+
+
+def test_no_mistake_is_lost(start: Callable[..., Plugin], tmp_path: Path) -> None:
+    """More mistakes than the log keeps waiting are reported, each of them, also to a reader that
+    begins late."""
+    path = tmp_path / "plugin.conf"
+    path.write_text("".join(f"[x{number}]\n" for number in range(3_000)))
+    reader, writer = small_pipe()
+    plugin = start("--config", path, stderr=writer)
+    writer.close()
+
+    def waits() -> bool:
+        state = plugin.proc("stat").read_text().rpartition(")")[2].split()[0]
+        return state == "S" and waiting_bytes(reader.fileno()) > 3_000
+
+    assert eventually(waits)
+    log = Stream(reader)
+    assert plugin.wait() == 2
+    log.close()
+    names = [line.split(": ")[1] for line in log.lines]
+    assert names == [f"x{number}" for number in range(3_000)]
 
 
 @pytest.mark.parametrize(

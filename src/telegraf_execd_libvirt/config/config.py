@@ -25,7 +25,11 @@ from ..uri import has_password
 from .file import read
 from .options import DEFAULT_URI, OLD_NAMES, OPTIONS, check_together, source_table
 from .tags import check_fields
-from .values import Problems, expand, explain_unknown, join
+from .values import Problems, expand
+from .words import explain_unknown, join, line_of, meant
+
+#: Tables of Telegraf's own configuration.
+_TELEGRAF_TABLES = ("agent", "global_tags", "outputs", "processors", "aggregators")
 
 
 @dataclass(eq=False)
@@ -128,13 +132,17 @@ class Config:
 def load(path: Path, environment: Mapping[str, str]) -> Config:
     """Read a configuration file; raise ConfigError if it is invalid."""
     try:
-        text, mode = read(path)
-        document = tomli.loads(text.decode("utf-8-sig"))
+        data, mode = read(path)
+        text = data.decode("utf-8-sig")
+        document = tomli.loads(text)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: expected UTF-8, invalid at byte {error.start}"]) from None
-    except (tomli.TOMLDecodeError, RecursionError) as error:
+    except tomli.TOMLDecodeError as error:
+        line = line_of(text, str(error))
+        raise ConfigError([f"{path}: not valid TOML: {error}: {line}"]) from None
+    except RecursionError as error:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
     except ValueError as error:  # Python rejects integers with thousands of digits
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
@@ -158,7 +166,8 @@ def parse(
     if isinstance(inputs, dict):
         others += [join("inputs", name) for name in inputs if name != "libvirt"]
     for name in others:
-        problems.add(name, "unknown; only [[inputs.libvirt]] tables belong in this file")
+        text = f"unknown; only [[inputs.libvirt]] tables belong in this file{_place(name)}"
+        problems.add(name, text)
     if not isinstance(inputs, dict):
         problems.expected("inputs", "[[inputs.libvirt]] tables", inputs)
         return Config()
@@ -176,6 +185,19 @@ def parse(
             for index, table in enumerate(tables)
         )
     )
+
+
+def _place(name: str) -> str:
+    """Where a table or an option belongs that is outside of the tables of hypervisors."""
+    last = name.rpartition(".")[2]
+    option = last if last in (*OPTIONS, *SOURCES) else ""
+    if name == last and name not in _TELEGRAF_TABLES:
+        option = option or meant(name, [*OPTIONS, *SOURCES, "inputs"])
+    if "libvirt" in (last, option) or option == "inputs":
+        return "; did you mean [[inputs.libvirt]]?"
+    if option in SOURCES:
+        return f"; did you mean [inputs.libvirt.{option}]?"
+    return f"; did you mean {option} below [[inputs.libvirt]]?" if option else ""
 
 
 def _hypervisor(

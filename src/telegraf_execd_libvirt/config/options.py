@@ -7,7 +7,7 @@ have ``interval`` and ``timeout``, and beside them only what their source declar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..domain.identity import DEVICE_TAGS, DOMAIN_TAGS
@@ -16,7 +16,7 @@ from ..domain.selection import compile_globs
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..sources import SOURCES
 from ..sources.source import Source, SourceTable
-from ..uri import redact_uri, unknown_values
+from ..uri import aliases, has_scheme, unknown_values
 from . import tags
 from .values import (
     Getter,
@@ -26,14 +26,12 @@ from .values import (
     choice,
     choices,
     duration,
-    explain_unknown,
     integer,
-    join,
-    show,
     string,
     string_table,
     strings,
 )
+from .words import explain_unknown, join, show
 
 DEFAULT_URI = "qemu:///system"
 
@@ -45,9 +43,12 @@ def uri(value: object, path: str, problems: Problems) -> str:
     """Check a libvirt URI or the name of a libvirt URI alias; empty: the default."""
     text = string(value, path, problems)
     if not text.isprintable():
-        problems.expected(path, "a URI without control characters", redact_uri(text))
-    elif "/" in text and "://" not in text:
-        problems.add(path, "expected driver[+transport]://[host]/path, such as qemu:///system")
+        problems.add(path, "expected a URI without control characters")
+    elif text and not (has_scheme(text) or isinstance(text, Unset) or text in aliases()):
+        what = (
+            "driver[+transport]://[host]/path, such as qemu:///system, or an alias of libvirt.conf"
+        )
+        problems.add(path, f"expected {what}")
     for parameter, known in unknown_values(text):
         problems.add(path, f"expected {parameter} with {known}")
     return text or DEFAULT_URI
@@ -56,7 +57,13 @@ def uri(value: object, path: str, problems: Problems) -> str:
 def _globs(value: object, path: str, problems: Problems) -> tuple[str, ...]:
     """An array of globs. One that passes here compiles later."""
     texts = strings(value, path, problems)
+    other = "domain_include" if path.endswith("exclude") else "domain_exclude"
     for index, text in enumerate(texts):
+        if text.startswith("!"):
+            meant = f"{other} = [{show(text[1:])}]"
+            problems.warn(
+                f"{path}[{index}]", f'"!" negates only within brackets; did you mean {meant}?'
+            )
         try:
             compile_globs(() if isinstance(text, Unset) else (text,))
         except ValueError as error:
@@ -64,13 +71,49 @@ def _globs(value: object, path: str, problems: Problems) -> tuple[str, ...]:
     return texts
 
 
+def _names(value: object, path: str, problems: Problems) -> tuple[str, ...]:
+    """An array of names of domains, which are no globs."""
+    texts = strings(value, path, problems)
+    for index, text in enumerate(texts):
+        if ("*" in text or "?" in text) and not isinstance(text, Unset):
+            meant = f"domain_include = [{show(text)}]"
+            problems.warn(f"{path}[{index}]", f"is a name, not a glob; did you mean {meant}?")
+    return texts
+
+
+def _tags(value: object, path: str, problems: Problems) -> dict[str, str]:
+    """The constant tags. A table of TOML takes all options that follow it."""
+    if isinstance(value, dict):
+        others = {name for name, item in value.items() if not isinstance(item, str)}
+        for name in [name for name in value if name in others]:
+            if name in OPTIONS:
+                text = f"is no tag; the option {name} belongs above the table of tags"
+                problems.add(join(path, name), text)
+            elif name in SOURCES:
+                text = f"is no tag; did you mean [inputs.libvirt.{name}]?"
+                problems.add(join(path, name), text)
+            else:
+                others.discard(name)
+        value = {name: item for name, item in value.items() if name not in others}
+    return string_table(value, path, problems)
+
+
+def _elsewhere(names: Iterable[str], option: str) -> dict[str, str]:
+    """For each name the option in which it belongs."""
+    return dict.fromkeys(names, option)
+
+
 #: The function that checks and converts the value of each option.
 OPTIONS: dict[str, Getter] = {
     "libvirt_uri": uri,
-    "domains": strings,
-    "statistics_groups": choices(STATISTICS_GROUPS),
-    "additional_statistics": choices([*ADDITIONAL_STATISTICS, *SOURCES]),
-    "tags": string_table,
+    "domains": _names,
+    "statistics_groups": choices(
+        STATISTICS_GROUPS, _elsewhere([*ADDITIONAL_STATISTICS, *SOURCES], "additional_statistics")
+    ),
+    "additional_statistics": choices(
+        [*ADDITIONAL_STATISTICS, *SOURCES], _elsewhere(STATISTICS_GROUPS, "statistics_groups")
+    ),
+    "tags": _tags,
     "timeout": duration,
     "interval": duration,
     "influx_uint_support": boolean,
@@ -81,8 +124,12 @@ OPTIONS: dict[str, Getter] = {
     "domain_include": _globs,
     "domain_exclude": _globs,
     "domain_state_include": choices(STATE_NAMES),
-    "additional_domain_tags": choices(DOMAIN_TAGS),
-    "additional_device_tags": choices(DEVICE_TAGS),
+    "additional_domain_tags": choices(
+        DOMAIN_TAGS, _elsewhere(DEVICE_TAGS, "additional_device_tags")
+    ),
+    "additional_device_tags": choices(
+        DEVICE_TAGS, _elsewhere(DOMAIN_TAGS, "additional_domain_tags")
+    ),
     "metadata_tags": tags.metadata_tags,
 }
 

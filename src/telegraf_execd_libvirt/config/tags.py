@@ -13,7 +13,8 @@ from ..domain.xml import PATH_FORMAT, MetadataTag, is_path
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..groups.schema import Group
 from ..sources import SOURCES
-from .values import Problems, Unset, explain_unknown, join, show, string
+from .values import Problems, Unset, string
+from .words import explain_unknown, join, show
 
 _METADATA_OPTIONS = ("namespace", "path", "tag")
 

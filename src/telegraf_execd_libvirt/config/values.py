@@ -8,26 +8,17 @@ finds all errors. A duration has a unit and is greater than zero.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Callable
+
+from .words import hint, join, show
 
 Getter = Callable[[object, str, "Problems"], Any]
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-
-#: Options that Telegraf itself applies to any plugin. For this program Telegraf runs the execd
-#: plugin, so they belong in the execd block.
-_TELEGRAF_OPTIONS = (
-    "alias name_prefix name_suffix name_override namepass namepass_separator namedrop "
-    "namedrop_separator fieldpass fieldinclude fieldexclude fielddrop tagpass tagdrop taginclude "
-    "tagexclude metricpass precision collection_jitter collection_offset log_level "
-    "startup_error_behavior time_source always_include_local_tags always_include_global_tags "
-    "skip_processors_after_aggregators flush_interval flush_jitter labels"
-)
 
 _DURATION = 'a duration with units, such as "5s", "500ms" or "1m30s"'
 _NANOSECONDS = {
@@ -62,39 +53,6 @@ class Problems:
         self.warnings.append(f"{path}: {text}" if path else text)
 
 
-def join(path: str, key: str) -> str:
-    """The path of a key in a table, quoted as in TOML if necessary."""
-    return f"{path}.{key}" if _BARE_KEY.fullmatch(key) else f"{path}.{show(key)}"
-
-
-def show(value: object) -> str:
-    """A value as in a TOML file, shortened."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list):
-        return "an array"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped[:60]}…"' if len(escaped) > 60 else f'"{escaped}"'
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def explain_unknown(name: str, known: list[str]) -> str:
-    """The error text for an unknown option."""
-    if name in _TELEGRAF_OPTIONS.split():
-        return "is handled by Telegraf itself: it belongs in the [[inputs.execd]] block"
-    return f"unknown option{_hint(name, known)} (allowed: {', '.join(known)})"
-
-
-def _hint(name: str, known: list[str]) -> str:
-    """The known name that is meant, or nothing."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 class Unset(str):
     """A string with an unset variable: already reported, so not checked further."""
 
@@ -102,10 +60,13 @@ class Unset(str):
 def expand(value: object, path: str, environment: Mapping[str, str], problems: Problems) -> Any:
     """Replace ``${NAME}`` and ``${NAME:-default}`` in the strings of a value; report unset ones."""
     if isinstance(value, str):
-        missing = []
+        missing: list[str] = []
+        nested: list[str] = []
 
         def replace(match: re.Match[str]) -> str:
             found = environment.get(match[1])
+            if "${" in (match[2] or ""):
+                nested.append(match[1])
             if not found and match[2] is not None:  # as in a shell, also if empty
                 return match[2]
             if found is None:
@@ -116,7 +77,9 @@ def expand(value: object, path: str, environment: Mapping[str, str], problems: P
         text = _VARIABLE.sub(replace, value)
         for name in missing:
             problems.add(path, f"environment variable {name} is not set")
-        return Unset(value) if missing else text
+        for name in nested:
+            problems.add(path, f"the default of ${{{name}}} must not contain another variable")
+        return Unset(value) if missing or nested else text
     if isinstance(value, list):
         return [
             expand(item, f"{path}[{index}]", environment, problems)
@@ -203,8 +166,9 @@ def strings(value: object, path: str, problems: Problems) -> tuple[str, ...]:
     return tuple(result)
 
 
-def choices(names: Iterable[str]) -> Getter:
-    """The getter of an array of some of these names, without duplicates."""
+def choices(names: Iterable[str], others: Mapping[str, str] = MappingProxyType({})) -> Getter:
+    """The getter of an array of some of these names, without duplicates. ``others`` has names that
+    belong in another option, and which."""
     known = list(names)
 
     def get(value: object, path: str, problems: Problems) -> tuple[str, ...]:
@@ -217,9 +181,11 @@ def choices(names: Iterable[str]) -> Getter:
                 problems.add(at, f"duplicate value {show(text)}")
             elif text in known:
                 result.append(text)
+            elif text in others:
+                problems.add(at, f"{show(text)} belongs in {others[text]}")
             elif text:
-                hint = _hint(text, known)
-                problems.add(at, f"unknown name {show(text)}{hint} (allowed: {', '.join(known)})")
+                allowed = f"{hint(text, known)} (allowed: {', '.join(known)})"
+                problems.add(at, f"unknown name {show(text)}{allowed}")
         return tuple(result)
 
     return get

@@ -34,8 +34,12 @@ CleanUp = Callable[[], None]
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        for argument in sys.argv:
+            if "://" in argument:
+                log.hide(argument)
+        message = log.one_line(log.conceal(message))
         try:
-            Output(2).write(f"E! {log.one_line(message)} (see {_NAME} --help)\n".encode())
+            Output(2).write(f"E! {message} (see {_NAME} --help)\n".encode())
         except (Closed, OSError):
             pass  # stderr is closed
         sys.exit(2)
@@ -193,13 +197,19 @@ def _load(options: argparse.Namespace) -> Optional[Config]:
                 text = f"applies to one table, but {options.config} has {count} tables"
                 problems.add("--uri", text)
             config = replace(config, hypervisors=(replace(config.hypervisors[0], libvirt_uri=uri),))
-    for problem in problems.errors:
-        logger.error("%s", problem)
+    _log_all(logger.error, problems.errors)
     if problems.errors:
         return None
-    for warning in config.warnings:
-        logger.warning("%s", warning)
+    _log_all(logger.warning, config.warnings)
     return config
+
+
+def _log_all(write: Callable[[str, str], None], texts: Sequence[str]) -> None:
+    """Log these texts, also if they are more than the log keeps waiting."""
+    for count, text in enumerate(texts, start=1):
+        write("%s", text)
+        if count % 500 == 0:
+            log.flush(5.0)
 
 
 def _clean_up(children: Children) -> None:
