@@ -14,6 +14,7 @@ ALL = ("state", "cpu_total", "balloon", "vcpu", "interface", "block", "iothread"
 
 WHOLE: Stats = {"state.state": 1, "balloon.rss": 1, "block.count": 1, "block.0.rd.reqs": 1}
 CUT: Stats = {"state.state": 1, "block.count": 1}
+NO_ANSWER: Stats = {**CUT, "balloon.current": 1}
 NO_DISK: Stats = {"state.state": 1, "block.count": 0}
 EMPTY_DRIVE: Stats = {
     "state.state": 1,
@@ -58,7 +59,7 @@ class Judge:
         def ask(handles: list[Any], groups: int) -> Any:
             self.asked += [handle.name() for handle in handles]
             assert groups
-            return [(handle, self.more.get(handle.name(), CUT)) for handle in handles]
+            return [(handle, self.more.get(handle.name(), NO_ANSWER)) for handle in handles]
 
         domains = [Domain(name, name[:3] != "off", stats) for name, stats in answer.items()]
         handles = [Handle(name, life) for name in answer]
@@ -131,8 +132,17 @@ RSS: Stats = {"balloon.rss": 1}
         ("cpu_total block", WHOLE, {"block.count": 0}, {"dirtyrate.calc_status": 0}),
         ("dirtyrate", {"dirtyrate.calc_status": 0}, {}, RSS),
         ("balloon", WHOLE, {"balloon.current": 1}, {"dirtyrate.calc_status": 0}),
+        ("block", WHOLE, {"block.count": 1}, CUT),
     ],
-    ids=["vhost-user", "empty drive", "TCG", "TCG without disks", "an old QEMU", "no balloon"],
+    ids=[
+        "vhost-user",
+        "empty drive",
+        "TCG",
+        "TCG without disks",
+        "an old QEMU",
+        "no balloon",
+        "no sign",
+    ],
 )
 def test_what_the_driver_cannot_give(groups: str, whole: Stats, cut: Stats, more: Stats) -> None:
     """A guest whose monitor answers without any of the wanted keys is complete, and asked once more
@@ -153,8 +163,8 @@ def test_what_the_driver_cannot_give(groups: str, whole: Stats, cut: Stats, more
 def test_the_destination_of_a_migration(groups: tuple[str, ...], state: int, reason: int) -> None:
     """libvirt does not ask the monitor of a guest before a migration has brought it; a guest that
     is paused otherwise is incomplete. Without the group state, its state is asked for."""
-    arriving: Stats = {"state.state": state, "state.reason": reason}
-    paused: Stats = {"state.state": 3, "state.reason": 1}
+    arriving: Stats = {"state.state": state, "state.reason": reason, "balloon.current": 1}
+    paused: Stats = {"state.state": 3, "state.reason": 1, "balloon.current": 1}
     for more, expected in ((arriving, set()), (paused, {"b"})):
         judge = Judge(*groups, b=more)
         cut = {**CUT, **more} if "state" in groups else CUT

@@ -26,6 +26,9 @@ _DISK_KEY = ".rd.reqs"
 _EVIDENCE = [group for group in STATISTICS_GROUPS.values() if group.monitor_key]
 _EVIDENCE_KEYS = frozenset(group.monitor_key for group in _EVIDENCE)
 
+#: A key of each QEMU guest, also if its monitor does not answer.
+_BALLOON_KEY = "balloon.current"
+
 #: A domain that has no key of its monitor is asked again after at most this time.
 _OLDEST_MUTE_SECONDS = 600.0
 
@@ -104,9 +107,10 @@ class Completeness:
         return frozenset(lacking) if self._seen else frozenset()
 
     def _is_mute(self, stats: Stats) -> bool:
-        """Whether an answer with the ``evidence`` shows that the monitor answers, and that it has
-        none of the wanted keys."""
-        return not (self._answers(stats) or _EVIDENCE_KEYS.isdisjoint(stats))
+        """Whether an answer with the ``evidence`` has none of the wanted keys, though the monitor
+        answers, or though nothing could show that it does."""
+        has_evidence = _BALLOON_KEY not in stats or not _EVIDENCE_KEYS.isdisjoint(stats)
+        return has_evidence and not self._answers(stats)
 
     def _answers(self, stats: Stats) -> bool:
         if not self._keys.isdisjoint(stats):
