@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from telegraf_execd_libvirt.connection.advice import advice, own_daemon, unreachable
+from telegraf_execd_libvirt.connection.advice import advice, own_daemon, start_daemon, unreachable
 from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
 from telegraf_execd_libvirt.connection.refusals import refused
 
@@ -171,6 +171,43 @@ def test_nothing_about_this_host_for_another_one(uri: str) -> None:
     for code, number, message in product((38, 5, 45, 88, 29), numbers, messages):
         text = advice(refused(LibvirtError(code, 7, message, number), uri), uri)
         assert here.match(text) is None, text
+
+
+@pytest.mark.parametrize(
+    ("socket", "units"),
+    [
+        ("/var/run/libvirt/virtstoraged-sock-ro", "virtstoraged-ro.socket"),
+        ("/run/libvirt/virtnetworkd-sock", "virtnetworkd.socket"),
+        ("/var/run/libvirt/virtnodedevd-admin-sock", "virtnodedevd-admin.socket"),
+        ("/usr/local/var/run/libvirt/virtqemud-sock-ro", "virtqemud-ro.socket"),
+        ("/run/libvirt/virtproxyd-sock", "virtproxyd.socket"),
+        ("/run/libvirt/libvirt-sock-ro", "libvirtd-ro.socket, or virtqemud-ro.socket where"),
+        ("/run/libvirt/libvirt-admin-sock", "libvirtd-admin.socket, or virtqemud-admin.socket "),
+    ],
+)
+@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+ssh://h/system", "qemu+tls://h/system"])
+def test_the_unit_of_a_socket(uri: str, socket: str, units: str) -> None:
+    """The unit of systemd has the name of the socket, whichever of libvirt's daemons misses it: the
+    one that is asked, one behind it, or one that ssh's helper connects to."""
+    message = f"Failed to connect socket to '{socket}': No such file or directory"
+    start = f"systemctl start {units}"
+    texts = [advice(LibvirtError(38, 7, message), uri)]
+    if "ssh" in uri:
+        helper = f"End of file while reading data: virt-ssh-helper: cannot connect: {message}"
+        texts.append(advice(refused(LibvirtError(38, 7, helper), uri), uri))
+        assert texts[1].startswith("ssh works")
+    for text in texts:
+        assert start in text and ("that host" in text) == ("//h" in uri)
+
+
+def test_a_socket_that_is_not_the_systems() -> None:
+    """A socket elsewhere has no unit; behind ?mode=legacy may be virtproxyd."""
+    for socket in ("/tmp/run/libvirt/virtqemud-sock-ro", "/run/user/9/libvirt/virtqemud-sock"):
+        message = f"Failed to connect socket to '{socket}': No such file or directory"
+        error = LibvirtError(38, 7, message, errno.ENOENT)
+        text = advice(error, f"qemu+unix:///system?socket={socket}")
+        assert text == "is the daemon of that socket running?"
+    assert "or virtproxyd.socket" in start_daemon("", "qemu:///system?mode=legacy")
 
 
 def test_a_users_own_daemon() -> None:

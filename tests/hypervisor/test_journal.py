@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+
 from telegraf_execd_libvirt.connection.errors import LibvirtError, Unreachable
 from telegraf_execd_libvirt.hypervisor.journal import Journal
 from telegraf_execd_libvirt.hypervisor.messages import Outcome, Plan
@@ -59,6 +61,14 @@ def test_a_hypervisor_that_comes_and_goes() -> None:
     assert said(*steps) == [
         [cannot[0]], [], [cannot[1]], [], [CONNECTED], [], [cannot[1]], [CONNECTED]
     ]  # fmt: skip
+
+
+def test_a_users_own_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it has no guests of the system is said with the connection."""
+    monkeypatch.setattr("os.geteuid", lambda: 990)
+    actions: deque[Any] = deque()
+    Journal(Plan("host", "qemu:///session", 5.0, "5s"), actions).up()
+    assert "own daemon, with no guests of the system" in actions[0].text
 
 
 def test_guests_that_do_not_respond() -> None:

@@ -106,13 +106,16 @@ def test_a_socket_that_may_not_be_used(closed_folder: Path) -> None:
     assert "unix_sock_ro_perms" in done.stdout and "(usually libvirt)" in done.stdout
 
 
-@pytest.mark.parametrize("code", [45, 88])
-def test_access_that_is_refused(daemon: Callable[..., Daemon], code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "action"),
+    [(45, "org.libvirt.unix.monitor"), (88, "org.libvirt.api.connect.search-domains")],
+)
+def test_access_that_is_refused(daemon: Callable[..., Daemon], code: int, action: str) -> None:
     """If the daemon refuses access, it names the polkit action to allow."""
     done = run("--check", "--uri", daemon(error=(code, 0, "access denied")).uri)
     assert done.returncode == 1
     assert "  reachable: no: access denied\n" in done.stdout
-    assert "org.libvirt.unix.monitor" in done.stdout
+    assert f"allow this user the polkit action {action} " in done.stdout
 
 
 def test_an_unknown_host() -> None:

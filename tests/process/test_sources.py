@@ -107,7 +107,7 @@ def test_a_source_that_hangs_costs_only_itself(
         tick_at_once(plugin, number)
         time.sleep(0.15)
     lanes = SOURCES[name].lanes
-    hanging = f",hanging={lanes}i "
+    hanging = f",hanging={lanes}i,"
     assert eventually(
         lambda: plugin.tick() or hanging in "".join(health(plugin.metrics.lines, name)[-1:])
     )
@@ -369,7 +369,7 @@ def test_a_domain_that_hangs_is_left_out(
     assert hypervisor.asked.count(GET_JOB_STATS) == 1
     assert hypervisor.asked.count(LIST_ALL_DOMAINS) > 2
     last = health(plugin.metrics.lines, "job")[-1]
-    assert " up=0i," in last and ",errors=1i,hanging=1i " in last
+    assert " up=0i," in last and ",errors=1i,hanging=1i," in last
     hypervisor.answer()
     plugin.wait_for_message("job: works again")
     ticks()
@@ -405,6 +405,53 @@ def test_a_refused_source_gives_advice(
     assert reason in message and "org.libvirt.unix.manage" in message
     assert hypervisor.connections - before <= 1 + 2 * 4
     assert " up=0i," in health(plugin.metrics.lines, "guest_agent")[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "helps"),
+    [
+        (
+            (38, 7, "Failed to connect socket to '/var/run/libvirt/virtnetworkd-sock-ro': none"),
+            "systemctl start virtnetworkd-ro.socket",
+        ),
+        (
+            (88, 24, "access denied: 'network' denied access"),
+            "allow this user the polkit action org.libvirt.api.connect.search-networks",
+        ),
+    ],
+)
+def test_a_source_whose_daemon_is_missing_or_refuses(
+    start: Callable[..., Plugin],
+    daemon: Callable[..., Daemon],
+    config: Callable[..., Path],
+    error: tuple[int, int, str],
+    helps: str,
+) -> None:
+    """The daemon that is asked passes on the error of another one, or refuses this call only. The
+    connection stays, the log has one warning with what helps, and one line when it works again."""
+    hypervisor = daemon()
+    hypervisor.failing[LIST_ALL_NETWORKS] = error
+    path = config(
+        f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["health", "network"]\n'
+        '[inputs.libvirt.network]\ninterval = "1ms"'
+    )
+    report = run("--config", path, "--check").stdout
+    assert f"  source network: does not work: {error[2]}\n" in report and helps in report
+
+    hypervisor.asked.clear()
+    plugin = start("--config", path)
+    assert eventually(
+        lambda: plugin.tick_and_go_on() or hypervisor.asked.count(LIST_ALL_NETWORKS) > 1
+    )
+    connections = hypervisor.connections
+    hypervisor.failing.clear()
+    assert eventually(
+        lambda: plugin.tick_and_go_on() or any("works again" in x for x in plugin.log.lines)
+    )
+    assert plugin.finish() == 0
+    warning, again = plugin.wait_for_message("network: ")
+    assert warning.startswith("W! ") and error[2] in warning and helps in warning
+    assert again.startswith("I! ") and hypervisor.connections == connections
 
 
 def test_idle_sources_do_not_keep_it_running(

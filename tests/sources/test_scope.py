@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import libvirt
 import pytest
@@ -105,6 +106,48 @@ def test_text_that_is_not_utf_8_costs_its_line(facts: Facts) -> None:
     assert source.error is None
     assert source.call(Broken(), "info") is None
     assert source.error is not None and "UTF-8" in source.error.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "action"),
+    [
+        ("virDomain", "info", "domain.read"),
+        ("virDomain", "guestInfo", "domain.write"),
+        ("virConnect", "listAllDomains", "connect.search-domains"),
+        ("virConnect", "listAllNetworks", "connect.search-networks"),
+        ("virConnect", "getInfo", "connect.read"),
+        ("virStoragePool", "info", "storage-pool.read"),
+        ("virStoragePool", "listAllVolumes", "storage-pool.search-storage-vols"),
+    ],
+)
+def test_a_refused_call(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch, kind: str, method: str, action: str
+) -> None:
+    """Its error ends the fetch, and has the polkit action that the call needs."""
+    source, error = scope(facts), libvirt_error(libvirt.VIR_ERR_ACCESS_DENIED)
+    (guest,), (pool,) = source.domains(), source.host("listAllStoragePools")
+    monkeypatch.setattr(f"libvirt.{kind}.{method}", Mock(side_effect=error))
+    handles = {"virDomain": guest, "virStoragePool": pool}
+    with pytest.raises(LibvirtError) as raised:
+        source.call(handles[kind], method) if kind in handles else source.host(method)
+    assert raised.value.kind is ErrorKind.DENIED
+    assert raised.value.action == f"org.libvirt.api.{action}"
+
+
+def test_a_refused_call_beside_the_bulk_statistics(
+    facts: Facts, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each action is named once in the log; what needs it is left out."""
+
+    def refused() -> None:
+        raise LibvirtError(88, 0, "access denied", action="org.libvirt.api.connect.read")
+
+    for method in ("getInfo", "getCPUMap"):
+        assert facts.attempt((Connection, method), refused, lambda: "no getInfo") is None
+    (message,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert message.endswith(
+        "access denied; the plugin's user needs the polkit action org.libvirt.api.connect.read"
+    )
 
 
 def test_known_domains_are_asked_without_a_list(facts: Facts, mocker: MockerFixture) -> None:

@@ -65,7 +65,8 @@ class Daemon(Closing):
     Procedures in `unanswered` get no answer until `answer()`; if `silent`, none does. If
     `hanging_up`, or beyond `most_connections`, each connection ends at once. If `read_only`, it
     refuses connections that are not. An `error` (libvirt's
-    code, domain and message) refuses each request for statistics. `asked` lists the procedures
+    code, domain and message) refuses each request for statistics; `failing` has errors for other
+    procedures. `asked` lists the procedures
     called so far; `xml` is the XML of the one domain. `waiting` has the procedures of the calls
     that wait for the locks of a crowd.
     """
@@ -98,6 +99,7 @@ class Daemon(Closing):
         self.read_only = read_only
         #: The outcomes of the next requests for statistics: an error, or None.
         self.errors: list[tuple[int, int, str] | None] = []
+        self.failing: dict[int, tuple[int, int, str]] = {}
         self.unanswered: set[int] = set()
         self.asked: list[int] = []
         self.connections = 0
@@ -252,6 +254,8 @@ class Daemon(Closing):
             error = self.errors.pop(0)
         if procedure == GET_ALL_DOMAIN_STATS and error is not None:
             status, body = _STATUS_ERROR, _error(*error)
+        elif procedure in self.failing:
+            status, body = _STATUS_ERROR, _error(*self.failing[procedure])
         elif procedure == OPEN and self.read_only and not message[-1] & _READ_ONLY:
             status, body = _STATUS_ERROR, _error(*_DENIED)
         elif body is None and procedure == GET_VCPUS:
@@ -291,6 +295,8 @@ class Daemon(Closing):
             return _string(self.xml)
         if procedure == GET_JOB_STATS:
             return _ints(0, 0)  # no job, no parameters
+        if procedure == LIST_ALL_NETWORKS:
+            return _ints(0, 0)
         if procedure == NUM_OF_DOMAINS:
             return _ints(self.crowd.active if self.crowd else 1)
         if procedure == NUM_OF_DEFINED_DOMAINS:

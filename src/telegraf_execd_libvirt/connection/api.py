@@ -1,25 +1,25 @@
 """libvirt's calls: arguments go in, records and translated errors come out.
 
-Invariant: only this module and :mod:`.client` import libvirt; :mod:`.vcpus` calls two functions of
-its C library. libvirt's exceptions leave this module as LibvirtError. A handle is opaque to all but
-:mod:`.vcpus`. This module keeps no facts and makes no decisions. A function may block as long as
-libvirt does, unless its docstring says that it makes no call.
+Invariant: only this module, :mod:`.raised` and :mod:`.client` import libvirt; :mod:`.vcpus` calls
+two functions of its C library. libvirt's exceptions leave this module as LibvirtError. A handle is
+opaque to all but :mod:`.vcpus`. This module keeps no facts and makes no decisions. A function may
+block as long as libvirt does, unless its docstring says that it makes no call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Callable, Optional
 
 import libvirt
 
 from ..domain.record import Stats
-from ..log import LONGEST_TEXT, conceal, hide, log
+from ..log import conceal, hide, log
 from . import ssh
 from .client import client_log, start_events
 from .errors import ErrorKind, LibvirtError, message_of, readable
+from .raised import translated
 from .refusals import refused
 
 #: A domain of a connection, for further calls about it.
@@ -74,7 +74,7 @@ class Connection:
         flags = libvirt.VIR_CONNECT_RO if read_only else 0
         client_log.reasons()  # drop those of earlier calls
         try:
-            with _errors(str), ssh.prepared(uri) as client_uri:
+            with translated("open", shown=str), ssh.prepared(uri) as client_uri:
                 self._connection = libvirt.openAuth(client_uri, _AUTHENTICATION, flags)
                 self.driver: str = self._connection.getType()
                 self.version = format_version(self._connection.getLibVersion())
@@ -142,7 +142,7 @@ class Connection:
         calls = [(self._connection.lookupByUUIDString, uuid)] if uuid else []
         for call, key in [*calls, (self._connection.lookupByName, name)]:
             try:
-                with _errors():
+                with translated(call.__name__):
                     return call(key)
             except LibvirtError as error:
                 if error.kind is not ErrorKind.GONE:
@@ -151,12 +151,11 @@ class Connection:
 
     def domains(self, flags: int) -> list[Handle]:
         """The domains that libvirt's filters select (0: all); raises LibvirtError."""
-        with _errors():
-            return list(self._connection.listAllDomains(flags))
+        return list(self.host("listAllDomains", flags))
 
     def host(self, method: str, *arguments: Any) -> Any:
         """One call about the host, by the name of its virConnect method; raises LibvirtError."""
-        with _errors():
+        with translated(method):
             return getattr(self._connection, method)(*arguments)
 
     def statistics(self, handles: Optional[Sequence[Handle]], groups: int, flags: int) -> Records:
@@ -165,7 +164,7 @@ class Connection:
         ``groups`` is a mask of VIR_DOMAIN_STATS_* bits; 0 selects all groups of the driver. Raises
         LibvirtError, and UnicodeDecodeError if a string is not UTF-8.
         """
-        with _errors():
+        with translated("getAllDomainStats"):
             if handles is None:
                 return list(self._connection.getAllDomainStats(groups, flags))
             if not handles:
@@ -210,7 +209,7 @@ def life(handle: Handle) -> int:
 def call(handle: Handle, method: str, *arguments: Any) -> Any:
     """One call for one domain, by the name of its virDomain method; raises LibvirtError, and
     UnicodeDecodeError, but not for XML."""
-    with _errors():
+    with translated(method, type(handle).__name__):
         try:
             return getattr(handle, method)(*arguments)
         except UnicodeDecodeError as error:
@@ -220,29 +219,12 @@ def call(handle: Handle, method: str, *arguments: Any) -> Any:
 
 
 def check(result: int, text: str) -> int:
-    """The result of a function of libvirt's C library; raises LibvirtError if it is negative."""
-    with _errors():
+    """The result of a function of libvirt's C library about a domain; raises LibvirtError if it is
+    negative."""
+    with translated("", "virDomain"):
         if result < 0:
             raise libvirt.libvirtError(text)
     return result
-
-
-@contextmanager
-def _errors(shown: Callable[[str], str] = conceal) -> Iterator[None]:
-    """Translates libvirt's errors; a daemon's message may have any length."""
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        raise LibvirtError(
-            error.get_error_code() or 0,
-            error.get_error_domain() or 0,
-            shown((error.get_error_message() or str(error))[:LONGEST_TEXT]),
-            max(0, error.get_int1() or 0),
-        ) from None
-    except (UnicodeDecodeError, SystemError) as error:
-        if (message := message_of(error)) is not None:
-            raise LibvirtError(0, 0, shown(message[:LONGEST_TEXT])) from None
-        raise
 
 
 # libvirt looks up these kinds of credentials in its auth.conf, and never prompts for them.

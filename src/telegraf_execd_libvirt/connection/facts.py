@@ -54,6 +54,8 @@ class Facts:
     #: UTF-8.
     unreadable: set[str] = field(default_factory=set)
     misnamed: set[str] = field(default_factory=set)
+    #: The polkit actions that calls beside the bulk statistics need and do not have.
+    refused: set[str] = field(default_factory=set)
     #: The methods that the driver does not have, each with the error of its call.
     unsupported: dict[Method, LibvirtError] = field(default_factory=dict)
 
@@ -67,6 +69,10 @@ class Facts:
         except LibvirtError as error:
             if error.kind is ErrorKind.LOST:
                 raise
+            if error.action and error.action not in self.refused:
+                self.refused.add(error.action)
+                need = "the plugin's user needs the polkit action"
+                log.warning("%s: %s; %s %s", text(), error, need, error.action)
             log.debug("%s: %s", text(), error)
             self.learn(method, error)
             return None

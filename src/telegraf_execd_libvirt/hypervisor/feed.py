@@ -182,13 +182,14 @@ class Feed:
         if lost:
             self.asked = None  # again at the next tick
         if not hung:
-            state = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
+            name = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
             quiet = not up or (lost and self.source.read_only)
-            self.set(state, error.message, self._advice(error), quiet)
+            help = self._advice(error)  # another one is another problem
+            self.set(f"{name} {help}", error.message, help, quiet)
 
     def _advice(self, error: LibvirtError) -> str:
         refused = error.kind is ErrorKind.DENIED or error.errno in (errno.EACCES, errno.EPERM)
-        if refused and self.source.advice:
+        if refused and self.source.advice and not error.action:
             return self.source.advice
         return advice(error, self._plan.uri)
 
