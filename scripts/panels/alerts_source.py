@@ -5,10 +5,55 @@ Sources have their own intervals, so the last value of a quarter of an hour coun
 
 from __future__ import annotations
 
-from .alert_model import WHO, Alert
-from .queries import GUEST, quoted
+from .alert_model import WHERE, WHO, Alert, now
+from .queries import GUEST, NODE, quoted
+
+#: The failed jobs of each kind.
+_FAILED = "last_over_time(libvirt_job_completed_failed[15m]{})"
+_JOB = quoted((*GUEST, "operation"))
 
 SOURCES = (
+    Alert(
+        "LibvirtSourceFailing",
+        "warning",
+        "10m",
+        "last_over_time(libvirt_source_health_up[2m]) == 0",
+        now('"up" = 0', "up", "libvirt_source_health", (*NODE, "source")),
+        "2m",
+        "> 0",
+        f"Source {{{{ $labels.source }}}} of {WHERE} does not work",
+        "Its lines are missing or old, so its alerts cannot fire. Run telegraf-execd-libvirt "
+        "--check there as the user telegraf. If the whole hypervisor cannot be read, begin with "
+        "that.",
+    ),
+    Alert(
+        "LibvirtGuestDiskError",
+        "critical",
+        "1m",
+        "last_over_time(libvirt_disk_error_total_count[15m]) > 0",
+        now('"count" > 0', "count", "libvirt_disk_error_total"),
+        "15m",
+        "> 0",
+        f"{WHO} has a disk with an I/O error",
+        "virsh domblkerror GUEST names the disk. Free space or repair the storage, then virsh "
+        "resume.",
+    ),
+    Alert(
+        "LibvirtGuestJobFailed",
+        "warning",
+        "10m",
+        # A counter begins with the first job, so one that is new has begun at 0.
+        f"{_FAILED.format('')} - ({_FAILED.format(' offset 1h')} or {_FAILED.format('')} * 0) > 0",
+        # A quarter of an hour without a value counts as 0; longer than a source's interval.
+        'SELECT max("d") FROM (SELECT difference(last("failed")) AS "d" FROM '
+        f'"libvirt_job_completed" WHERE $timeFilter GROUP BY time(15m), {_JOB} fill(0)) '
+        f"WHERE $timeFilter GROUP BY {_JOB}",
+        "1h",
+        "> 0",
+        f"A job of {WHO} failed: {{{{ $labels.operation }}}}",
+        "A migration, backup or other job has failed within the last hour. See libvirt's log and "
+        "QEMU's log of the guest for the reason.",
+    ),
     Alert(
         "LibvirtStoragePoolNearlyFull",
         "warning",
@@ -19,7 +64,10 @@ SOURCES = (
         "15m",
         "> 90",
         'Pool {{ $labels.pool }} on {{ $labels.host }} is {{ printf "%.1f" $value }} % full',
-        "Thin disks in a full pool pause their guests. Move volumes or extend the pool.",
+        "Thin disks in a full pool pause their guests. Move volumes or extend the pool. libvirt "
+        "counts only at a refresh, which the plugin may not request: run virsh pool-refresh POOL "
+        "on the host every few minutes (a systemd timer or cron), or this alert comes late and "
+        "stays.",
     ),
     Alert(
         "LibvirtGuestFilesystemNearlyFull",

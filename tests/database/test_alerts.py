@@ -10,6 +10,7 @@ import pytest
 
 from support.example_fleet import END
 from support.expected_panels import key
+from support.fleet_lines import SHOWN_SOURCES
 from support.grafana import FOLDER, Period, load_script, seconds
 from support.missing import leave_out
 
@@ -30,6 +31,12 @@ EXPECTED = {
     "LibvirtGuestMemoryPressure": {"kvm1 tight"},
     "LibvirtGuestDiskLatency": {"kvm1 slow-disk"},
     "LibvirtGuestNetworkDrops": {"kvm1 web-1"},
+    "LibvirtSourceFailing": {
+        "kvm2 qemu:///system block_job",
+        *(f"kvm3 qemu+tls://kvm3/system {source}" for source in SHOWN_SOURCES),
+    },
+    "LibvirtGuestDiskError": {"kvm2 full"},
+    "LibvirtGuestJobFailed": {"kvm2 idle backup"},
     "LibvirtStoragePoolNearlyFull": {"kvm1 default"},
     "LibvirtGuestFilesystemNearlyFull": {"kvm1 web-1 /"},
     "LibvirtGuestRestartsRepeatedly": {"kvm1 looping"},

@@ -35,7 +35,7 @@ ODD_NAME = "we.b/2 (x)+[y] $1|a"
 OTHER_ODD_NAME = "Žlutý ,=2"
 
 #: virDomainEventID, and of a life cycle virDomainEventType and its details.
-LIFECYCLE, REBOOT, IO_ERROR = 0, 1, 6
+LIFECYCLE, REBOOT, IO_ERROR, JOB_COMPLETED = 0, 1, 6, 21
 STARTED, STOPPED = 2, 5
 BOOTED_DETAIL, SHUTDOWN_DETAIL, CRASHED_DETAIL, FAILED_DETAIL = 0, 0, 2, 5
 
@@ -62,6 +62,9 @@ BACKUP = {
     "disk_processed": 15 << 30,
     "disk_remaining": 5 << 30,
 }
+
+#: A job that has ended before the next one began.
+FAILED_BACKUP = Event(JOB_COMPLETED, ({"operation": 9, "success": False, "time_elapsed": 7000},))
 
 WORKERS = tuple(
     Guest(
@@ -135,7 +138,7 @@ SPECIAL = (
     ),
     Guest("gone", "kvm2", user=1.75, disks=(Disk(reads=70, writes=30),), last=GONE),
     Guest("no-balloon", "kvm2", used=None, disks=(Disk(reads=40, writes=40),)),
-    Guest("idle", "kvm2", user=0.01, system=0.01, job=BACKUP),
+    Guest("idle", "kvm2", user=0.01, system=0.01, job=BACKUP, events=(FAILED_BACKUP,)),
     Guest("crashed", "kvm2", state=CRASHED, reason=1, user=0, system=0, used=None),
     Guest(
         "full",

@@ -15,7 +15,16 @@ from support.fleet_view import Numbers, View, each, memory_percent, name_of, one
 
 #: The labels of a key. Others, such as the project, only describe.
 ORDER = (
-    *("host", "domain_name", "libvirt_uri", "pool", "vcpu_id", "block_id", "interface_id"),
+    *(
+        "host",
+        "domain_name",
+        "libvirt_uri",
+        "source",
+        "pool",
+        "vcpu_id",
+        "block_id",
+        "interface_id",
+    ),
     *("operation", "event", "detail", "mountpoint", "fstype", "device"),
 )
 

@@ -55,6 +55,8 @@ def _events(guests: Iterable[Guest]) -> Numbers:
                 name, detail = "reboot", ""
             elif event.kind == 3:
                 name, detail = "watchdog", _WATCHDOG[event.arguments[0]]
+            elif event.kind == 21:
+                name, detail = "job_completed", _OPERATIONS[event.arguments[0]["operation"]]
             else:
                 name, detail = "io_error", event.arguments[3]
             found[f"{name_of(guest)} {name} {detail}".rstrip()] = event.count

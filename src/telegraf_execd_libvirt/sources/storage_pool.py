@@ -58,8 +58,8 @@ SOURCE = Source(
     summary="storage pools, and with an option their volumes",
     reads="storage pools; with `volumes = true` also their volumes",
     calls="three for each pool and one more for a new one; with `volumes` also one for each active "
-    "pool and each volume. Pools are not refreshed: the sizes are those of the last refresh by "
-    "`virsh` or another program.",
+    "pool and each volume. Pools are not refreshed: the sizes are those of the last refresh, such "
+    "as by [`virsh pool-refresh`](metrics.md#notes).",
     new=_Pools,
     options=(
         Option(
