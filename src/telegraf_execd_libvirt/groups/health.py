@@ -64,9 +64,9 @@ _SOURCE_HEALTH = Metric(
         _gauge("up", "1 if the last fetch worked and none hangs, else 0"),
         _gauge("records", "number of lines of the last fetch"),
         _gauge("collect_time_ns", "duration of the last fetch", "ns"),
+        _counter("dropped", "lines and events that were left out because of a limit"),
         _counter("errors", "fetches that failed or did not return in time"),
         _gauge("hanging", "fetches that did not return in time and still hang"),
-        _counter("dropped", "lines and events that were left out because of a limit"),
     ),
 )
 
