@@ -366,3 +366,25 @@ def test_mistakes_in_the_selection(
     assert report.returncode == (3 if expected else 0), report.stdout
     help = (expected or "").partition("; ")[2]
     assert help in report.stdout and ("  what helps: " in report.stdout) == bool(expected)
+
+
+def test_two_tables_with_the_same_series(
+    start: Callable[..., Plugin], config: Callable[..., Path], with_domains: Callable[..., str]
+) -> None:
+    """Guests of the same names on two hosts, without a tag that differs, give one warning with the
+    line to add, and the same in --check; with the line there is none."""
+    uris = [with_domains("web", "db", file=f"{name}.xml") for name in ("one", "two")]
+    line = 'tags = { hypervisor = "test-1" }'
+    for added, warnings in (("", 1), (line, 0)):
+        tables = [f'libvirt_uri = "{uri}"' for uri in uris]
+        path = config(tables[0], f"{tables[1]}\n{added}")
+        plugin = start("--config", path)
+        for count in (4, 8, 12):
+            plugin.tick()
+            plugin.wait_for_states(count)
+        assert plugin.finish() == 0
+        found = [text for text in plugin.log.lines if text.startswith("W! ")]
+        assert len(found) == warnings
+        assert all(text.endswith(f"; add to inputs.libvirt[1]: {line}") for text in found)
+        done = run("--check", "--config", path)
+        assert done.stdout.count(f"what helps: add to inputs.libvirt[1]: {line}") == warnings

@@ -19,6 +19,7 @@ from ..hypervisor.messages import Outcome, Reading
 from ..log import one_line
 from ..uri import redact_uri
 from .gaps import gaps
+from .twins import Twins
 
 #: How often to look whether the deadline has come.
 _LOOK_AGAIN_SECONDS = 0.2
@@ -53,6 +54,7 @@ def check(hypervisors: Sequence[HypervisorConfig], strict: bool = False) -> tupl
     ``strict`` 3 if anything else that is configured does not work."""
     report = _Report()
     unreadable = False
+    twins = Twins(hypervisors)
     for index, config in enumerate(hypervisors):
         name = f"inputs.libvirt[{index}]"
         report.lines.append(f"{name}: {redact_uri(config.libvirt_uri)}")
@@ -61,6 +63,8 @@ def check(hypervisors: Sequence[HypervisorConfig], strict: bool = False) -> tupl
         if outcome.trouble is None:
             _describe(config, hypervisor, outcome, domains, report)
             _sources(hypervisor, report)
+            for text, help in twins.add(index, twins.shared(index), domains):
+                report.problem(f"warning: {text}", help)
             continue
         unreadable = True
         report.problem(f"reachable: no: {outcome.trouble.reason}", outcome.trouble.help or _SEE)

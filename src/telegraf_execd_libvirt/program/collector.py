@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection, Sequence
 from typing import Callable
 
 from ..config.config import HypervisorConfig
@@ -21,19 +22,21 @@ from ..lines.encode import Encoder
 from ..log import log
 from ..uri import redact_uri
 from .output import Closed, Output
+from .twins import Twins
 
 
 class Collector:
     """Collects from one hypervisor at each tick.
 
-    ``idle`` is called in the collector's thread whenever nothing is left to do; ``closed`` is
-    called when stdout has no reader any more.
+    ``index`` is that of its table. ``idle`` is called in the collector's thread whenever nothing is
+    left to do; ``closed`` is called when stdout has no reader any more.
     """
 
     def __init__(
         self,
         config: HypervisorConfig,
-        name: str,
+        index: int,
+        twins: Twins,
         output: Output,
         idle: Callable[[], None],
         closed: Callable[[], None],
@@ -41,8 +44,12 @@ class Collector:
         self.config = config
         #: Whether the last tick was not read, or not written whole.
         self.failed = False
-        self.hypervisor = Hypervisor(config, name, idle)
+        self.hypervisor = Hypervisor(config, f"inputs.libvirt[{index}]", idle)
+        self._index, self._twins = index, twins
+        #: The statistics that are compared with those of other tables, each once.
+        self._compared = twins.shared(index)
         self._encoder = Encoder(config)
+        self._source_names = {source.name for source in config.sources}
         self._sources = [Encoder(config, source.group) for source in config.sources]
         self._output = output
         self._closed = closed
@@ -71,16 +78,27 @@ class Collector:
     def _take(self, result: Written) -> None:
         if isinstance(result, Reading):
             self._summaries.add(result)
+            if self._compared:
+                self._compare(self._compared - self._source_names, result.domains)
             self._write(self._encoder.encode(result.domains, result.timestamp))
         elif isinstance(result, Fetched):
+            if self._compared:
+                name = self.config.sources[result.number].name
+                self._compare(self._compared & {name}, result.domains)
+                self._compared.discard(name)
             lines = self._sources[result.number].encode_once(result.domains, result.timestamp)
             self._write(lines)
         else:
             self._end(result)
 
+    def _compare(self, statistics: Collection[str], domains: Sequence[Domain]) -> None:
+        for text, help in self._twins.add(self._index, statistics, domains):
+            log.warning("%s; %s", text, help)
+
     def _end(self, outcome: Outcome) -> None:
         if outcome.up:
             self._encoder.forget_others()
+            self._compared &= self._source_names
         records = self._summaries.records(outcome)
         if records:
             self._write(self._encoder.encode_plain(records, outcome.timestamp))

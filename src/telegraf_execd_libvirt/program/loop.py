@@ -19,6 +19,7 @@ from ..log import log
 from .collector import Collector
 from .output import Output
 from .signals import Signals
+from .twins import Twins
 
 #: At the end of stdin: time for encoding and for a slow reader, in addition to the timeouts.
 _LAST_TICK_SECONDS = 5.0
@@ -69,8 +70,9 @@ class Loop:
         self._signals = signals
         self._output_closed = self._finishing = False
         self._last_outside = 0
+        twins = Twins(hypervisors)
         self._collectors = [
-            Collector(config, f"inputs.libvirt[{index}]", output, self._idle, self._close)
+            Collector(config, index, twins, output, self._idle, self._close)
             for index, config in enumerate(hypervisors)
         ]
         self._clocks = [
