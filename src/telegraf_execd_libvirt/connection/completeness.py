@@ -98,13 +98,15 @@ class Completeness:
     def _lacking(self, domains: Sequence[Domain]) -> frozenset[str]:
         """The names of the running domains without a key of their monitor; empty until at least
         one domain has had such a key."""
-        running = [d for d in domains if d.active and not is_arriving(d.stats)]
+        running = [domain for domain in domains if domain.active]
         if not self._keys:
             # A guest without disks lacks nothing.
             running = [d for d in running if self._disks and d.stats.get("block.count")]
-        lacking = {domain.name for domain in running if not self._answers(domain.stats)}
+        lacking = [domain for domain in running if not self._answers(domain.stats)]
         self._seen = self._seen or len(lacking) < len(running)
-        return frozenset(lacking) if self._seen else frozenset()
+        if not self._seen:
+            return frozenset()
+        return frozenset(domain.name for domain in lacking if not is_arriving(domain.stats))
 
     def _is_mute(self, stats: Stats) -> bool:
         """Whether an answer with the ``evidence`` has none of the wanted keys, though the monitor
