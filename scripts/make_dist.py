@@ -147,8 +147,8 @@ def make_pyz(wheel: Path, date: int, folder: Path) -> Path:
     return path
 
 
-def copy_source(folder: Path) -> Path:
-    """Copy what the sdist has, under the sdist's name; making an sdist needs tools from PyPI."""
+def copy_source(date: int, folder: Path) -> Path:
+    """Copy what the sdist has, as the sdist has it; to make an sdist needs tools from PyPI."""
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     include = project.partition("targets.sdist]\ninclude = [")[2].partition("]")[0]
     copy = folder / f"{NAME.replace('-', '_')}-{version()}"
@@ -158,6 +158,10 @@ def copy_source(folder: Path) -> Path:
             shutil.copytree(ROOT / name, copy / name, ignore=ignored)
         else:
             shutil.copy2(ROOT / name, copy / name)
+    # Those of the checkout depend on the umask and on when each file was checked out.
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+        os.utime(path, (date, date))
     return copy
 
 
@@ -173,7 +177,7 @@ def make_deb(date: int, folder: Path) -> Path:
         raise NotBuilt(
             f"dpkg-buildpackage is not installed; on Debian or Ubuntu, as root: {INSTALL_DEB_NEEDS}"
         )
-    source = copy_source(folder)
+    source = copy_source(date, folder)
     env = distribution_environment(date, folder)
     control = (source / "debian" / "control").read_text("utf-8")
     maintainer = re.findall("^Maintainer: (.*)$", control, re.MULTILINE)[0]
@@ -201,7 +205,7 @@ def make_rpm(date: int, folder: Path) -> Path:
             f"rpmbuild is not installed; on Fedora or RHEL, as root: {INSTALL_RPM_NEEDS} "
             "(on Debian the package is rpm)"
         )
-    source = copy_source(folder)
+    source = copy_source(date, folder)
     shutil.make_archive(str(source), "gztar", folder, source.name)
     macros = {
         "_topdir": folder,

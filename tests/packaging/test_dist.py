@@ -197,7 +197,12 @@ def test_the_source_tree_stays_clean(left_in_tree):
 
 
 def test_two_builds_are_identical(dist, sdist, workspace):
-    """A build of the unpacked sdist, elsewhere and under other settings, gives the same files."""
+    """A build of the unpacked sdist, elsewhere, under other settings and with an old private file,
+    gives the same files.
+    """
+    page = sdist / "docs" / "install.md"
+    page.chmod(0o600)
+    os.utime(page, (0, 0))
     again = workspace.folder / "again"
     script = sdist / "scripts" / "make_dist.py"
     command = ("sh", "-c", 'umask 077; exec "$@"', "sh", sys.executable, script, "--output", again)
