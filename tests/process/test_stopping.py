@@ -22,8 +22,9 @@ from support.plugin import (
     environment,
     eventually,
     in_front_of,
+    run,
 )
-from support.server import GET_ALL_DOMAIN_STATS, Daemon
+from support.server import CLOSE, GET_ALL_DOMAIN_STATS, Daemon
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
@@ -151,6 +152,49 @@ def test_the_end_of_input_waits_for_the_running_tick(
     hypervisor.answer()
     assert plugin.wait() == 0
     assert len(plugin.states) == 1
+
+
+@pytest.mark.parametrize("way", ["SIGTERM", "end of input", "--once", "--check"])
+def test_it_closes_its_connections(
+    start: Callable[..., Plugin],
+    daemon: Callable[..., Daemon],
+    config: Callable[..., Path],
+    way: str,
+) -> None:
+    """The daemon gets a request to close each connection, so it logs no error."""
+    hypervisor = daemon()
+    options = 'additional_statistics = ["job", "network"]' if way != "SIGTERM" else ""
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\n{options}')
+    if way == "--check":
+        assert run("--check", "--config", path).returncode == 0
+    elif way == "--once":
+        assert start("--once", "--config", path).wait() == 0
+    else:
+        plugin = start("--config", path)
+        for count in (1, 2):
+            plugin.tick()
+            plugin.wait_for_states(count)
+        if way == "SIGTERM":
+            plugin.signal(signal.SIGTERM)
+            assert plugin.wait(AT_ONCE) == 0
+        else:
+            assert plugin.finish() == 0
+    assert (hypervisor.connections > 1) is (way != "SIGTERM")
+    assert eventually(lambda: hypervisor.asked.count(CLOSE) == hypervisor.connections)
+
+
+@BOTH
+def test_the_end_does_not_wait_for_a_daemon(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], number: signal.Signals
+) -> None:
+    """A daemon that does not answer the request to close delays nothing."""
+    hypervisor = daemon()
+    hypervisor.unanswered.add(CLOSE)
+    plugin = start("--uri", hypervisor.uri)
+    plugin.tick()
+    plugin.wait_for_states(1)
+    plugin.signal(number)
+    assert plugin.wait(AT_ONCE) == 0
 
 
 #: The program, with a defect: it ends by an internal error while a child of it hangs.

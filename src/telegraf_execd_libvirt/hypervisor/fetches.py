@@ -52,9 +52,8 @@ class Fetches:
             for number, (source, settings) in enumerate(plan.sources)
         ]
         #: Read-write connections, for the sources that need them.
-        lanes = max((f.source.lanes for f in self.feeds if not f.source.read_only), default=0)
         patience = Patience(plan.timeout)
-        self.others = Links(plan, False, lanes, patience, backoff(), actions)
+        self.others = Links(plan, False, plan.others, patience, backoff(), actions)
         #: The functions that take events, by the kinds of events.
         self.listeners: dict[int, list[Listener]] = {}
         for feed in self.feeds:

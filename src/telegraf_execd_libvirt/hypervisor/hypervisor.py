@@ -87,7 +87,7 @@ class Hypervisor:
             events=frozenset(kind for source in config.sources for kind in source.events),
             sources=bool(config.sources),
         )
-        plan = Plan(
+        self.plan = Plan(
             name=self.name,
             uri=config.libvirt_uri,
             timeout=config.timeout / 1e9,
@@ -98,11 +98,11 @@ class Hypervisor:
             is_remote=is_remote(config.libvirt_uri),
             sources=[(source, config.settings(source)) for source in config.sources],
         )
-        self._engine = Engine(plan, random.uniform, self._running_names)
+        self._engine = Engine(self.plan, random.uniform, self._running_names)
         #: Not a SimpleQueue: before Python 3.11 its get() may ignore a short timeout and wait for
         #: ever.
         self._events: Queue[Event] = Queue()
-        self._workers: dict[Link, Worker] = {}
+        self.workers: dict[Link, Worker] = {}
         self._facts, self._epoch = self._new_facts(), 0
         self._library_version = library_version()
         #: The last tick that was requested, until the engine takes it.
@@ -151,11 +151,11 @@ class Hypervisor:
             while engine.actions:
                 action = engine.actions.popleft()
                 if isinstance(action, Open):
-                    self._workers[action.link] = self._worker(action)
+                    self.workers[action.link] = self._worker(action)
                 elif isinstance(action, Ask):
-                    self._workers[action.link].ask(action.request)
+                    self.workers[action.link].ask(action.request)
                 elif isinstance(action, Close):
-                    self._workers.pop(action.link).ask(None)
+                    self.workers.pop(action.link).ask(None)
                 elif isinstance(action, Say):
                     log.log(logging.DEBUG if self._quiet else action.level, "%s", action.text)
                 else:
@@ -191,7 +191,7 @@ class Hypervisor:
                 self._due = None
             return
         if isinstance(event, Opened) and event.error is not None:
-            del self._workers[event.link]  # its thread has ended
+            del self.workers[event.link]  # its thread has ended
         self._engine.handle(event, time.monotonic())
 
     def _worker(self, action: Open) -> Worker:

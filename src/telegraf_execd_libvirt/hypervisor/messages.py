@@ -38,6 +38,11 @@ class Plan:
         lanes = sum(source.lanes for source, _ in self.sources if source.read_only)
         return self.calls + min(FETCH_LINKS, lanes)
 
+    @property
+    def others(self) -> int:
+        """The number of read-write connections."""
+        return max((s.lanes for s, _ in self.sources if not s.read_only), default=0)
+
 
 class Link:
     """One connection to the hypervisor and its thread, as the engine sees them. It is an attempt

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from queue import Queue, SimpleQueue
 from typing import Callable, Optional, Union
 
+from ..connection.descriptors import reserved
 from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.reader import Reader
 from ..connection.requests import Abandoned, Content, FetchRequest, Listing, Records, Request
 from ..log import trace
 from .messages import Ended, Event, Link, Opened, Part
+
+#: An answer takes a millisecond, over the network some more.
+_CLOSE_SECONDS = 0.2
 
 _Asked = Union[Request, FetchRequest]
 
@@ -38,17 +42,32 @@ class Worker:
         self._fetch = fetch
         self._events = events
         self._requests: SimpleQueue[Optional[_Asked]] = SimpleQueue()
-        threading.Thread(target=self._run, name="libvirt connection", daemon=True).start()
+        self._serves = False
+        self._thread = threading.Thread(target=self._run, name="libvirt connection", daemon=True)
+        self._thread.start()
 
     def ask(self, request: Optional[_Asked]) -> None:
         """Hands a request over, only after the previous one has ended; None closes the connection
         and ends the thread, after the request that may be running."""
         self._requests.put(request)
 
+    def close(self) -> bool:
+        """Closes the connection, at once or when it is open, if it serves no request; returns
+        whether it does."""
+        serves = self._serves
+        if not serves:
+            self._requests.put(None)
+        return not serves
+
+    def join(self, seconds: float) -> None:
+        """Waits for the end of the thread."""
+        self._thread.join(seconds)
+
     def _run(self) -> None:
         started = time.monotonic()
         try:
-            reader = self._connect()
+            with reserved():
+                reader = self._connect()
         except LibvirtError as error:
             error.__traceback__ = error.__context__ = None  # they would keep the connection open
             self._events.put(Opened(self._link, time.monotonic() - started, error))
@@ -62,8 +81,12 @@ class Worker:
         opened = Opened(self._link, seconds, None, connection.driver, connection.version)
         self._events.put(opened)
         while (request := self._requests.get()) is not None:
-            self._events.put(self._serve(reader, request))
+            self._serves = True
+            ended = self._serve(reader, request)
             del request
+            self._serves = False
+            self._events.put(ended)
+            del ended
         reader.close()
 
     def _serve(self, reader: Reader, request: _Asked) -> Ended:
@@ -95,3 +118,11 @@ class Worker:
             yield self._fetch(reader, request)
         else:
             yield from reader.answer(request)
+
+
+def close(workers: Iterable[Worker]) -> None:
+    """Closes connections that serve no request when the process ends, within a short time: the
+    daemon logs an error for each one that just breaks."""
+    deadline = time.monotonic() + _CLOSE_SECONDS
+    for worker in [worker for worker in workers if worker.close()]:
+        worker.join(max(0.0, deadline - time.monotonic()))

@@ -16,6 +16,7 @@ from ..domain.record import NO_IDENTITY, Device, Domain, Identity
 from ..groups import vcpu_mapping
 from ..hypervisor.hypervisor import Hypervisor
 from ..hypervisor.messages import Outcome, Reading
+from ..hypervisor.worker import close
 from ..log import one_line
 from ..uri import redact_uri
 from .gaps import gaps
@@ -65,6 +66,7 @@ def check(hypervisors: Sequence[HypervisorConfig], strict: bool = False) -> tupl
             _sources(hypervisor, report)
             for text, help in twins.add(index, twins.shared(index), domains):
                 report.problem(f"warning: {text}", help)
+            close(hypervisor.workers.values())
             continue
         unreadable = True
         report.problem(f"reachable: no: {outcome.trouble.reason}", outcome.trouble.help or _SEE)

@@ -158,10 +158,12 @@ def _print(text: str) -> int:
 def _collect(
     config: Config, options: argparse.Namespace, signals: Signals, clean_up: CleanUp
 ) -> NoReturn:
+    from ..connection import descriptors
     from ..connection.client import client_log
     from .loop import Loop
 
     signals.hold()
+    descriptors.raise_limit()
     output = Output(os.dup(1))
     divert(1, 2, claim=client_log.start())
     loop = Loop(config.hypervisors, output, signals, options.poll_interval)
@@ -171,13 +173,16 @@ def _collect(
         status = loop.once() if options.once else loop.run(0)
     finally:
         output.finish()
+    loop.close()
     _leave(status, clean_up)
 
 
 def _check(config: Config, clean_up: CleanUp, strict: bool) -> NoReturn:
+    from ..connection import descriptors
     from ..connection.client import client_log
     from .check import check
 
+    descriptors.raise_limit()
     divert(2, claim=client_log.start())
     lines, status = check(config.hypervisors, strict)
     _leave(_print("".join(f"{line}\n" for line in lines)) or status, clean_up)

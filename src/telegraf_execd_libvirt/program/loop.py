@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..config.config import HypervisorConfig
+from ..connection import descriptors
+from ..hypervisor.worker import close
 from ..log import log
 from .collector import Collector
 from .output import Output
@@ -75,12 +77,19 @@ class Loop:
             Collector(config, index, twins, output, self._idle, self._close)
             for index, config in enumerate(hypervisors)
         ]
+        plans = [collector.hypervisor.plan for collector in self._collectors]
+        descriptors.check((plan.uri, plan.links + plan.others) for plan in plans)
         self._clocks = [
             _Clock(collector, interval, yields=poll_interval is None)
             for collector in self._collectors
             for interval in (poll_interval or collector.config.interval,)
             if interval
         ]
+
+    def close(self) -> None:
+        """Closes the connections to hypervisors that answer, as far as they serve no request."""
+        hypervisors = [c.hypervisor for c in self._collectors if not c.failed]
+        close(worker for hypervisor in hypervisors for worker in [*hypervisor.workers.values()])
 
     def once(self) -> int:
         """One collection; 0, or 1 if a hypervisor was not read or its lines were not written."""
