@@ -37,7 +37,7 @@ _HELP = "raise LimitNOFILE= of Telegraf's service, or ulimit -n"
 _WAIT_SECONDS = 1.0
 
 _changed = threading.Condition()
-_attempts = 0
+_attempts = _kept = 0
 _told = False
 
 
@@ -48,21 +48,26 @@ def raise_limit() -> None:
 
 
 def check(connections: Iterable[tuple[str, int]]) -> None:
-    """Logs an error if the limit does not allow this number of connections to each URI."""
-    needed = _PROGRAM + _ATTEMPT + _SPARE
+    """Logs an error if the limit does not allow this number of connections to each URI; keeps free
+    what the first connection to each needs."""
+    global _kept
+    needed, _kept = _PROGRAM + _ATTEMPT + _SPARE, 0
     for uri, count in connections:
-        needed += count * (_SSH_CONNECTION if transport(uri) == "ssh" else _CONNECTION)
+        each = _SSH_CONNECTION if transport(uri) == "ssh" else _CONNECTION
+        needed += count * each
+        _kept += each
     if needed > _limit():
         _tell(f"the configuration needs up to {needed} file descriptors")
 
 
 @contextmanager
-def reserved() -> Iterator[None]:
-    """A connection attempt; raises LibvirtError if another connection does not fit."""
+def reserved(first: bool) -> Iterator[None]:
+    """A connection attempt, the ``first`` one to a hypervisor or another; raises LibvirtError if it
+    does not fit."""
     global _attempts
     with _changed:
-        _changed.wait_for(lambda: _fits() or not _attempts, _WAIT_SECONDS)
-        if not _fits():
+        _changed.wait_for(lambda: _fits(first) or not _attempts, _WAIT_SECONDS)
+        if not _fits(first):
             text = "no file descriptors are free for another connection"
             _tell(text)
             raise LibvirtError(0, 0, text, known=ErrorKind.FAILED, help=_HELP)
@@ -75,8 +80,9 @@ def reserved() -> Iterator[None]:
             _changed.notify_all()
 
 
-def _fits() -> bool:
-    return _limit() - _used() >= (_attempts + 1) * _ATTEMPT + _SPARE
+def _fits(first: bool) -> bool:
+    spare = _SPARE if first else _SPARE + _kept
+    return _limit() - _used() >= (_attempts + 1) * _ATTEMPT + spare
 
 
 def _limit() -> int:

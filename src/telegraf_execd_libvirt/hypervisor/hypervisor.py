@@ -218,7 +218,7 @@ class Hypervisor:
             )
             return fetch(scope, request)
 
-        return Worker(link, connect, fetch_on, self._events)
+        return Worker(link, connect, fetch_on, self._events, not self.workers)
 
     def _new_facts(self) -> Facts:
         return Facts(

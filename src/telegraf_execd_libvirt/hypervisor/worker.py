@@ -28,7 +28,7 @@ _Asked = Union[Request, FetchRequest]
 
 class Worker:
     """Opens a connection at once. Every outcome arrives in ``events``. ``fetch`` fetches a source
-    on the connection of a reader."""
+    on the connection of a reader; ``first``: the hypervisor has no other connection."""
 
     def __init__(
         self,
@@ -36,11 +36,13 @@ class Worker:
         connect: Callable[[], Reader],
         fetch: Callable[[Reader, FetchRequest], Records],
         events: Queue[Event],
+        first: bool,
     ) -> None:
         self._link = link
         self._connect = connect
         self._fetch = fetch
         self._events = events
+        self._first = first
         self._requests: SimpleQueue[Optional[_Asked]] = SimpleQueue()
         self._serves = False
         self._thread = threading.Thread(target=self._run, name="libvirt connection", daemon=True)
@@ -66,7 +68,7 @@ class Worker:
     def _run(self) -> None:
         started = time.monotonic()
         try:
-            with reserved():
+            with reserved(self._first):
                 reader = self._connect()
         except LibvirtError as error:
             error.__traceback__ = error.__context__ = None  # they would keep the connection open
