@@ -258,7 +258,7 @@ def test_a_stopped_guest_costs_sources_its_own_lines(
             return (
                 usual <= series(lines)
                 and len(found) == len(sources.split())
-                and all(" up=1i," in line and ",hanging=0i " in line for line in found)
+                and all(" up=1i," in line and ",hanging=0i" in line for line in found)
             )
 
         assert eventually(recovered, 60)
