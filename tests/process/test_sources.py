@@ -369,7 +369,7 @@ def test_a_domain_that_hangs_is_left_out(
     assert hypervisor.asked.count(GET_JOB_STATS) == 1
     assert hypervisor.asked.count(LIST_ALL_DOMAINS) > 2
     last = health(plugin.metrics.lines, "job")[-1]
-    assert " up=0i" in last and ",errors=1i,hanging=1i," in last
+    assert " up=0i," in last and ",errors=1i,hanging=1i" in last
     hypervisor.answer()
     plugin.wait_for_message("job: works again")
     ticks()
