@@ -366,7 +366,7 @@ def test_known_domains_are_asked_without_a_list(uri: str, mocker: MockerFixture)
     facts = Facts(Completeness(wanted.groups), XmlCache(len, 0, 60.0), XmlCache(len, 0, 60.0))
     progress = Progress()
     reader = Reader(uri, wanted, facts, progress)
-    (listing,) = reader.answer(ListRequest())
+    (listing,) = reader.answer(ListRequest(), facts)
     assert isinstance(listing, Listing) and {*listing.uuids} == {*NAMES}
     for method in ("listAllDomains", "getAllDomainStats"):
         mocker.patch.object(libvirt.virConnect, method, side_effect=AssertionError)
@@ -382,12 +382,12 @@ def test_known_domains_are_asked_without_a_list(uri: str, mocker: MockerFixture)
     uuids = {**listing.uuids, "gone": "00000000-0000-0000-0000-000000000001"}
     request = BatchRequest([*NAMES[:2], "gone"], uuids, look_up=True)
     for _ in range(2):
-        (piece,) = reader.answer(request)
+        (piece,) = reader.answer(request, facts)
         assert isinstance(piece, Piece) and [d.name for d in piece.domains] == NAMES[:2]
     assert asked == 2 * [*NAMES[:2], "gone"] and not (progress.looks_up or progress.at)
     progress.abandoned = True
     with pytest.raises(Abandoned):
-        next(reader.answer(request))
+        next(reader.answer(request, facts))
     reader.close()
 
 

@@ -12,20 +12,20 @@ ENCODER = Encoder(HypervisorConfig(additional_statistics=("health",), tags={"rac
 
 def test_health_of_a_hypervisor_that_is_read() -> None:
     """A hypervisor that was read has all fields, and its URI as a tag."""
-    record = Health(True, 5, 1, 2, 77, 3, 1, 2, "12.8.0", "9.0.0").record("qemu:///system")
+    record = Health(True, 5, 1, 2, 77, 3, 1, 2, 4, "12.8.0", "9.0.0").record("qemu:///system")
     assert ENCODER.encode([record], 1).decode() == (
         "libvirt_health,libvirt_uri=qemu:///system,rack=r1 up=1i,domains=5i,"
         "domains_incomplete=1i,domains_locked=2i,collect_time_ns=77i,calls_hanging=3i,"
-        'reconnects=1i,errors=2i,daemon_version="9.0.0",libvirt_version="12.8.0" 1\n'
+        'reconnects=1i,errors=2i,defects=4i,daemon_version="9.0.0",libvirt_version="12.8.0" 1\n'
     )
 
 
 def test_health_of_a_hypervisor_that_was_never_reached() -> None:
     """A hypervisor that was never reached lacks only the unknown fields."""
-    record = Health(False, 0, 0, 0, 1, 0, 0, 0, "12.8.0").record("a:///")
+    record = Health(False, 0, 0, 0, 1, 0, 0, 0, 0, "12.8.0").record("a:///")
     assert ENCODER.encode([record], 1).decode() == (
         "libvirt_health,libvirt_uri=a:///,rack=r1 up=0i,domains=0i,domains_incomplete=0i,"
-        "domains_locked=0i,collect_time_ns=1i,calls_hanging=0i,reconnects=0i,errors=0i,"
+        "domains_locked=0i,collect_time_ns=1i,calls_hanging=0i,reconnects=0i,errors=0i,defects=0i,"
         'libvirt_version="12.8.0" 1\n'
     )
 

@@ -34,6 +34,7 @@ from telegraf_execd_libvirt.hypervisor.patience import (
 from telegraf_execd_libvirt.hypervisor.roster import Roster
 from telegraf_execd_libvirt.hypervisor.running import Runs
 from telegraf_execd_libvirt.hypervisor.tick import Tick
+from telegraf_execd_libvirt.hypervisor.voice import Voice
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Settings, Source
 
@@ -64,9 +65,10 @@ class Lab(Fetches):
         each = [(source, settings) for source in sources or (source(),)]
         plan = Plan("host", "qemu:///system", 5.0, "5s", is_remote=far, sources=each)
         patience, backoff = Patience(5.0), Backoff(self.ticks, far, max)
-        self.links = Links(plan, True, 4, patience, backoff, self.actions)
+        voice = Voice("host", self.actions)
+        self.links = Links(voice, True, 4, patience, backoff, self.actions)
         runs = Runs(1, self.roster)
-        super().__init__(plan, self.ticks, max, self.links, runs, self.actions)
+        super().__init__(plan, self.ticks, max, self.links, runs, voice)
         self.feed = self.feeds[0]
         for _ in range(links):
             self.opened(self.links, 0.0)
@@ -179,9 +181,10 @@ def test_a_source_that_is_refused(error: LibvirtError, pauses: list[int]) -> Non
 
 def test_when_a_fetch_begins() -> None:
     """It begins after the statistics of the tick, at the latest after 0.4 s. Its records have the
-    timestamp of the tick, or that of the fetch if it began much later."""
+    timestamp of the tick, or that of the fetch if it waited behind a call that hung."""
     lab, tick = Lab(), Tick(0, 100.0, 105.0)
-    for began, late in ((100.4, 0), (102.0, 2_000_000_000)):
+    for began, hung_at, late in ((100.4, None, 0), (102.0, None, 0), (102.0, 100.2, 2_000_000_000)):
+        tick.hung_at = hung_at
         lab.tick(7, 100.0)
         assert not lab.asks(100.39, tick)
         (ask,) = lab.asks(began, tick)

@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pytest_mock import MockerFixture
 
 from support.plugin import SECONDS, TEST_DRIVER
 from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.connection.errors import LibvirtError
 from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor
 from telegraf_execd_libvirt.hypervisor.messages import Outcome, Reading, Written
 from telegraf_execd_libvirt.hypervisor.worker import Worker
@@ -80,6 +82,32 @@ def test_a_defect_of_a_source_is_reported_once(
     text = "job: internal error: ZeroDivisionError: a defect at test_hypervisor.py:"
     (message,) = (message for message in caplog.messages if "connected" not in message)
     assert text in message and feed.error in message
+
+
+def test_errors_in_turn(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A source that fails with one text and then another, or works in between, is logged once for
+    each text, and its return once for each."""
+
+    def fails(outcomes: Iterator[str]) -> Any:
+        text = next(outcomes)
+        if text:
+            raise LibvirtError(1, 10, text)
+        return iter(())
+
+    def messages(*texts: str) -> list[str]:
+        outcomes = cycle(texts)
+        new = lambda: lambda scope: fails(outcomes)  # noqa: E731
+        monkeypatch.setitem(SOURCES, "job", replace(SOURCES["job"], new=new))
+        config = HypervisorConfig(libvirt_uri=TEST_DRIVER, additional_statistics=("job",))
+        hypervisor = Hypervisor(config, "a name")
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            for _ in range(12):
+                [*collect(hypervisor)]
+        return [text.partition("job: ")[2] for text in caplog.messages if "job: " in text]
+
+    assert messages("one", "two") == ["one", "two"]
+    assert messages("one", "", "two", "") == ["one", "works again", "two", "works again"]
 
 
 def test_refused_attempts_leave_nothing(tmp_path: Path) -> None:

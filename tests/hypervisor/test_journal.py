@@ -1,49 +1,53 @@
-"""What the log says: each change once."""
+"""What the log says: each change once, and the same problem once in ten minutes."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Union
 
 import pytest
 
 from telegraf_execd_libvirt.connection.errors import LibvirtError, Unreachable
 from telegraf_execd_libvirt.hypervisor.journal import Journal
-from telegraf_execd_libvirt.hypervisor.messages import Outcome, Plan
+from telegraf_execd_libvirt.hypervisor.messages import Outcome, Plan, Say
+from telegraf_execd_libvirt.hypervisor.voice import MOST_PROBLEMS, SAME_SECONDS
 
 LEVELS = {logging.DEBUG: "D", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E"}
 
-Say = Callable[[Journal], None]
+Step = Callable[[Journal], None]
 
 
-def said(*steps: Say) -> list[list[str]]:
-    """What the log of a hypervisor says at each step."""
-    actions: deque[Any] = deque()
-    journal = Journal(Plan("host", "qemu:///system", 5.0, "5s"), actions)
+def said(*steps: Union[Step, float]) -> list[list[str]]:
+    """What the log of a hypervisor says at each step; a number is a pause in seconds."""
+    journal = Journal(Plan("host", "qemu:///system", 5.0, "5s"))
+    voice, actions = journal.voice, journal.actions
     journal.driver, journal.version = "QEMU", "9.0.0"
     found = []
     for step in steps:
-        step(journal)
+        if isinstance(step, float):
+            voice.now += step
+        else:
+            step(journal)
+        voice.tick()
         found.append([f"{LEVELS[action.level]} {action.text}" for action in actions])
         actions.clear()
     return found
 
 
-def ended(hanging: bool = False, names: Sequence[str] = (), unread: int = 0) -> Say:
+def ended(hanging: bool = False, names: Sequence[str] = (), unread: int = 0) -> Step:
     """The end of a tick that was read."""
     outcome = Outcome(incomplete=frozenset(names), unread=unread)
     return lambda journal: journal.ended(outcome, None, hanging or bool(names))
 
 
-def failed(state: str) -> Say:
+def failed(state: str) -> Step:
     """The end of a tick that was not read."""
     outcome = Outcome(trouble=Unreachable(state, f"{state} it is", "do something"))
     return lambda journal: journal.ended(outcome, None, False)
 
 
-def locked(*names: str, blocked: bool = True, without_block: bool = False) -> Say:
+def locked(*names: str, blocked: bool = True, without_block: bool = False) -> Step:
     """Which domains are locked at the end of a tick."""
     return lambda journal: journal.locked(blocked, names, without_block)
 
@@ -52,23 +56,43 @@ CONNECTED = "I host: connected: driver QEMU, libvirt 9.0.0"
 
 
 def test_a_hypervisor_that_comes_and_goes() -> None:
-    """Each state is said once until the hypervisor is read again."""
+    """Each reason is said, and that it is read again."""
     silent, lost = failed("silent"), failed("lost")
     cannot = [
         f"E host: cannot be read: {state} it is; do something" for state in ("silent", "lost")
     ]
-    steps = [silent, silent, lost, silent, ended(), ended(), lost, ended()]
+    steps = [silent, silent, lost, ended(), ended(), SAME_SECONDS, lost, ended()]
     assert said(*steps) == [
-        [cannot[0]], [], [cannot[1]], [], [CONNECTED], [], [cannot[1]], [CONNECTED]
+        [cannot[0]], [], [cannot[1]], [CONNECTED], [], [], [cannot[1]], [CONNECTED]
     ]  # fmt: skip
 
 
 def test_a_users_own_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
     """That it has no guests of the system is said with the connection."""
     monkeypatch.setattr("os.geteuid", lambda: 990)
-    actions: deque[Any] = deque()
-    Journal(Plan("host", "qemu:///session", 5.0, "5s"), actions).up()
-    assert "own daemon, with no guests of the system" in actions[0].text
+    journal = Journal(Plan("host", "qemu:///session", 5.0, "5s"))
+    journal.up()
+    (action,) = journal.actions
+    assert isinstance(action, Say) and "no guests of the system" in action.text
+
+
+def test_the_same_problem_again_and_again() -> None:
+    """It is said at most once in ten minutes, then with a count; its end only if it was said."""
+    bad, good = ended(names="a"), ended()
+    text = "W host: guests not responding: a"
+    end = "I host: all guests respond again"
+    steps = [bad, good, bad, good, bad, SAME_SECONDS - 1, 1.0, good, bad, good, SAME_SECONDS, bad]
+    assert said(ended(), *steps)[1:] == [
+        [text], [end], [], [], [], [], [f"{text}; 2 times in 10 minutes"], [end], [], [], [],
+        [f"{text}; 2 times in 10 minutes"],
+    ]  # fmt: skip
+
+
+def test_too_many_problems() -> None:
+    """Of one subject a bounded number is said; the last one is when the others are old."""
+    steps = [ended(names=[f"guest{number}"]) for number in range(3 * MOST_PROBLEMS)]
+    found = [text for step in said(ended(), *steps, SAME_SECONDS)[1:] for text in step]
+    assert len(found) == MOST_PROBLEMS + 1 and found[-1].endswith("guest29")
 
 
 def test_guests_that_do_not_respond() -> None:

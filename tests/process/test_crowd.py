@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.crowd import Crowd
-from support.plugin import Plugin, eventually, states
+from support.plugin import Plugin, eventually, run, states, timestamps
 from support.server import GET_ALL_DOMAIN_STATS, LIST_ALL_DOMAINS, Daemon
 
 
@@ -95,6 +95,17 @@ def test_memory_does_not_grow_with_the_host(
         return int(next(line.split()[1] for line in status.splitlines() if "VmHWM" in line))
 
     assert peak(1500) - peak(150) < 20 * 1024
+
+
+def test_one_timestamp(daemon: Callable[..., Daemon], config: Callable[..., Path]) -> None:
+    """All lines of a tick have its time, also if it takes long, as long as nothing hangs."""
+    hypervisor = daemon(crowd=Crowd(1500, seconds=0.001))
+    text = f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "60s"\nstatistics_groups = ["state"]'
+    extra = '\nadditional_statistics = ["job", "health"]'
+    done = run("--config", config(text + extra), "--once")
+    lines = done.stdout.splitlines()
+    assert len(states(lines)) == 1500
+    assert len(set(timestamps(lines))) == 1
 
 
 @pytest.mark.parametrize(("guests", "calls"), [(10, 4), (3, 5), (1, 2), (0, 3), (250, 2)])

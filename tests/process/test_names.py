@@ -28,7 +28,7 @@ def names(lines: list[str], measurement: str = "libvirt_state") -> list[str]:
     ("guests", "options"),
     [
         (2, 'statistics_groups = ["state"]'),
-        (120, 'additional_domain_tags = ["title"]'),
+        (120, 'additional_domain_tags = ["instance_name"]'),
         (2, f"domains = ['{READABLE}', '{guest(1)}']"),
         (120, "parallel_calls = 2\ndomain_include = ['*']"),
         (2, 'metric_set = "full"'),
@@ -55,9 +55,9 @@ def test_a_name(
         expected = [guest(n) for n in range(1, guests + 1) if n != 2 and "domains =" not in options]
         assert {READABLE, guest(1), *expected} == set(names(lines))
         assert len(names(lines)) == len(set(names(lines)))
-        if "title" in options:
-            titles = {parse_line(line)["tags"].get("title") for line in states(lines)}
-            assert f"Title of {READABLE}" in titles and len(titles) == guests
+        if "instance_name" in options:
+            tags = {parse_line(line)["tags"].get("instance_name") for line in states(lines)}
+            assert f"name of {READABLE}" in tags and len(tags) == guests
         assert READABLE in names(lines, "libvirt_domain")
     assert len(plugin.wait_for_message(WARNING)) == 1
     expected_words = (WARNING, "the tag title takes the place")
@@ -70,7 +70,7 @@ def test_an_event(
 ) -> None:
     """An event about such a guest arrives: its XML is read again."""
     hypervisor = daemon(crowd=Crowd(2, renamed={guest(2): RAW}))
-    text = f'libvirt_uri = "{hypervisor.uri}"\nadditional_domain_tags = ["title"]'
+    text = f'libvirt_uri = "{hypervisor.uri}"\nadditional_domain_tags = ["instance_name"]'
     extra = '\nadditional_statistics = ["event"]\n[inputs.libvirt.event]\ninterval = "1ms"'
     plugin = start("--config", config(text + extra))
     plugin.tick()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.crowd import Crowd
 from support.plugin import (
     AT_ONCE,
     LINE,
@@ -28,6 +29,7 @@ from support.plugin import (
     timestamps,
     waiting_bytes,
 )
+from support.server import Daemon
 
 #: Enough domains for a batch that is several times larger than a small pipe.
 NAMES = [f"domain-{number:03}" for number in range(200)]
@@ -157,7 +159,56 @@ def test_stdout_that_is_not_read(
     assert [line for line in metrics.lines if not LINE.fullmatch(line)] == []
     first, second, third = sorted(set(timestamps(metrics.lines)))
     assert first < between < second < third
-    assert len(plugin.wait_for_message("longer than the interval")) == 1
+    texts = ("stdout was not read for ", "collecting takes longer than the interval")
+    lines = plugin.log.wait_for(
+        lambda lines: any(text in line for line in lines for text in texts), "a reason"
+    )
+    assert all(sum(text in line for line in lines) <= 1 for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("calls", "pauses", "ticks"), [(1, 1, 1), (1, 1, 2), (4, 1, 2), (1, 3, 2), (4, 3, 1)]
+)
+def test_a_reader_that_pauses(
+    start: Callable[..., Plugin],
+    config: Callable[..., Path],
+    daemon: Callable[..., Daemon],
+    calls: int,
+    pauses: int,
+    ticks: int,
+) -> None:
+    """The time of a write is never libvirt's: whenever the reader pauses, for longer than the
+    timeout, all guests and sources are written with the time of the tick, and nothing is said to
+    hang. The last tick has the pauses."""
+    guests, seconds = 400, 1.5
+    reader, writer = small_pipe()
+    text = f"""
+        libvirt_uri = "{daemon(crowd=Crowd(guests)).uri}"
+        timeout = "1s"
+        parallel_calls = {calls}
+        statistics_groups = ["state", "cpu_total"]
+        additional_statistics = ["health", "job", "event"]
+    """
+    plugin = start("--config", config(text), stdout=writer)
+    writer.close()
+    with reader:
+        for number in range(ticks):
+            plugin.tick_and_go_on()
+            data, ends = b"", (b"libvirt_health,", b"libvirt_source_health,")
+            paused = 0 if number == ticks - 1 else pauses
+            while not (all(end in data for end in ends[: 1 + number]) and data.endswith(b"\n")):
+                if paused < pauses:
+                    paused += 1
+                    time.sleep(seconds)
+                data += read(reader, 65536)
+            lines = data.decode().splitlines()
+            assert len(states(lines)) == guests
+            (health,) = (line for line in lines if line.startswith("libvirt_health,"))
+            assert f"up=1i,domains={guests}i,domains_incomplete=0i" in health
+            assert "calls_hanging=0i" in health
+            assert len(set(timestamps(lines))) == 1
+    allowed = ("connected: ", "stdout was not read for ", "longer than the interval")
+    assert not [line for line in plugin.log.lines if not any(text in line for text in allowed)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -452,6 +452,35 @@ SLOW = 0.7
 """What a slow machine may need beyond the timeout."""
 
 
+@pytest.mark.parametrize("losses", [1, 2])
+def test_all_connections_share_what_is_known(
+    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks], losses: int
+) -> None:
+    """After a daemon was restarted, with several connections, an event about a domain reaches what
+    each of them knows: all lines have the new tags."""
+    crowd, count = Crowd(120), 120
+    hypervisor = daemon("first", crowd=crowd)
+    options = "parallel_calls = 4", 'statistics_groups = ["state"]'
+    tick = ticks(hypervisor, *options)
+    assert len(tick()) == count
+    for _ in range(losses):
+        hypervisor.close()
+        hypervisor = daemon("first", crowd=crowd)
+        assert eventually(lambda: len(tick()) == count)
+        for _ in range(2):
+            assert len(tick()) == count
+    names = [guest(number) for number in range(1, count + 1)]
+    crowd.documents = dict.fromkeys(names, b"<domain><title>a new one</title></domain>")
+    for name in names:
+        hypervisor.tell_of(name)
+    for _ in range(5):
+        found = tick()
+        titles = {line["tags"].get("title") for lines in found.values() for line in lines}
+        if titles == {"a new one"}:
+            return
+    raise AssertionError(titles)
+
+
 def whole(found: dict[str, list[Line]]) -> dict[str, dict[str, set[str]]]:
     """The names of the fields of each domain and measurement."""
     names: dict[str, dict[str, set[str]]] = {}

@@ -16,6 +16,7 @@ from typing import Any, Optional
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.hypervisor import messages
 from telegraf_execd_libvirt.hypervisor.engine import Engine
+from telegraf_execd_libvirt.hypervisor.journal import Journal
 from telegraf_execd_libvirt.hypervisor.messages import Link
 from telegraf_execd_libvirt.sources.source import Settings, Source
 
@@ -33,6 +34,8 @@ _EPOCH = 1_700_000_000_000_000_000
 RECOVERY_TICKS, CHECKED_TICKS = 2, 2
 
 _GUESTS_A_SECOND = 50_000  # are written
+
+_RESULTS = (messages.Reading, messages.Fetched, messages.Outcome)
 
 
 class Violation(Exception):
@@ -100,7 +103,8 @@ class Run:
         self._world = World(scenario, self.daemon, self.client, self._pause)
         self._random = Random(f"driver {scenario.seed}")
         self.plan = _plan(scenario)
-        self.engine = Engine(self.plan, Random(f"engine {scenario.seed}").uniform, self._running)
+        uniform = Random(f"engine {scenario.seed}").uniform
+        self.engine = Engine(self.plan, uniform, self._running, Journal(self.plan))
         self.ticks: list[TickRecord] = []
         self.current: Optional[TickRecord] = None
         #: The time of a tick that the engine has not begun; ticks that count as one with it.
@@ -108,6 +112,7 @@ class Run:
         self._merged = self._replaced = 0
         self._log = log
         self._events: deque[messages.Event] = deque()
+        self._results: deque[messages.Action] = deque()
         self._wake: Optional[float] = None
         self._free_at = self._pause_until = self._paused = 0.0
         #: The times at which the engine has ended ticks whose outcomes are not yet carried out.
@@ -154,6 +159,11 @@ class Run:
     def paused(self) -> bool:
         """Whether writing waits for the reader of stdout."""
         return self._blocked_since is not None
+
+    @property
+    def waiting_results(self) -> bool:
+        """Whether further results are to be written."""
+        return bool(self._results)
 
     def wall(self) -> int:
         """Unix time in nanoseconds."""
@@ -262,7 +272,8 @@ class Run:
         return self._carry_out()
 
     def _note_ends(self) -> None:
-        ends = sum(isinstance(action, messages.Outcome) for action in self.engine.actions)
+        waiting = [*self._results, *self.engine.actions]
+        ends = sum(isinstance(action, messages.Outcome) for action in waiting)
         self._ended.extend([self.clock.now] * (ends - len(self._ended)))
 
     def _take(self, event: messages.TickDue) -> None:
@@ -286,21 +297,27 @@ class Run:
         self.ticks.append(self.current)
 
     def _carry_out(self) -> bool:
-        """Carries out the actions; False if writing has to wait."""
+        """Carries out the actions, the results last; False if writing has to wait."""
         actions = self.engine.actions
         while actions:
-            action = actions[0]
-            writes = isinstance(action, (messages.Reading, messages.Fetched, messages.Outcome))
-            if writes and self.clock.now < self._pause_until:
+            action = actions.popleft()
+            if isinstance(action, _RESULTS):
+                self._results.append(action)
+            else:
+                self._carry_out_one(action)
+        while self._results:
+            if self.clock.now < self._pause_until:
                 self._blocked_since = self.clock.now
                 self.clock.at(self._pause_until, self._pump)
                 return False
-            actions.popleft()
-            self._note("action", lambda action=action: _describe(action))
-            for hook in self._on["action"]:
-                hook(action)
-            self._do(action)
+            self._carry_out_one(self._results.popleft())
         return True
+
+    def _carry_out_one(self, action: messages.Action) -> None:
+        self._note("action", lambda: _describe(action))
+        for hook in self._on["action"]:
+            hook(action)
+        self._do(action)
 
     def _do(self, action: messages.Action) -> None:
         now = self.clock.now

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -167,7 +168,8 @@ class Crowd:
     in another state than running, `special` guests with other parameters, `documents` guests with
     other XML, and `renamed` the names of guests that have others. `requests` lists the groups and
     flags of the requests for statistics. `vcpus` answers requests about vCPUs. Requests that touch
-    a guest in `held` wait, as its lock is held.
+    a guest in `held` wait, as its lock is held. The statistics of each guest take
+    so many `seconds`.
     """
 
     count: int
@@ -182,6 +184,7 @@ class Crowd:
     special: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
     requests: list[tuple[int, int]] = field(default_factory=list)
     vcpus: Vcpus = field(default_factory=Vcpus)
     held: set[str] = field(default_factory=set)
@@ -272,6 +275,7 @@ class Crowd:
         groups, flags = struct.unpack_from(">II", rest)
         self.requests.append((groups, flags))
         selected = self._selected(wanted or self._guests, flags)
+        time.sleep(self.seconds * len(selected))
         body = [struct.pack(">I", len(selected))]
         blocks: dict[tuple[str, bool], bytes] = {}
         for identity in selected:

@@ -83,6 +83,7 @@ class _Plugin:
             calls_hanging=host.hanging,
             reconnects=host.reconnects,
             errors=self._errors,
+            defects=0,
             libvirt_version="9.0.0",
             daemon_version="9.0.0",
         )

@@ -45,7 +45,7 @@ class Details:
     ) -> None:
         self._connection = connection
         self._wanted = wanted
-        self._facts = facts
+        self.facts = facts
         self._progress = progress
         self._cpus, self._cpus_until = 0, 0.0
 
@@ -65,7 +65,7 @@ class Details:
                 cut.add(name)
             if name not in request.skip:
                 self._progress.step(name, time.monotonic())
-                calls = DomainCalls(handle, stats, self._facts, cpus)
+                calls = DomainCalls(handle, stats, self.facts, cpus)
                 calls.fill(wanted, request.no_monitor or name in request.hung)
         self._progress.step("", time.monotonic())
         return cut
@@ -80,7 +80,7 @@ class Details:
     def _groups(self) -> set[str]:
         """The names of the wanted groups that this driver's bulk statistics do not have."""
         in_bulk: frozenset[str] = frozenset()
-        if self._facts.has_bulk:
+        if self.facts.has_bulk:
             in_bulk = _BULK_GROUPS.get(self._connection.driver, _FILLED)
         return {group.name for group in self._wanted.all_groups} & (_FILLED - in_bulk)
 
@@ -88,7 +88,7 @@ class Details:
         """Logs once that the name of a domain is not UTF-8."""
         if "\\x" not in name:
             return  # the usual case
-        misnamed, uuid = self._facts.misnamed, api.uuid(handle)
+        misnamed, uuid = self.facts.misnamed, api.uuid(handle)
         if uuid not in misnamed and not api.is_utf8(handle):
             misnamed.add(uuid)
             log.warning("domain %s: its name is not UTF-8; written as %s", uuid, name)
@@ -99,8 +99,8 @@ class Details:
         if not self._wanted.identity:
             return NO_IDENTITY, False
         uuid = api.uuid(handle)
-        known, is_due = self._facts.identities.find(uuid, api.life(handle))
-        if known and known.devices and self._facts.identities.doubt(uuid, known.unknown(stats)):
+        known, is_due = self.facts.identities.find(uuid, api.life(handle))
+        if known and known.devices and self.facts.identities.doubt(uuid, known.unknown(stats)):
             return None, True
         return known, is_due
 
@@ -111,7 +111,7 @@ class Details:
             name = api.name(handle)
             self._progress.step(name, time.monotonic())
             uuid, life = api.uuid(handle), api.life(handle)
-            identity = self._facts.identities.get(uuid, life, partial(self._xml, handle))
+            identity = self.facts.identities.get(uuid, life, partial(self._xml, handle))
             if identity is not None:
                 found[name] = identity
         return Identities(found)
@@ -142,7 +142,7 @@ class Details:
             self._cpus_until = now + _CPUS_SECONDS
             read = partial(read_cpus, self._connection)
             method = Connection, "getCPUMap"
-            if found := self._facts.attempt(method, read, lambda: "no getCPUMap"):
+            if found := self.facts.attempt(method, read, lambda: "no getCPUMap"):
                 self._cpus = found
             elif info := self._host_call("getInfo"):
                 self._cpus = math.prod(info[4:8])
@@ -151,4 +151,4 @@ class Details:
     def _host_call(self, method: str, *arguments: Any) -> Any:
         """The result of a call about the host, or None if it fails."""
         call = partial(self._connection.host, method, *arguments)
-        return self._facts.attempt((Connection, method), call, lambda: f"no {method}")
+        return self.facts.attempt((Connection, method), call, lambda: f"no {method}")

@@ -57,8 +57,6 @@ class Reader:
         self._changed = changed
         self._wanted = wanted
         self._facts = facts
-        if not wanted.bulk:
-            facts.has_bulk = False
         self._handles = Handles(self.connection, wanted.selection, progress)
         self._read = 0
         self._unreadable: dict[str, Exception] = {}
@@ -68,8 +66,12 @@ class Reader:
         self.connection.unwatch()
         self._handles.clear()
 
-    def answer(self, request: Request) -> Iterator[Content]:
-        """The answer to a request, part by part; raises LibvirtError."""
+    def answer(self, request: Request, facts: Optional[Facts] = None) -> Iterator[Content]:
+        """The answer to a request, part by part, with the ``facts`` that are known now instead of
+        the last ones; raises LibvirtError."""
+        self._facts = self._details.facts = facts or self._facts
+        if not self._wanted.bulk:
+            self._facts.has_bulk = False
         if isinstance(request, BatchRequest):
             yield from self._batch(request)
         elif isinstance(request, XmlRequest):

@@ -34,6 +34,7 @@ _HEALTH = Metric(
         _gauge("calls_hanging", "libvirt calls that did not return in time"),
         _counter("reconnects", "number of reconnects"),
         _counter("errors", "ticks in which the hypervisor could not be read"),
+        _counter("defects", "errors of this program itself since its start; the log has them"),
         _gauge(
             "domains_untagged",
             "domains whose XML could not be read in time, so that their lines lack the "
@@ -92,6 +93,7 @@ class Health:
     calls_hanging: int
     reconnects: int
     errors: int
+    defects: int
     libvirt_version: str
     daemon_version: str = ""
     domains_untagged: Optional[int] = None

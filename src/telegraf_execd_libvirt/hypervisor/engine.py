@@ -10,7 +10,6 @@ at the same times give the same actions. The number of hung requests is bounded.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
@@ -23,7 +22,7 @@ from .fetches import Fetches
 from .hanging import Hanging
 from .journal import Journal
 from .links import Links
-from .messages import Action, Ended, Event, Opened, Outcome, Part, Plan, TickDue
+from .messages import Defect, Ended, Event, Opened, Outcome, Part, Plan, TickDue
 from .patience import Backoff, Patience, TickTimes, Uniform
 from .roster import Roster
 from .running import Running, Runs
@@ -38,23 +37,26 @@ class Engine:
     domains as far as they are known without libvirt."""
 
     def __init__(
-        self, plan: Plan, uniform: Uniform, running_names: Callable[[], Sequence[str]]
+        self,
+        plan: Plan,
+        uniform: Uniform,
+        running_names: Callable[[], Sequence[str]],
+        journal: Journal,
     ) -> None:
-        #: What is to be done, in this order.
-        self.actions: deque[Action] = deque()
+        self.actions = journal.actions
+        self.journal, self._voice = journal, journal.voice
         self.outcome = Outcome()
         ticks = self._ticks = TickTimes()
         self._plan = plan
         self._patience = Patience(plan.timeout)
         self._roster = Roster()
         backoff = Backoff(ticks, plan.is_remote, uniform)
-        self.links = Links(plan, True, plan.links, self._patience, backoff, self.actions)
+        self.links = Links(self._voice, True, plan.links, self._patience, backoff, self.actions)
         self._runs = Runs(plan.calls, self._roster)
         shared = self._patience, self.links, self._runs
         self._asking = Asking(plan, *shared, self.actions)
         self._hanging = Hanging(*shared, self._asking, running_names)
-        self.fetches = Fetches(plan, ticks, uniform, self.links, self._runs, self.actions)
-        self.journal = Journal(plan, self.actions)
+        self.fetches = Fetches(plan, ticks, uniform, self.links, self._runs, self._voice)
         self._tick: Optional[Tick] = None
         self._began = -inf
         #: The monotonic time of the next :meth:`wake`; None: only an event changes anything.
@@ -77,6 +79,7 @@ class Engine:
 
     def handle(self, event: Event, now: float) -> None:
         """Takes an event at this monotonic time."""
+        self._voice.now = now
         if isinstance(event, TickDue):
             self._tick_due(event, now)
         elif isinstance(event, Opened):
@@ -85,12 +88,16 @@ class Engine:
             self._take(self._runs.running[event.link], event.content)
         elif isinstance(event, Ended):
             self._ended(event, now)
-        elif self._tick is not None:
-            self._tick.deadline += event.seconds
+        elif isinstance(event, Defect):
+            self.journal.defect(event.text)
+        else:
+            self._paused(event.seconds)
+            return  # first the events that came meanwhile
         self._go_on(now)
 
     def wake(self, now: float) -> None:
         """Does what is due at this monotonic time. All events before it must have been handled."""
+        self._voice.now = now
         if self._tick is not None:
             self._hanging.expire(self._tick, now)
         self.fetches.expire(self.outcome.up, now)
@@ -136,7 +143,8 @@ class Engine:
             late = now - event.at if event.waits else 0.0
             self._begin(event.timestamp + int(late * 1e9), now)
             return
-        slow = now - self._tick.began > _NO_TIME_SECONDS and self._tick.hung_at is None
+        took = now - self._tick.began - self._tick.paused
+        slow = took > _NO_TIME_SECONDS and self._tick.hung_at is None
         if slow and self._runs.in_time(self._tick):
             self.journal.slow()
         self._due = event.timestamp, event.at
@@ -149,11 +157,20 @@ class Engine:
         self._asking.begin(tick)
         self.fetches.tick(timestamp, now)
 
+    def _paused(self, seconds: float) -> None:
+        """The time in which nobody read stdout is not libvirt's."""
+        self.journal.paused(seconds)
+        if self._tick is not None:
+            self._tick.deadline += seconds
+            self._tick.paused += seconds
+        self.fetches.paused(seconds)
+
     def _links_of(self, read_only: bool) -> Links:
         return self.links if read_only else self.fetches.others
 
     def _opened(self, event: Opened, now: float) -> None:
         read_only = event.link.read_only
+        self.journal.defects += event.defect
         refused = self._links_of(read_only).opened(event, now)
         if event.error is None and read_only:
             self.journal.driver, self.journal.version = event.driver, event.version
@@ -183,6 +200,7 @@ class Engine:
         if not lost:
             link.failures = 0
         if self.fetches.serves(link):
+            self.journal.defects += event.defect is not None
             self._links_of(link.read_only).release(link, event.alive)
             self.fetches.ended(event, self.outcome.up, now)
             return
@@ -209,31 +227,19 @@ class Engine:
         tick.end()
         self._write(tick)
         self._tick = None
-        self._incomplete = incomplete = tick.incomplete
+        self._incomplete = tick.incomplete
         trouble = None
         if not tick.read:
             error = tick.error or (self.links.refusal if tick.refused else None)
             is_locked = roster.blocked and not self.links.hanging()
             locked = roster.locked if is_locked else None
             trouble = self.journal.trouble(error, locked, bool(self._runs.running))
-        self.outcome = outcome = Outcome(
-            timestamp=tick.timestamp,
-            seconds=now - tick.began,
-            domains=tick.count if tick.read else 0,
-            incomplete=incomplete,
-            # Some may have been locked after they were read.
-            locked=[domain for domain in roster.locked_domains() if not tick.has(domain.name)],
-            unread=tick.unread,
-            untagged=tick.untagged,
-            hanging=len(self._runs.hung) + self.links.hanging(tick.read),
-            host=tick.host,
-            existing=roster.existing,
-            trouble=trouble,
-        )
+        self.outcome = outcome = self._hanging.outcome(tick, trouble, now)
         self.journal.late(self._late.values())
         self.journal.ended(outcome, tick.error, self._runs.hanging)
         if trouble is None or trouble.state != "locked":  # the error says it
             self.journal.locked(roster.blocked, roster.locked, roster.without_block)
+        self._voice.tick()
         self.actions.append(outcome)
         if trouble is not None:
             self.fetches.fail_all(trouble.reason, now)

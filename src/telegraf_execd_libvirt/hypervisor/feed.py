@@ -1,14 +1,12 @@
 """One source of one hypervisor: when it is due, what its last fetch brought, and its state.
 
-Invariant: "works again" only follows a problem that was logged, and each problem is logged once
-until all is well. No thread, no clock.
+Invariant: each change is logged, as often as :mod:`.voice` allows. No thread, no clock.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
@@ -18,8 +16,9 @@ from ..connection.advice import advice
 from ..connection.errors import ErrorKind, LibvirtError
 from ..groups.health import SourceHealth
 from ..sources.source import Settings, Source
-from .messages import Action, Link, Plan, Say
+from .messages import Link, Plan
 from .patience import FETCH_GRACE_SECONDS, Backoff, Patience
+from .voice import Voice
 
 #: A tick may come early by this part of the interval.
 _EARLY = 0.05
@@ -37,7 +36,6 @@ class Turn:
     lane: int
     timestamp: int
     began: float
-    started: float = 0.0
     link: Optional[Link] = None
     hung: bool = False
     abandoned: bool = False
@@ -79,7 +77,7 @@ class Feed:
         settings: Settings,
         plan: Plan,
         backoff: Backoff,
-        actions: deque[Action],
+        voice: Voice,
     ) -> None:
         self.number = number
         self.source = source
@@ -98,9 +96,9 @@ class Feed:
         self.up = True
         self._plan = plan
         self._backoff = backoff
-        self._actions = actions
-        #: The problems since all was well, and whether one of them was logged.
-        self._states: set[str] = set()
+        self._voice = voice
+        #: The last problem, until all is well, and whether one of them was not ``quiet``.
+        self._problem = ""
         self._told = False
         #: The limits that the log has named.
         self._limits: set[str] = set()
@@ -154,7 +152,7 @@ class Feed:
             self.dropped += count
             if text not in self._limits and len(self._limits) < _MOST_LIMITS:
                 self._limits.add(text)
-                self._say(logging.WARNING, text)
+                self._voice.say(logging.WARNING, f"{self.source.name}: {text}")
 
     def judge(self, up: bool, now: float) -> None:
         """The state after a turn has ended or is found to hang; a change is logged. ``up``: the
@@ -182,10 +180,9 @@ class Feed:
         if lost:
             self.asked = None  # again at the next tick
         if not hung:
-            name = kind.name if kind is not ErrorKind.FAILED else f"error {error.code}"
             quiet = not up or (lost and self.source.read_only)
-            help = self._advice(error)  # another one is another problem
-            self.set(f"{name} {help}", error.message, help, quiet)
+            help = self._advice(error)
+            self.set(f"{kind.name} {error.message} {help}", error.message, help, quiet)
 
     def _advice(self, error: LibvirtError) -> str:
         refused = error.kind is ErrorKind.DENIED or error.errno in (errno.EACCES, errno.EPERM)
@@ -197,15 +194,18 @@ class Feed:
         """Sets the state, "up" if all is well. ``quiet``: the hypervisor reports the problem."""
         self.error, self.help, self.up = error, help, state == "up"
         if self.up:
-            if self._states:
-                self._say(logging.INFO if self._told else logging.DEBUG, "works again")
-            self._states.clear()
-            self._told = False
-        elif state not in self._states:
-            self._states.add(state)
-            text = f"{error}; {help}" if help else error
-            self._say(logging.DEBUG if quiet else logging.WARNING, text)
-            self._told = self._told or not quiet
-
-    def _say(self, level: int, text: str) -> None:
-        self._actions.append(Say(level, f"{self._plan.name}: {self.source.name}: {text}"))
+            if self._told:
+                self._voice.end(self.source.name, f"{self.source.name}: works again")
+            elif self._problem:
+                self._voice.say(logging.DEBUG, f"{self.source.name}: works again")
+            self._problem, self._told = "", False
+        elif state != self._problem:
+            self._problem = state
+            text = (
+                f"{self.source.name}: {error}; {help}" if help else f"{self.source.name}: {error}"
+            )
+            if quiet:
+                self._voice.say(logging.DEBUG, text)
+            else:
+                self._told = True
+                self._voice.problem(self.source.name, logging.WARNING, text)

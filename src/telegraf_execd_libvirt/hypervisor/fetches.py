@@ -15,7 +15,7 @@ from ..connection.requests import FetchRequest, Records
 from ..sources.source import Listener
 from .feed import Feed, Result, Turn
 from .links import Links
-from .messages import Action, Ask, Ended, Fetched, Link, Plan
+from .messages import Ask, Ended, Fetched, Link, Plan
 from .patience import (
     FETCH_LINKS,
     MOST_HANGING,
@@ -27,8 +27,9 @@ from .patience import (
 )
 from .running import Runs
 from .tick import Tick
+from .voice import Voice
 
-#: A fetch that starts within this time after the tick counts as made at the tick.
+#: A fetch that waited behind a call that hangs, and longer than this, has the time of its start.
 _ON_TIME_SECONDS = 0.5
 
 
@@ -42,27 +43,26 @@ class Fetches:
         uniform: Uniform,
         links: Links,
         runs: Runs,
-        actions: deque[Action],
+        voice: Voice,
     ) -> None:
         def backoff() -> Backoff:
             return Backoff(ticks, plan.is_remote, uniform)
 
         self.feeds = [
-            Feed(number, source, settings, plan, backoff(), actions)
+            Feed(number, source, settings, plan, backoff(), voice)
             for number, (source, settings) in enumerate(plan.sources)
         ]
         #: Read-write connections, for the sources that need them.
         patience = Patience(plan.timeout)
-        self.others = Links(plan, False, plan.others, patience, backoff(), actions)
+        self.others = Links(voice, False, plan.others, patience, backoff(), voice.actions)
         #: The functions that take events, by the kinds of events.
         self.listeners: dict[int, list[Listener]] = {}
         for feed in self.feeds:
             for kind in feed.source.events:
-                listeners = cast("list[Listener]", feed.fetches)
-                self.listeners.setdefault(kind, []).extend(listeners)
+                self.listeners.setdefault(kind, []).extend(cast("list[Listener]", feed.fetches))
         self._links = links
         self._runs = runs
-        self._actions = actions
+        self._actions = voice.actions
         self._queue: deque[Turn] = deque()
         self._running: dict[Link, Turn] = {}
 
@@ -79,8 +79,7 @@ class Fetches:
     @property
     def hung(self) -> int:
         """The number of turns that hang on read-only connections."""
-        turns = self._running.values()
-        return sum(turn.hung and turn.feed.source.read_only for turn in turns)
+        return sum(t.hung and t.feed.source.read_only for t in self._running.values())
 
     def tick(self, timestamp: int, now: float) -> None:
         """Queues the turns of the sources that are due."""
@@ -102,8 +101,9 @@ class Fetches:
             return
         if not (after_bulk or self._links.open):
             return
-        hung = frozenset(t.at for t in self._running.values() if t.hung and t.at)
-        skipped = incomplete.union(hung, self._runs.hung_at())
+        hung_at = frozenset(t.at for t in self._running.values() if t.hung and t.at)
+        skipped = incomplete.union(hung_at, self._runs.hung_at())
+        hung = any(t.hung for t in self._running.values()) or self._runs.any_hung(tick)
         by_handle = self._runs.roster.blocked or bool(tick and tick.careful)
         for turn in [*self._queue]:
             if not after_bulk and now < turn.began + SOURCE_DELAY_SECONDS:
@@ -112,6 +112,8 @@ class Fetches:
             if not up and not self._links.open:
                 self._fail(turn, LibvirtError(0, 0, "not connected", known=ErrorKind.LOST), up, now)
             elif (link := self._free(links, now)) is not None:
+                if hung and now - turn.began > _ON_TIME_SECONDS:
+                    turn.timestamp += int((now - turn.began) * 1e9)
                 self._ask(turn, link, skipped, by_handle, now)
             elif links.refusal is not None and not (links.open or links.hanging()):
                 self._fail(turn, links.refusal, up, now)
@@ -140,7 +142,7 @@ class Fetches:
     ) -> None:
         feed, roster = turn.feed, self._runs.roster
         self._queue.remove(turn)
-        turn.link, turn.started = link, now
+        turn.link = link
         self._running[link] = turn
         request = FetchRequest(
             fetch=feed.fetches[turn.lane],
@@ -170,6 +172,13 @@ class Fetches:
                 turn.abandoned = link.progress.abandoned = True
                 feed.abandoned.add(turn)
                 feed.lanes[turn.lane] = None
+
+    def paused(self, seconds: float) -> None:
+        """Nobody read stdout for this long: no turn could begin, no connection be taken."""
+        for links in (self._links, self.others):
+            links.paused(seconds)
+        for turn in self._queue:
+            turn.began += seconds
 
     def wake_times(self, now: float) -> Iterable[float]:
         """The monotonic times from now on at which something is to be done here."""
@@ -206,10 +215,7 @@ class Fetches:
                 counted=records.counted,
             )
             if records.domains:
-                late = turn.started - turn.began
-                late_ns = int(late * 1e9) if late > _ON_TIME_SECONDS else 0
-                fetched = Fetched(feed.number, records.domains, turn.timestamp + late_ns)
-                self._actions.append(fetched)
+                self._actions.append(Fetched(feed.number, records.domains, turn.timestamp))
         feed.judge(up, now)
 
     def fail_all(self, reason: str, now: float) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Callable, Optional
 
+from ..connection.errors import Unreachable
 from ..connection.requests import Listing, Piece, WatchRequest
 from .asking import Asking
 from .links import Links
-from .messages import Ended
+from .messages import Ended, Outcome
 from .patience import SETTLE_SECONDS, Patience
 from .running import Running, Runs
 from .tick import BATCH, Tick
@@ -153,3 +154,21 @@ class Hanging:
             self._runs.count = tick.count
         if tick.read and not self._runs.running:
             self._patience.learn(tick.longest)
+
+    def outcome(self, tick: Tick, trouble: Optional[Unreachable], now: float) -> Outcome:
+        """The outcome of a tick that has ended."""
+        roster = self._runs.roster
+        return Outcome(
+            timestamp=tick.timestamp,
+            seconds=now - tick.began,
+            domains=tick.count if tick.read else 0,
+            incomplete=tick.incomplete,
+            # Some may have been locked after they were read.
+            locked=[domain for domain in roster.locked_domains() if not tick.has(domain.name)],
+            unread=tick.unread,
+            untagged=tick.untagged,
+            hanging=len(self._runs.hung) + self._links.hanging(tick.read),
+            host=tick.host,
+            existing=roster.existing,
+            trouble=trouble,
+        )

@@ -1,6 +1,7 @@
 """What the log says about one hypervisor.
 
-Invariant: each change is logged once, with the reason and advice. No thread, no clock.
+Invariant: each change is logged, with the reason and advice, as often as :mod:`.voice` allows. No
+thread, no clock.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from collections.abc import Collection
 from typing import Optional
 
 from ..connection.advice import own_daemon, unreachable
+from ..connection.api import library_version
 from ..connection.errors import LibvirtError, Unreachable
 from ..domain.mistakes import Mistake
+from ..groups.health import Health
 from ..log import Told
-from .messages import Action, Outcome, Plan, Say
+from .messages import Action, Outcome, Plan
 from .patience import LATE_TICKS
+from .voice import Voice
 
 #: The largest number of names in one line of the log.
 _NAMES_SHOWN = 10
@@ -23,18 +27,22 @@ _NAMES_SHOWN = 10
 #: Domains may come and go.
 _MOST_MISTAKES = 100
 
+#: A shorter pause of the reader of stdout is not worth a message.
+_PAUSE_SECONDS = 1.0
+
 
 class Journal:
-    """The log of one hypervisor."""
+    """The log of one hypervisor, and what is counted for its health. It outlives an engine."""
 
-    def __init__(self, plan: Plan, actions: deque[Action]) -> None:
-        #: The number of ticks in which the hypervisor could not be read.
-        self.errors = 0
+    def __init__(self, plan: Plan) -> None:
+        #: What is to be done, in this order; messages are made by the voice.
+        self.actions: deque[Action] = deque()
+        self.voice = Voice(plan.name, self.actions)
+        #: The number of ticks in which the hypervisor could not be read, and that of defects.
+        self.errors = self.defects = 0
         self.driver = self.version = ""
         self._plan = plan
-        self._actions = actions
-        #: The states that were logged since the hypervisor was read last; "up" if it is read.
-        self._states: set[str] = set()
+        self._library_version = library_version()
         self._told = Told()
         #: Probable mistakes in the selection that were found.
         self.mistakes: set[Mistake] = set()
@@ -44,29 +52,40 @@ class Journal:
         for mistake in mistakes:
             if mistake not in self.mistakes and len(self.mistakes) < _MOST_MISTAKES:
                 self.mistakes.add(mistake)
-                self._say(logging.WARNING, f"{mistake}")
+                self.voice.say(logging.WARNING, f"{mistake}")
 
-    def _say(self, level: int, text: str) -> None:
-        self._actions.append(Say(level, f"{self._plan.name}: {text}"))
+    def health(self, outcome: Outcome, reconnects: int) -> Health:
+        """The health after a tick."""
+        return Health(
+            up=outcome.up,
+            domains=outcome.domains,
+            domains_incomplete=len(outcome.incomplete),
+            domains_locked=len(outcome.locked),
+            domains_untagged=outcome.untagged,
+            collect_time_ns=int(outcome.seconds * 1e9),
+            calls_hanging=outcome.hanging,
+            reconnects=reconnects,
+            errors=self.errors,
+            defects=self.defects,
+            libvirt_version=self._library_version,
+            daemon_version=self.version,
+        )
 
     def up(self) -> None:
         """The hypervisor is read."""
-        if "up" not in self._states:
-            self._state("up", logging.INFO, f"connected: {self.connected}")
+        if self._told.changed("state", "up"):
+            text = f"connected: {self.connected}"
+            if self._told.changed("driver", (self.driver, self.version)):
+                self.voice.end("state")
+                self.voice.say(logging.INFO, text)
+            else:
+                self.voice.end("state", text)
 
     @property
     def connected(self) -> str:
         """The driver and the version of the daemon, and whether it is only a user's own."""
         own = own_daemon(self._plan.uri)
         return f"driver {self.driver}, libvirt {self.version}{own and f'; {own}'}"
-
-    def _state(self, state: str, level: int, text: str) -> None:
-        if state in self._states:
-            return
-        if state == "up" or "up" in self._states:
-            self._states.clear()
-        self._states.add(state)
-        self._say(level, text)
 
     def trouble(
         self, error: Optional[LibvirtError], locked: Optional[Collection[str]], hangs: bool
@@ -96,47 +115,50 @@ class Journal:
         trouble = outcome.trouble
         if trouble is not None:
             self.errors += 1
-            self._state(trouble.state, logging.ERROR, f"cannot be read: {trouble}")
+            if self._told.changed("state", trouble.state):
+                self.voice.problem("state", logging.ERROR, f"cannot be read: {trouble}")
             return
         self.up()
-        if self._told.changed("unread", outcome.unread > 0, False) and outcome.unread:
+        if self._told.changed("unread", outcome.unread > 0, False):
             reason = error or f"no answer within {self._plan.timeout_text}"
-            self._say(logging.WARNING, f"{outcome.unread} domains not read: {reason}")
+            text = f"{outcome.unread} domains not read: {reason}"
+            self._warn("unread", text if outcome.unread else "")
         self._hanging(outcome.incomplete, hanging)
 
-    def _hanging(self, names: frozenset[str], hanging: bool) -> None:
-        if not self._told.changed("hanging", names or hanging, False):
-            return
-        if names:
-            self._say(logging.WARNING, f"guests not responding: {_shown(names)}")
-        elif hanging:
-            self._say(logging.WARNING, "a libvirt call is hung; using another connection")
+    def _warn(self, subject: str, text: str, end: str = "") -> None:
+        """There is a problem, or without a text its ``end``."""
+        if text:
+            self.voice.problem(subject, logging.WARNING, text)
         else:
-            self._say(logging.INFO, "all guests respond again")
+            self.voice.end(subject, end)
+
+    def _hanging(self, names: frozenset[str], hanging: bool) -> None:
+        if self._told.changed("hanging", names or hanging, False):
+            text = "a libvirt call is hung; using another connection" if hanging else ""
+            text = f"guests not responding: {_shown(names)}" if names else text
+            self._warn("hanging", text, "all guests respond again")
 
     def locked(self, blocked: bool, names: Collection[str], without_block: bool) -> None:
         """Logs which domains are locked, if that has changed."""
         found = frozenset(names)
         if self._told.changed("locked", (blocked, found), (False, frozenset())):
+            text = (
+                "calls about all domains hang: libvirt has locked a domain that is not known or "
+                "not selected; reading the known domains"
+            )
             if found:
                 text = "libvirt has locked them, so no other domains can be found"
-                self._say(logging.WARNING, f"guests locked: {_shown(found)}; {text}")
-            elif blocked:
-                text = "calls about all domains hang: libvirt has locked a domain that is not known"
-                self._say(logging.WARNING, f"{text} or not selected; reading the known domains")
-            else:
-                self._say(logging.INFO, "no guest is locked any more")
+                text = f"guests locked: {_shown(found)}; {text}"
+            self._warn("locked", text if found or blocked else "", "no guest is locked any more")
         if self._told.changed("block", without_block, False):
-            if without_block:
-                text = "storage hangs for several guests: reading without the group block"
-                self._say(logging.WARNING, text)
-            else:
-                self._say(logging.INFO, "reading the group block again")
+            text = "storage hangs for several guests: reading without the group block"
+            self._warn("block", text if without_block else "", "reading the group block again")
 
     def defect(self, text: str) -> None:
-        """Logs a defect of this program in a request of a tick."""
-        if self._told.changed("defect", text):
-            self._say(logging.ERROR, text)
+        """Counts and logs a defect of this program, which has no end."""
+        self.defects += 1
+        self.voice.problem("defect", logging.ERROR, text)
+        self.voice.end("defect")
 
     def late(self, seconds: Collection[float]) -> None:
         """Logs that answers arrive after the end of their ticks; these are their seconds."""
@@ -149,9 +171,16 @@ class Journal:
         text = "collecting takes longer than the interval; ticks that come meanwhile count as one"
         self._once("slow", text)
 
+    def paused(self, seconds: float) -> None:
+        """Logs that nobody has read stdout."""
+        if seconds < _PAUSE_SECONDS:
+            return
+        text = f"stdout was not read for {seconds:.1f} s; the collection waits meanwhile, and ticks"
+        self._once("paused", f"{text} count as one")
+
     def _once(self, subject: str, text: str) -> None:
         if self._told.changed(subject, True, False):
-            self._say(logging.WARNING, text)
+            self.voice.say(logging.WARNING, text)
 
 
 def _shown(names: frozenset[str]) -> str:

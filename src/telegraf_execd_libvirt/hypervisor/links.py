@@ -12,8 +12,9 @@ from collections import deque
 from typing import Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
-from .messages import Action, Close, Link, Open, Opened, Plan, Say
+from .messages import Action, Close, Link, Open, Opened
 from .patience import Backoff, Patience
+from .voice import Voice
 
 _FULL = "the daemon has no free place for clients: max_clients in its configuration"
 
@@ -23,21 +24,21 @@ class Links:
 
     def __init__(
         self,
-        plan: Plan,
+        voice: Voice,
         read_only: bool,
         keep: int,
         patience: Patience,
         backoff: Backoff,
         actions: deque[Action],
     ) -> None:
-        self.reconnects = self.losses = 0
+        self.reconnects = 0
         #: Why the last attempt failed; None after one that succeeded.
         self.refusal: Optional[LibvirtError] = None
         #: The open connections, and those of them that serve no request.
         self.open: list[Link] = []
         self.idle: list[Link] = []
         self.keep = keep
-        self._plan = plan
+        self._voice = voice
         self._read_only = read_only
         self._patience = patience
         self._backoff = backoff
@@ -63,12 +64,17 @@ class Links:
                 return False
             self._number += 1
             self._attempt = Link(self._number, self._read_only, now)
-            self._actions.append(Open(self._attempt, self.losses))
+            self._actions.append(Open(self._attempt))
         return True
 
     def attempt_deadline(self) -> float:
         """The monotonic time until which the current attempt is worth waiting for; 0 if none."""
         return self._attempt.started + self._patience.timeout if self._attempt else 0.0
+
+    def paused(self, seconds: float) -> None:
+        """Nobody took the outcome of the current attempt for this long."""
+        if self._attempt is not None:
+            self._attempt.started += seconds
 
     def opened(self, event: Opened, now: float) -> bool:
         """Notes the end of an attempt; returns whether it was the current one and was refused."""
@@ -95,7 +101,7 @@ class Links:
         fails = self.refusal is not None and self.refusal.kind is ErrorKind.LOST
         if self.open and (hangs or fails) and not self._told_full:
             self._told_full = True
-            self._actions.append(Say(logging.WARNING, f"{self._plan.name}: {_FULL}"))
+            self._voice.say(logging.WARNING, _FULL)
 
     def release(self, link: Link, alive: bool) -> None:
         """Takes a connection back; one that is dead is closed."""
@@ -104,8 +110,7 @@ class Links:
         else:
             self.open.remove(link)
             self._lost = True
-            self.losses += 1
-            self._actions.append(Close(link))
+            self._actions.append(Close(link, lost=True))
 
     def close_spare(self, kept: Optional[Link], hanging: int) -> None:
         """Closes idle connections that were opened beside hung requests, of which this number still

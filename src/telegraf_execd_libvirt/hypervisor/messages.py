@@ -70,13 +70,15 @@ class TickDue:
 
 @dataclass
 class Opened:
-    """A connection attempt has ended, with an error or without."""
+    """A connection attempt has ended, with an error or without; ``defect``: the error is one of
+    this program."""
 
     link: Link
     seconds: float
     error: Optional[LibvirtError] = None
     driver: str = ""
     version: str = ""
+    defect: bool = False
 
 
 @dataclass
@@ -108,11 +110,17 @@ class Paused:
 
 
 @dataclass
+class Defect:
+    """A defect of this program has shown outside of requests."""
+
+    text: str
+
+
+@dataclass
 class Open:
-    """Start a thread that opens a connection. ``epoch`` counts the lost connections."""
+    """Start a thread that opens a connection."""
 
     link: Link
-    epoch: int
 
 
 @dataclass
@@ -125,9 +133,11 @@ class Ask:
 
 @dataclass
 class Close:
-    """Close a connection and end its thread, after the request that may be running."""
+    """Close a connection and end its thread, after the request that may be running. ``lost``: it is
+    dead, so the daemon and its domains may be different now."""
 
     link: Link
+    lost: bool = False
 
 
 @dataclass
@@ -184,7 +194,7 @@ class Outcome:
         return self.trouble is None
 
 
-Event = Union[TickDue, Opened, Part, Ended, Paused]
+Event = Union[TickDue, Opened, Part, Ended, Paused, Defect]
 
 #: What the consumer of a hypervisor gets.
 Written = Union[Reading, Fetched, Outcome]

@@ -70,6 +70,10 @@ class Runs:
         at = (run.link.progress.at for run in self.running.values() if run.hung)
         return frozenset(filter(None, at))
 
+    def any_hung(self, tick: Optional[Tick]) -> bool:
+        """Whether a request hangs, or one has hung in this tick."""
+        return bool(tick and tick.hung_at) or any(run.hung for run in self.running.values())
+
     def in_time(self, tick: Tick, for_all: bool = False) -> bool:
         """Whether a request of the tick runs that does not hang; ``for_all``: about all domains."""
         runs = (run for run in self.running.values() if run.tick is tick and not run.hung)

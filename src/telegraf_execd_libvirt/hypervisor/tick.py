@@ -83,6 +83,8 @@ class Tick:
     retry_at: float = 0.0
     settle_until: float = 0.0
     longest: float = 0.0
+    #: The seconds in which nobody read stdout.
+    paused: float = 0.0
     #: The batches that failed for good, and why; whether no connection can be made.
     failures: int = 0
     error: Optional[LibvirtError] = None

@@ -23,32 +23,32 @@ from .messages import Ended, Event, Link, Opened, Part
 #: An answer takes a millisecond, over the network some more.
 _CLOSE_SECONDS = 0.2
 
-_Asked = Union[Request, FetchRequest]
+Asked = Union[Request, FetchRequest]
 
 
 class Worker:
-    """Opens a connection at once. Every outcome arrives in ``events``. ``fetch`` fetches a source
-    on the connection of a reader; ``first``: the hypervisor has no other connection."""
+    """Opens a connection at once. Every outcome arrives in ``events``. ``answer`` serves a request
+    with a reader; ``first``: the hypervisor has no other connection."""
 
     def __init__(
         self,
         link: Link,
         connect: Callable[[], Reader],
-        fetch: Callable[[Reader, FetchRequest], Records],
+        answer: Callable[[Reader, Asked], Iterator[Union[Content, Records]]],
         events: Queue[Event],
         first: bool,
     ) -> None:
         self._link = link
         self._connect = connect
-        self._fetch = fetch
+        self._answer = answer
         self._events = events
         self._first = first
-        self._requests: SimpleQueue[Optional[_Asked]] = SimpleQueue()
+        self._requests: SimpleQueue[Optional[Asked]] = SimpleQueue()
         self._serves = False
         self._thread = threading.Thread(target=self._run, name="libvirt connection", daemon=True)
         self._thread.start()
 
-    def ask(self, request: Optional[_Asked]) -> None:
+    def ask(self, request: Optional[Asked]) -> None:
         """Hands a request over, only after the previous one has ended; None closes the connection
         and ends the thread, after the request that may be running."""
         self._requests.put(request)
@@ -76,7 +76,8 @@ class Worker:
             return
         except Exception as defect:  # passed on as the reason why there is no connection
             wrapped = LibvirtError(0, 0, f"internal error: {trace(defect)}")
-            self._events.put(Opened(self._link, time.monotonic() - started, wrapped))
+            seconds = time.monotonic() - started
+            self._events.put(Opened(self._link, seconds, wrapped, defect=True))
             return
         seconds = time.monotonic() - started
         connection = reader.connection
@@ -91,7 +92,7 @@ class Worker:
             del ended
         reader.close()
 
-    def _serve(self, reader: Reader, request: _Asked) -> Ended:
+    def _serve(self, reader: Reader, request: Asked) -> Ended:
         started = time.monotonic()
         last: Optional[Union[Content, Records]] = None
         error: Optional[LibvirtError] = None
@@ -114,12 +115,6 @@ class Worker:
             error = LibvirtError(0, 0, f"internal error: {trace(trouble)}", known=ErrorKind.FAILED)
         seconds = time.monotonic() - started
         return Ended(self._link, seconds, last, error, defect, reader.is_usable(error))
-
-    def _answer(self, reader: Reader, request: _Asked) -> Iterator[Union[Content, Records]]:
-        if isinstance(request, FetchRequest):
-            yield self._fetch(reader, request)
-        else:
-            yield from reader.answer(request)
 
 
 def close(workers: Iterable[Worker]) -> None:

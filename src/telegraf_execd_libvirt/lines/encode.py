@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Optional
+from typing import Callable, Optional
 
 from ..config.config import HypervisorConfig
 from ..domain.record import Domain
@@ -26,11 +26,22 @@ _REMEMBERED_LAYOUTS = 1_024
 _Point = tuple[str, dict[str, str], Iterable[tuple[str, FieldValue]]]
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class Encoder:
     """Writes domains as lines, with the groups, tags and integers that are configured; or with a
-    ``source`` every key of that group, declared or not."""
+    ``source`` every key of that group, declared or not. A domain that cannot be written is left
+    out, and ``failed`` gets the error."""
 
-    def __init__(self, config: HypervisorConfig, source: Optional[Group] = None) -> None:
+    def __init__(
+        self,
+        config: HypervisorConfig,
+        source: Optional[Group] = None,
+        failed: Callable[[Exception], None] = _raise,
+    ) -> None:
+        self._failed = failed
         # The full set leaves no key out, so it needs all declarations.
         groups = (*STATISTICS_GROUPS.values(),) if config.full else config.groups
         if source is None:
@@ -58,33 +69,45 @@ class Encoder:
         texts = []
         for domain in pop_each(domains):
             self._seen.add(domain.name)
-            template = self._templates.get(domain.name)
-            text = template.fill(domain) if template and template.settled else None
-            if template is None or text is None:
-                template = Template(
-                    self._layout(tuple(domain.stats), domain.active), domain, self._tags, template
-                )
-                self._templates[domain.name] = template
-                text = template.fill(domain)
-            if text is None:
-                texts.append(self._plain(domain, timestamp))
-            else:
-                texts.append(text.replace(TIMESTAMP_MARK, stamp))
+            try:
+                template = self._templates.get(domain.name)
+                text = template.fill(domain) if template and template.settled else None
+                if template is None or text is None:
+                    layout = self._layout(tuple(domain.stats), domain.active)
+                    template = Template(layout, domain, self._tags, template)
+                    self._templates[domain.name] = template
+                    text = template.fill(domain)
+                if text is None:
+                    texts.append(self._plain(domain, timestamp))
+                else:
+                    texts.append(text.replace(TIMESTAMP_MARK, stamp))
+            except Exception as defect:  # the edge of a domain
+                self._templates.pop(domain.name, None)
+                self._failed(defect)
         return _utf8("".join(texts))
 
     def encode_plain(self, domains: Iterable[Domain], timestamp: int) -> bytes:
         """The same lines by the plain way, value by value."""
-        return _utf8("".join(self._plain(domain, timestamp) for domain in domains))
+        texts = []
+        for domain in domains:
+            try:
+                texts.append(self._plain(domain, timestamp))
+            except Exception as defect:  # the edge of a domain
+                self._failed(defect)
+        return _utf8("".join(texts))
 
     def encode_once(self, domains: Iterable[Domain], timestamp: int) -> bytes:
         """The same without further lines of a series: a database keeps any one of them. Guests
         name file systems and interfaces."""
         lines: dict[tuple[str, str], str] = {}
         for domain in domains:
-            for measurement, tags, fields in self._points(domain):
-                line = format_line(measurement, tags, fields, timestamp, self._uint_support)
-                if line:
-                    lines.setdefault((measurement, format_tags(tags)), line)
+            try:
+                for measurement, tags, fields in self._points(domain):
+                    line = format_line(measurement, tags, fields, timestamp, self._uint_support)
+                    if line:
+                        lines.setdefault((measurement, format_tags(tags)), line)
+            except Exception as defect:  # the edge of a record
+                self._failed(defect)
         return _utf8("".join(lines.values()))
 
     def forget_others(self) -> None:

@@ -121,7 +121,7 @@ def _describe(
     report: _Report,
 ) -> None:
     active = sum(domain.active for domain in domains)
-    report.add(f"reachable: yes: {hypervisor.connected}")
+    report.add(f"reachable: yes: {hypervisor.journal.connected}")
     existing = outcome.existing
     of = "" if existing in (None, outcome.domains) else f" of {existing}"
     report.add(f"domains: {outcome.domains}{of}, of which {active} run")
@@ -149,7 +149,7 @@ def _describe(
         names = ", ".join(unreported)
         report.add(f"not reported by any domain now: {names} (why: docs/metrics.md, Notes)")
     _tags(config, domains, report)
-    if hypervisor.connected.startswith("driver QEMU,"):
+    if hypervisor.journal.connected.startswith("driver QEMU,"):
         answering = [each for each in domains if each.name not in outcome.incomplete]
         report.lines += gaps(config, answering)
 
@@ -162,7 +162,7 @@ def _selection(
     report: _Report,
 ) -> None:
     """Names that are not there, and a selection that selects nothing."""
-    mistakes = sorted(hypervisor.mistakes)
+    mistakes = sorted(hypervisor.journal.mistakes)
     if missing := sorted(set(config.domains).difference(read)):
         other = config.domain_exclude or config.domain_state_include
         kind = "not there or not selected" if other else "not there"

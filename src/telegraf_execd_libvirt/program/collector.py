@@ -1,7 +1,7 @@
 """The results of one hypervisor: one thread encodes and writes them as they arrive.
 
-Invariant: each batch of domains is one write of whole lines. A defect costs the result in which it
-shows, not the program.
+Invariant: each batch of domains is one write of whole lines. A defect costs the record in which it
+shows, not the program; the health is written whatever happens.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..groups import node as node_group
 from ..hypervisor.hypervisor import Hypervisor
 from ..hypervisor.messages import Fetched, Outcome, Reading, Written
 from ..lines.encode import Encoder
+from ..lines.protocol import format_line
 from ..log import log
 from ..uri import redact_uri
 from .output import Closed, Output
@@ -48,12 +49,12 @@ class Collector:
         self._index, self._twins = index, twins
         #: The statistics that are compared with those of other tables, each once.
         self._compared = twins.shared(index)
-        self._encoder = Encoder(config)
+        self._encoder = Encoder(config, failed=self._fail)
         self._source_names = {source.name for source in config.sources}
-        self._sources = [Encoder(config, source.group) for source in config.sources]
+        self._sources = [Encoder(config, s.group, self._fail) for s in config.sources]
         self._output = output
         self._closed = closed
-        self._summaries = _Summaries(config, self.hypervisor)
+        self._summaries = _Summaries(config, self.hypervisor, self._fail)
         self._lost = self._broken = False
         threading.Thread(target=self._run, name=self.hypervisor.name, daemon=True).start()
 
@@ -71,9 +72,13 @@ class Collector:
             except Closed:
                 self._closed()
                 return
-            except Exception:  # the edge of a tick: a defect costs this tick, not the program
-                self._lost = True
-                log.exception("%s: a tick failed", self.hypervisor.name)
+            except Exception as defect:  # the edge of a result
+                self._fail(defect)
+
+    def _fail(self, defect: Exception) -> None:
+        """A defect of this program: it is counted and logged, and costs what it spoils."""
+        self._lost = True
+        self.hypervisor.defect(defect)
 
     def _take(self, result: Written) -> None:
         if isinstance(result, Reading):
@@ -99,9 +104,10 @@ class Collector:
         if outcome.up:
             self._encoder.forget_others()
             self._compared &= self._source_names
-        records = self._summaries.records(outcome)
-        if records:
-            self._write(self._encoder.encode_plain(records, outcome.timestamp))
+        lines = self._encoder.encode_plain(self._summaries.records(outcome), outcome.timestamp)
+        lines += self._summaries.health(outcome, self._encoder)
+        if lines:
+            self._write(lines)
         self.failed = self._lost or not outcome.up
         self._lost = False
 
@@ -121,8 +127,15 @@ class _Summaries:
     """The summaries of a tick: of each domain, of the node, and the health of the collection. They
     have separate namespaces; keys that were only read for a summary are dropped."""
 
-    def __init__(self, config: HypervisorConfig, hypervisor: Hypervisor) -> None:
+    def __init__(
+        self,
+        config: HypervisorConfig,
+        hypervisor: Hypervisor,
+        failed: Callable[[Exception], None],
+    ) -> None:
         self._hypervisor = hypervisor
+        self._failed = failed
+        self._tags = config.tags
         self._uri = redact_uri(config.libvirt_uri)
         self._with_health = health_group.GROUP in config.additions
         self._with_domain = domain_group.GROUP in config.additions
@@ -141,26 +154,54 @@ class _Summaries:
         if not (self._with_node or self._with_domain or self._extra or reading.incomplete):
             return
         for domain in reading.domains:
-            if self._with_node:
-                self._node.add(domain.active, domain.stats)
-            if self._with_domain:
-                info = (domain.identity or NO_IDENTITY).info
-                domain.stats.update(domain_group.summarize(domain.stats, info, time.time()))
-            if self._extra:
-                for key in [key for key in domain.stats if key.startswith(self._extra)]:
-                    del domain.stats[key]
-            if self._with_health and domain.name in reading.incomplete:
-                domain.stats.update(health_group.INCOMPLETE)
+            try:
+                self._add(domain, domain.name in reading.incomplete)
+            except Exception as defect:  # the edge of a domain
+                self._failed(defect)
+
+    def _add(self, domain: Domain, incomplete: bool) -> None:
+        if self._with_health and incomplete:
+            domain.stats.update(health_group.INCOMPLETE)
+        if self._with_node:
+            self._node.add(domain.active, domain.stats)
+        if self._with_domain:
+            info = (domain.identity or NO_IDENTITY).info
+            domain.stats.update(domain_group.summarize(domain.stats, info, time.time()))
+        if self._extra:
+            for key in [key for key in domain.stats if key.startswith(self._extra)]:
+                del domain.stats[key]
 
     def records(self, outcome: Outcome) -> list[Domain]:
-        """The records of the hypervisor itself after a tick, and those of locked domains."""
+        """The record of the node after a tick, and those of locked domains."""
+        node, self._node = self._node, node_group.Node()
         records = []
         if self._with_node and outcome.up:
             host = outcome.host
-            keys = self._node.keys(host.info, host.memory, host.cpu)
-            records.append(Domain(self._uri, True, keys))
+            try:
+                keys = node.keys(host.info, host.memory, host.cpu)
+                records.append(Domain(self._uri, True, keys))
+            except Exception as defect:  # the edge of the summary
+                self._failed(defect)
         if self._with_health:
             records += (domain._replace(stats={**health_group.LOCKED}) for domain in outcome.locked)
-            records += self._hypervisor.health(outcome)
-        self._node = node_group.Node()
         return records
+
+    def health(self, outcome: Outcome, encoder: Encoder) -> bytes:
+        """The lines of the health of the hypervisor and of its sources. They do without the encoder
+        if that has a defect."""
+        if not self._with_health:
+            return b""
+        hypervisor = self._hypervisor
+        lines = encoder.encode_plain([hypervisor.health(outcome)], outcome.timestamp)
+        if not lines:
+            keys = hypervisor.health(outcome).stats.items()
+            fields = [(key.partition(".")[2], value) for key, value in keys]
+            tags = {**self._tags, "libvirt_uri": self._uri}
+            lines = format_line("libvirt_health", tags, fields, outcome.timestamp).encode()
+        try:
+            sources = [health for feed in hypervisor.feeds if (health := feed.health())]
+            records = [source.record(self._uri) for source in sources]
+            return lines + encoder.encode_plain(records, outcome.timestamp)
+        except Exception as defect:  # the edge of the sources
+            self._failed(defect)
+            return lines

@@ -14,11 +14,12 @@ from .lost import Lost
 from .once import Once
 from .outage import Outage
 from .outcomes import Outcomes
+from .paused import Paused
 from .recovered import Recovered
 from .stamps import Stamps
 from .tables import Tables
 
 ALL: tuple[type[Check], ...] = (
     *(Asking, Attempts, Bounds, FetchedOthers, Late, Locks, Logged, Lost),
-    *(Once, Outage, Outcomes, Recovered, Stamps, Tables),
+    *(Once, Outage, Outcomes, Paused, Recovered, Stamps, Tables),
 )

@@ -1,6 +1,8 @@
 """Each change is logged once: no message again before its opposite, no end without a beginning.
 
-After each tick the last messages say what its outcome says.
+The same problem is logged at most once in ten minutes, and few problems of one subject. After each
+tick the last messages say what its outcome says, but for a problem that was logged so shortly
+before.
 """
 
 from __future__ import annotations
@@ -14,6 +16,13 @@ from ..driver import Check, Run, TickRecord
 
 _NOT_RESPONDING = "guests not responding: "
 
+#: The same problem is logged again after this; so many problems of a subject are logged in it.
+_SAME_SECONDS = 600.0
+_MOST_PROBLEMS = 10
+
+#: How often a problem has come since it was logged.
+_OFTEN = re.compile(r"; \d+ times in \d+ minutes$")
+
 #: Topics: the texts of a problem, and of its end. A problem may change; no text is repeated.
 _TOPICS = (
     ("outage", r"cannot be read: ", r"connected: "),
@@ -22,6 +31,7 @@ _TOPICS = (
     ("block", r"storage hangs for several guests", r"reading the group block again"),
     ("unread", r"\d+ domains not read: ", r"(?!)"),
     ("late", r"a call took ", r"(?!)"),
+    ("paused", r"stdout was not read for ", r"(?!)"),
     ("slow", r"collecting takes longer", r"(?!)"),
     ("full", r"the daemon has no free place", r"(?!)"),
 )
@@ -33,7 +43,9 @@ class Logged(Check):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._last: dict[str, str] = {}
-        self._said: dict[str, set[str]] = {}
+        self._failed: set[str] = set()
+        #: For each topic the times at which each problem was logged last.
+        self._times: dict[str, dict[str, float]] = {}
 
     def action(self, action: Action) -> None:
         if isinstance(action, Outcome) and action.up and not action.unread:
@@ -50,6 +62,8 @@ class Logged(Check):
             return
         for topic, problem, end in _TOPICS:
             if re.match(problem, text) or re.match(end, text):
+                if re.match(problem, text):
+                    text = self._problem(topic, text)
                 if self._last.get(topic) == text:
                     self.fail(f"again: {text}")
                 if re.match(end, text) and topic not in self._last and topic != "outage":
@@ -58,28 +72,55 @@ class Logged(Check):
                 return
         self.fail(f"an unknown message: {name}: {text}")
 
+    def _problem(self, topic: str, text: str) -> str:
+        """A problem is logged; returns it without the count."""
+        times, now = self._times.setdefault(topic, {}), self.run.clock.now
+        is_repeated = _OFTEN.search(text) is not None
+        text = _OFTEN.sub("", text)
+        if now - times.get(text, -_SAME_SECONDS) < _SAME_SECONDS:
+            self.fail(f"again within ten minutes: {text}")
+        if is_repeated and text not in times:
+            self.fail(f"repeated, but never logged: {text}")
+        times[text] = now
+        if sum(now - at < _SAME_SECONDS for at in times.values()) > _MOST_PROBLEMS:
+            self.fail(f"too many problems in ten minutes: {text}")
+        return text
+
+    def _is_held(self, topic: str, start: str) -> bool:
+        """Whether a problem that begins like this may not be logged at this moment."""
+        times, now = self._times.get(topic, {}), self.run.clock.now
+        recent = [text for text, at in times.items() if now - at < _SAME_SECONDS]
+        return len(recent) >= _MOST_PROBLEMS or any(text.startswith(start) for text in recent)
+
     def tick(self, tick: TickRecord) -> None:
         outcome, last = tick.outcome, self._last
         assert outcome is not None
-        if outcome.up is not last.get("outage", "").startswith("connected: "):
-            self.fail(f"up is {outcome.up}, but the last message is {last.get('outage')}")
+        if self.run.waiting_results:
+            return  # messages come first, also those of the next tick
+        is_up = last.get("outage", "").startswith("connected: ")
+        if outcome.up and "outage" in last and not is_up:
+            self.fail(f"up, but the last message is {last['outage']}")
+        if not outcome.up and is_up and not self._is_held("outage", "cannot be read: "):
+            self.fail(f"not up, but the last message is {last['outage']}")
         first = min(outcome.incomplete, default="")
         hanging = last.get("hanging", "").partition(", ")[0]
-        if outcome.up and first and hanging.partition(" and ")[0] != f"{_NOT_RESPONDING}{first}":
+        expected = f"{_NOT_RESPONDING}{first}"
+        is_right = hanging.partition(" and ")[0] == expected
+        if outcome.up and first and not (is_right or self._is_held("hanging", expected)):
             self.fail(f"incomplete: {sorted(outcome.incomplete)}, but: {hanging}")
-        if outcome.up and not first and hanging.startswith(_NOT_RESPONDING):
+        is_over = self._is_held("hanging", "a libvirt call is hung")
+        if outcome.up and not first and hanging.startswith(_NOT_RESPONDING) and not is_over:
             self.fail(f"all are complete, but: {hanging}")
         locked = last.get("locked", "").startswith("guests locked: ")
+        locked = locked or self._is_held("locked", "guests locked: ")
         if outcome.up and outcome.locked and not locked:
             self.fail(f"guests are locked, but: {last.get('locked')}")
 
     def _source(self, source: str, text: str) -> None:
-        said = self._said.setdefault(source, set())
         if text.endswith("works again"):
-            if not said:
+            if source not in self._failed:
                 self.fail(f"{source} works again, but it did not fail")
-            said.clear()
-        elif text in said:
-            self.fail(f"{source} again: {text}")
+            self._failed.remove(source)
         else:
-            said.add(text)
+            self._problem(source, text)
+            self._failed.add(source)

@@ -13,8 +13,13 @@ from ..driver import Check, Run, TickRecord
 
 _SLACK = 10
 
-#: What the engine is given, and what it hands out.
-_OUTSIDE = frozenset({"plan", "_plan", "settings", "source", "outcome", "_uniform", "listeners"})
+#: What the engine is given, and what it hands out. The voice forgets after more than ten minutes.
+_OUTSIDE = frozenset(
+    {"plan", "_plan", "settings", "source", "outcome", "_uniform", "listeners", "voice", "_voice"}
+)
+
+#: The most problems of one subject that the voice remembers.
+_MOST_SAID = 20
 
 
 def items(thing: Any, seen: set[int]) -> Iterator[Any]:
@@ -55,6 +60,9 @@ class Tables(Check):
         left = self._names.intersection(item for item in found if isinstance(item, str))
         if gone := left - run.daemon.guests.keys():
             self.fail(f"gone, but in the tables: {sorted(gone)}")
+        sizes = (len(subject.said) for subject in run.engine.journal.voice.subjects.values())
+        if max(sizes, default=0) > _MOST_SAID:
+            self.fail("the voice remembers too much")
         grown = len(found) - self._calm
         new = max(0, len(run.daemon.guests) - self._guests)
         most = _SLACK + 2 * run.engine.links.keep + 8 * new + run.client.never

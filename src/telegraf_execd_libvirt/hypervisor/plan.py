@@ -1,0 +1,62 @@
+"""What a configuration wants of one hypervisor: the plan of its engine, and what is read.
+
+Invariant: all of it follows from the configuration only.
+"""
+
+from __future__ import annotations
+
+from ..config.config import HypervisorConfig
+from ..config.values import format_duration
+from ..connection.completeness import Completeness
+from ..connection.facts import Facts
+from ..connection.requests import Wanted
+from ..connection.xml_cache import XmlCache
+from ..domain.devices import NO_DEVICES, parse
+from ..domain.record import NO_IDENTITY
+from ..groups import node, vcpu_mapping
+from ..uri import is_remote
+from .messages import Plan
+
+#: The XML is read again after this, for drivers and changes without an event.
+_OLDEST_DEVICES_SECONDS = 60.0
+_OLDEST_IDENTITY_SECONDS = 600.0
+
+
+def plan_of(config: HypervisorConfig, name: str) -> Plan:
+    """What the engine of the hypervisor of this name does."""
+    return Plan(
+        name=name,
+        uri=config.libvirt_uri,
+        timeout=config.timeout / 1e9,
+        timeout_text=format_duration(config.timeout),
+        calls=config.parallel_calls,
+        by_name=config.selection.by_name,
+        host=node.GROUP in config.additions,
+        is_remote=is_remote(config.libvirt_uri),
+        sources=[(source, config.settings(source)) for source in config.sources],
+    )
+
+
+def wanted_of(config: HypervisorConfig, explained: bool = False) -> Wanted:
+    """What is read on each connection; ``explained``: with the XML that says what is missing."""
+    return Wanted(
+        groups=config.read_groups,
+        selection=config.selection,
+        everything=config.full and config.statistics_groups is None,
+        backing_chain=config.backing_chain,
+        bulk=config.bulk_statistics,
+        mapping=vcpu_mapping.GROUP in config.additions,
+        identity=config.identities.wanted or explained,
+        host=node.GROUP in config.additions,
+        events=frozenset(kind for source in config.sources for kind in source.events),
+        sources=bool(config.sources),
+    )
+
+
+def facts_of(config: HypervisorConfig) -> Facts:
+    """What is known before the first request."""
+    return Facts(
+        Completeness(config.read_groups),
+        XmlCache(parse, NO_DEVICES, _OLDEST_DEVICES_SECONDS),
+        XmlCache(config.identities.read, NO_IDENTITY, _OLDEST_IDENTITY_SECONDS),
+    )

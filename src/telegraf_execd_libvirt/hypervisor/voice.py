@@ -1,0 +1,94 @@
+"""How often the log says the same about one hypervisor.
+
+Invariant: of one subject, the same problem is logged at most once in ten minutes, then with a
+count, and a bounded number of problems. The end of a problem is logged if the problem was. A
+problem that stays is logged at the latest when the ten minutes are over. No thread; the engine sets
+the clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Optional
+
+from .messages import Action, Say
+
+#: The same problem is logged again after this.
+SAME_SECONDS = 600.0
+
+#: The number of different problems of one subject that are logged in that time.
+MOST_PROBLEMS = 10
+
+
+@dataclass(eq=False)
+class _Said:
+    """When a problem was logged, and how often it came since."""
+
+    at: float
+    count: int = 0
+
+
+@dataclass
+class _Subject:
+    """``said`` has the problems that were logged, ``open`` is the last of them until its end;
+    ``held`` is one that may not be logged yet, with its level."""
+
+    said: dict[str, _Said] = field(default_factory=dict)
+    open: str = ""
+    held: Optional[tuple[int, str]] = None
+
+
+class Voice:
+    """Makes the messages about one hypervisor, whose name begins each of them."""
+
+    def __init__(self, name: str, actions: deque[Action]) -> None:
+        #: The monotonic time.
+        self.now = 0.0
+        self._name = name
+        self.actions = actions
+        self.subjects: dict[str, _Subject] = {}
+
+    def say(self, level: int, text: str) -> None:
+        """Logs a message."""
+        self.actions.append(Say(level, f"{self._name}: {text}"))
+
+    def problem(self, subject: str, level: int, text: str) -> None:
+        """There is a problem, or another one than before. One that has no end is always new."""
+        found = self.subjects.setdefault(subject, _Subject())
+        found.held = None
+        if found.open != text:
+            found.held = level, text
+            if text in found.said:
+                found.said[text].count += 1
+            self._say_held(found)
+
+    def end(self, subject: str, text: str = "") -> None:
+        """There is no problem any more; ``text`` says so, or nobody needs to know."""
+        if (found := self.subjects.get(subject)) is not None:
+            if found.open and text:
+                self.say(logging.INFO, text)
+            found.open, found.held = "", None
+
+    def tick(self) -> None:
+        """Logs the problems whose time has come, and forgets old ones."""
+        for subject in self.subjects.values():
+            self._say_held(subject)
+            for text, said in [*subject.said.items()]:
+                if self.now - said.at >= SAME_SECONDS * (2 if said.count else 1):
+                    del subject.said[text]
+
+    def _say_held(self, subject: _Subject) -> None:
+        if subject.held is None:
+            return
+        level, text = subject.held
+        recent = [said for said in subject.said.values() if self.now - said.at < SAME_SECONDS]
+        before = subject.said.get(text)
+        if before in recent or len(recent) >= MOST_PROBLEMS:
+            return
+        often = ""
+        if before is not None and before.count > 1:
+            often = f"; {before.count} times in {(self.now - before.at) / 60:.0f} minutes"
+        subject.held, subject.open, subject.said[text] = None, text, _Said(self.now)
+        self.say(level, text + often)

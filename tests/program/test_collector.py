@@ -1,0 +1,177 @@
+"""A collector writes the health whatever breaks, and counts what does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from line_protocol_parser import parse_line
+
+from support.plugin import SECONDS, Stream, eventually
+from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.connection.details import Details
+from telegraf_execd_libvirt.connection.reader import Reader
+from telegraf_execd_libvirt.groups import domain, node
+from telegraf_execd_libvirt.hypervisor.engine import Engine
+from telegraf_execd_libvirt.hypervisor.feed import Feed
+from telegraf_execd_libvirt.hypervisor.tick import Tick
+from telegraf_execd_libvirt.lines import encode
+from telegraf_execd_libvirt.lines.templates import Template
+from telegraf_execd_libvirt.program.collector import Collector
+from telegraf_execd_libvirt.program.output import Output
+from telegraf_execd_libvirt.program.twins import Twins
+from telegraf_execd_libvirt.sources import SOURCES
+
+GUESTS = ("a", "b", "c")
+
+
+def broken(*_: Any, **__: Any) -> Any:
+    """A step with a defect."""
+    raise ZeroDivisionError("a defect")
+
+
+def broken_for_b(real: Callable[..., Any]) -> Callable[..., Any]:
+    """A step with a defect for the second guest."""
+
+    def step(*arguments: Any) -> Any:
+        if any(getattr(argument, "name", "") == "b" for argument in arguments):
+            raise ZeroDivisionError("a defect")
+        return real(*arguments)
+
+    return step
+
+
+@pytest.fixture
+def ticks(tmp_path: Path) -> Iterator[Callable[[int], list[list[dict[str, Any]]]]]:
+    """The parsed lines of as many ticks of three guests, each with all summaries and a source."""
+    read, write = os.pipe()
+    stream = Stream(os.fdopen(read, "rb"))
+    guests = "".join(
+        f"<domain type='test'><name>{name}</name><memory>1024</memory><os><type>hvm</type></os>"
+        "</domain>"
+        for name in GUESTS
+    )
+    (tmp_path / "guests.xml").write_text(f"<node>{guests}</node>")
+    config = HypervisorConfig(
+        libvirt_uri=f"test://{tmp_path}/guests.xml",
+        additional_statistics=("health", "domain", "node", "job"),
+        tags={"rack": "r 1"},
+    )
+
+    def collect(count: int) -> list[list[dict[str, Any]]]:
+        collector = Collector(config, 0, Twins([config]), Output(write), lambda: None, lambda: None)
+        found = []
+        for number in range(count):
+            collector.hypervisor.tick(number + 1)
+            stream.wait_for(
+                lambda lines, end=f" {number + 1}": any(  # type: ignore[misc]
+                    line.startswith("libvirt_health,") and line.endswith(end) for line in lines
+                ),
+                "the health",
+            )
+            assert eventually(lambda: not collector.hypervisor.busy, SECONDS)
+            found.append([parse_line(line) for line in stream.lines])
+            stream.forget()
+        return found
+
+    yield collect
+    os.close(write)
+    stream.close()
+
+
+def fields(lines: list[dict[str, Any]], measurement: str) -> dict[str, dict[str, Any]]:
+    """The fields of the lines of a measurement by the name of the domain."""
+    mine = [line for line in lines if line["measurement"] == measurement]
+    return {line["tags"].get("domain_name", ""): line["fields"] for line in mine}
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "written"),
+    [
+        (Template, "fill", ()),
+        (encode, "lay_out", ()),
+        (encode, "Template", ()),
+        (domain, "summarize", GUESTS),
+        (node.Node, "keys", GUESTS),
+        (node.Node, "add", GUESTS),
+        (Feed, "health", GUESTS),
+        (Reader, "_piece", ()),
+        (Reader, "__init__", ()),
+        (Details, "fill", ()),
+        (Tick, "accept", ()),
+        (Tick, "end", ()),
+        (Engine, "handle", ()),
+    ],
+)
+def test_defects(
+    ticks: Callable[[int], list[list[dict[str, Any]]]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    owner: Any,
+    name: str,
+    written: tuple[str, ...],
+) -> None:
+    """Wherever a step has a defect, each tick has the health with a count that grows; what does
+    not need that step is written, and the log names the defect once."""
+    monkeypatch.setattr(owner, name, broken)
+    before = 0
+    for lines in ticks(3):
+        (health,) = (line for line in lines if line["measurement"] == "libvirt_health")
+        assert health["tags"]["rack"] == "r 1" and health["fields"]["defects"] >= before
+        before = health["fields"]["defects"]
+        assert {*fields(lines, "libvirt_state")} == {*written}
+    assert before >= 2
+    texts = [
+        text.partition("internal error: ")[2] for text in caplog.messages if "a defect at" in text
+    ]
+    assert len(set(texts)) == 1 and len(texts) <= 2
+
+
+def test_a_defect_of_a_source(
+    ticks: Callable[[int], list[list[dict[str, Any]]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It costs the source only."""
+    monkeypatch.setitem(SOURCES, "job", replace(SOURCES["job"], new=lambda: broken))
+    for number, lines in enumerate(ticks(3)):
+        assert {*fields(lines, "libvirt_state")} == {*GUESTS}
+        (health,) = fields(lines, "libvirt_health").values()
+        assert number <= health["defects"] <= number + 1 and health["up"] == 1
+
+
+@pytest.mark.parametrize("name", ["fill", "_plain"])
+def test_a_defect_for_one_guest(
+    ticks: Callable[[int], list[list[dict[str, Any]]]], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It costs this guest only."""
+    owner: Any = Template if name == "fill" else encode.Encoder
+    monkeypatch.setattr(owner, name, broken_for_b(getattr(owner, name)))
+    if name == "_plain":
+        monkeypatch.setattr(Template, "fill", lambda self, domain: None)
+    for number, lines in enumerate(ticks(3), 1):
+        assert {*fields(lines, "libvirt_state")} == {"a", "c"}
+        (health,) = fields(lines, "libvirt_health").values()
+        assert health["defects"] == number and health["up"] == 1
+
+
+def test_the_next_engine(
+    ticks: Callable[[int], list[list[dict[str, Any]]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a defect of the engine itself another one goes on, with new connections."""
+    real, left = Tick.accept, [1]
+
+    def accept(*arguments: Any) -> None:
+        if left and left.pop():
+            raise ZeroDivisionError("a defect")
+        real(*arguments)
+
+    monkeypatch.setattr(Tick, "accept", accept)
+    found = [fields(lines, "libvirt_health")[""] for lines in ticks(3)]
+    assert [(each["up"], each["domains"], each["defects"]) for each in found] == [
+        (0, 0, 1),
+        (1, 3, 1),
+        (1, 3, 1),
+    ]
