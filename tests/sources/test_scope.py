@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -17,8 +18,8 @@ from telegraf_execd_libvirt.connection.facts import Facts
 from telegraf_execd_libvirt.connection.requests import FetchRequest, Progress
 from telegraf_execd_libvirt.connection.xml_cache import XmlCache
 from telegraf_execd_libvirt.domain.devices import NO_DEVICES, parse
-from telegraf_execd_libvirt.domain.record import NO_IDENTITY
-from telegraf_execd_libvirt.sources.scope import Scope
+from telegraf_execd_libvirt.domain.record import NO_IDENTITY, Domain
+from telegraf_execd_libvirt.sources.scope import Scope, fetch
 
 
 def libvirt_error(code: int) -> libvirt.libvirtError:
@@ -180,3 +181,17 @@ def test_the_destination_of_a_migration(facts: Facts, mocker: MockerFixture) -> 
         assert (source.error is None) == arrives
     bulk.side_effect = LibvirtError(3, 10, "no bulk statistics")
     assert len([*scope(facts).domains(active=True, arriving=False)]) == 1
+
+
+def test_what_a_fetch_leaves_out_and_counts(facts: Facts) -> None:
+    """Both are in the answer of the fetch."""
+
+    def read(source: Scope) -> Iterator[Domain]:
+        source.counted += 2
+        source.drop(0, "nothing")
+        for _ in range(2):
+            source.drop(3, "too much")
+        return iter(())
+
+    found = fetch(scope(facts), FetchRequest(read, {}, 5.0))
+    assert (found.dropped, found.counted, found.domains) == ({"too much": 6}, 2, [])
