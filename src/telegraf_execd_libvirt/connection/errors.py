@@ -17,7 +17,7 @@ from traceback import extract_tb
 from typing import Optional
 
 from ..log import conceal
-from ..uri import parameters, redact_uri, user_name, with_home
+from ..uri import PARAMETERS, parameters, redact_uri, user_name, with_home
 
 
 class ErrorKind(Enum):
@@ -147,7 +147,7 @@ def discreet(message: str, uri: str) -> str:
             message = message.replace(f"{written}@", "")
     message = _LOGIN.sub("", message)
     for name, value in parameters(uri).items():
-        if "/" in value:
+        if name in PARAMETERS and len(value.strip("/")) > 2 and "/" in value:
             message = message.replace(with_home(value), name).replace(value, name)
     home = os.environ.get("HOME", "").rstrip("/")
     if home:
