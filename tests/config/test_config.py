@@ -368,3 +368,41 @@ def test_methods_of_ssh_that_would_ask(transport: str, methods: str) -> None:
     ]
     assert read(text.format(transport, f"{methods},privkey"))[1].errors == []
     assert read(text.format("tls", methods))[1].errors == []
+
+
+@pytest.mark.parametrize(
+    ("table", "warning"),
+    [
+        ('libvirt_uri = "qemu+ssh://h/system?keyfiel=/k"', "parameter 1 of the URI; did you mean"),
+        ('libvirt_uri = "qemu:///system?mode=direct&hunter2=x"', "does not know parameter 2"),
+        ('libvirt_uri = "qemu+ssh://h/system?socket=/s"', "the far host needs nc"),
+        ('timeout = "1s"\nadditional_statistics = ["guest_agent"]', "timeout: too short for guest"),
+        (
+            'additional_statistics = ["guest_agent"]\n[inputs.libvirt.guest_agent]\n'
+            'timeout = "1500ms"',
+            "guest_agent.timeout: too short for guest_agent: expected at least 2s",
+        ),
+    ],
+)
+def test_probable_mistakes(tmp_path: Path, table: str, warning: str) -> None:
+    """What cannot work as it is meant is one warning, without the name of an unknown parameter,
+    which may be a secret."""
+    path = tmp_path / "plugin.conf"
+    path.write_text(f"[[inputs.libvirt]]\n{table}\n")
+    (found,) = load(path, {}).warnings
+    assert warning in found and "hunter2" not in found
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'libvirt_uri = "qemu+ssh://h/system?keyfile=/k&no_tty=1"',
+        'libvirt_uri = "qemu:///system?socket=/s"',
+        'timeout = "2s"\nadditional_statistics = ["guest_agent"]',
+    ],
+)
+def test_no_mistakes(tmp_path: Path, table: str) -> None:
+    """What is right is no warning."""
+    path = tmp_path / "plugin.conf"
+    path.write_text(f"[[inputs.libvirt]]\n{table}\n")
+    assert not [*load(path, {}).warnings]

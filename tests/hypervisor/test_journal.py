@@ -153,7 +153,25 @@ def test_requests_without_block() -> None:
 def test_what_is_said_once_in_a_run() -> None:
     """Ticks that come too soon, a defect, and a timeout that is too short: one late answer says
     nothing about it, several in a row do."""
-    steps = [Journal.slow, lambda j: j.defect("a defect"), lambda j: j.late([8.0, 9.0, 7.0])]
+    steps = [
+        lambda j: j.slow(1.5),
+        lambda j: j.defect("a defect"),
+        lambda j: j.late([8.0, 9.0, 7.0]),
+    ]
     found = said(lambda j: j.late([9.0, 9.0]), *steps, *steps)
     assert [len(step) for step in found] == [0, 1, 1, 1, 0, 0, 0]
     assert "a call took 9.0 s, longer than the timeout" in found[3][0]
+    assert "one batch takes 1.5 s; raise parallel_calls (now 1)" in found[1][0]
+
+
+def test_answers_that_were_not_late() -> None:
+    """An answer that took no longer than the timeout is never called longer."""
+    assert said(lambda j: j.late([0.0, 0.0, 4.9, 9.0])) == [[]]
+
+
+def test_a_hypervisor_without_domains() -> None:
+    """It says so once, not if all are left out."""
+    empty = Outcome(existing=0)
+    (first, again) = said(*2 * [lambda j: j.ended(empty, None, False)])
+    assert first[1:] == ["W host: the hypervisor has no domains"] and not again
+    assert len(said(lambda j: j.ended(Outcome(existing=3), None, False))[0]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_once_into_a_pipe_that_is_closed(start: Callable[..., Plugin]) -> None:
     with writer:
         plugin = start("--once", "--uri", TEST_DRIVER, stdout=writer)
     assert plugin.wait() == 0
-    assert [line[:3] for line in plugin.log.lines] == ["I! "]
+    assert [line[:3] for line in plugin.log.lines] == []
 
 
 def test_once_into_a_pipe_that_is_closed_early(
@@ -75,10 +76,25 @@ def test_once_into_a_pipe_that_is_closed_early(
         first = read(reader, 4096)
     assert LINE.fullmatch(first.split(b"\n")[0].decode())
     assert plugin.wait() == 0
-    assert [line[:3] for line in plugin.log.lines] == ["I! "]
+    assert [line[:3] for line in plugin.log.lines] == []
 
 
 def test_once_on_a_hypervisor_without_domains(with_domains: Callable[..., str]) -> None:
     """A hypervisor without domains is no failure."""
     done = run("--once", "--uri", with_domains(), stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_levels_of_the_log(config: Callable[..., Path]) -> None:
+    """--once writes no informational message; debug has one line for the tick, with its domains,
+    calls and milliseconds of each source."""
+    path = config(
+        f'libvirt_uri = "{TEST_DRIVER}"\nadditional_statistics = ["storage_pool", "network"]'
+    )
+    assert run("--config", path, "--once").stderr == ""
+    assert "I! " in run("--config", path, "--once", "--log-level", "info").stderr
+    lines = run("--config", path, "--once", "--log-level", "debug").stderr.splitlines()
+    (line,) = (line for line in lines if "tick: " in line)
+    assert re.search(
+        r"tick: 1 domains in \d+ ms, \d+ calls, storage_pool \d+ ms, network \d+ ms$", line
+    )

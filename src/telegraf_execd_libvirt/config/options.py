@@ -8,6 +8,7 @@ have ``interval`` and ``timeout``, and beside them only what their source declar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from ..domain.identity import DEVICE_TAGS, DOMAIN_TAGS
@@ -16,7 +17,15 @@ from ..domain.selection import compile_globs
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..sources import SOURCES
 from ..sources.source import Source, SourceTable
-from ..uri import aliases, has_scheme, unknown_values
+from ..uri import (
+    PARAMETERS,
+    SSH,
+    aliases,
+    has_scheme,
+    parameters,
+    transport,
+    unknown_values,
+)
 from . import tags
 from .values import (
     Getter,
@@ -26,6 +35,7 @@ from .values import (
     choice,
     choices,
     duration,
+    format_duration,
     integer,
     string,
     string_table,
@@ -51,6 +61,14 @@ def uri(value: object, path: str, problems: Problems) -> str:
         problems.add(path, f"expected {what}")
     for parameter, known in unknown_values(text):
         problems.add(path, f"expected {parameter} with {known}")
+    given = parameters(text)
+    for number, name in enumerate(given, 1):
+        if name not in PARAMETERS:  # it may be a secret, so it is not shown
+            meant = get_close_matches(name, PARAMETERS, 1)
+            hint = f"; did you mean {meant[0]}?" if meant else ""
+            problems.warn(path, f"libvirt does not know parameter {number} of the URI{hint}")
+    if "socket" in given and transport(text) in SSH and given.get("proxy") != "native":
+        problems.warn(path, "with socket= the far host needs nc, or the program of netcat=")
     return text or DEFAULT_URI
 
 
@@ -169,7 +187,17 @@ def check_together(values: Mapping[str, Any], path: str, problems: Problems) -> 
             "cannot be combined with domains; put the names from domains here, as globs",
         )
     tags.check(values, OPTIONS, path, problems)
-    for name in values.get("source_tables", {}):
+    tables = values.get("source_tables", {})
+    for name in values.get("additional_statistics", ()):
+        least = SOURCES[name].least_timeout if name in SOURCES else 0
+        given = tables[name].timeout if name in tables else None
+        if least and (given or values.get("timeout") or least) < least:
+            at = join(join(path, name) if given else path, "timeout")
+            text = (
+                f"too short for {name}: expected at least {format_duration(least)}, since libvirt"
+            )
+            problems.warn(at, f"{text} counts the seconds of an agent as whole ones")
+    for name in tables:
         if name not in values.get("additional_statistics", ()):
             problems.warn(
                 join(path, name), f'has no effect: "{name}" is not in additional_statistics'

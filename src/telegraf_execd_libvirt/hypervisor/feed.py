@@ -119,6 +119,11 @@ class Feed:
         return sum(result.counted for result in self.last if result is not None)
 
     @property
+    def took(self) -> float:
+        """The seconds of the last fetch."""
+        return max((result.seconds for result in self.last if result is not None), default=0.0)
+
+    @property
     def hung(self) -> list[Turn]:
         """The turns that hang, also those that are abandoned."""
         return [*(turn for turn in self.lanes if turn and turn.hung), *self.abandoned]
@@ -135,12 +140,11 @@ class Feed:
         hung = len(self.hung)
         if not last and not hung and self.up:
             return None
-        seconds = max((result.seconds for result in last), default=0.0)
         return SourceHealth(
             source=self.source.name,
             up=self.up,
             records=self.records,
-            collect_time_ns=int(seconds * 1e9),
+            collect_time_ns=int(self.took * 1e9),
             errors=self.errors,
             hanging=hung,
             dropped=self.dropped,

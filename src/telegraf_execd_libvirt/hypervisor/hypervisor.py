@@ -82,6 +82,8 @@ class Hypervisor:
         #: The results that nobody has taken yet, and the seconds that the last ones took.
         self._results: deque[Written] = deque()
         self._paused = 0.0
+        #: The number of requests since the end of the last tick.
+        self._calls = 0
         #: The last tick that was requested, until the engine takes it.
         self._due: Optional[TickDue] = None
         self._timestamp = 0
@@ -153,6 +155,7 @@ class Hypervisor:
             if isinstance(action, Open):
                 self.workers[action.link] = self._worker(action.link)
             elif isinstance(action, Ask):
+                self._calls += 1
                 self.workers[action.link].ask(action.request)
             elif isinstance(action, Close):
                 if action.lost and action.link.read_only:
@@ -162,6 +165,9 @@ class Hypervisor:
                 log.log(logging.DEBUG if self._quiet else action.level, "%s", action.text)
             else:
                 self._results.append(action)
+                if isinstance(action, Outcome):
+                    self.journal.tick(action, self._calls, self.feeds)
+                    self._calls = 0
 
     def _take(self, event: Event) -> None:
         """Gives an event to the engine; of the ticks that came meanwhile, the last one."""

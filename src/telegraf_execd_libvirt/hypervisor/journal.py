@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Optional
 
 from ..connection.advice import own_daemon, unreachable
@@ -17,6 +17,7 @@ from ..connection.errors import LibvirtError, Unreachable
 from ..domain.mistakes import Mistake
 from ..groups.health import Health
 from ..log import Told
+from .feed import Feed
 from .messages import Action, Outcome, Plan
 from .patience import LATE_TICKS
 from .voice import Voice
@@ -124,6 +125,15 @@ class Journal:
             text = f"{outcome.unread} domains not read: {reason}"
             self._warn("unread", text if outcome.unread else "")
         self._hanging(outcome.incomplete, hanging)
+        is_empty = not outcome.domains and outcome.existing == 0
+        if self._told.changed("empty", is_empty, False) and is_empty:
+            self.voice.say(logging.WARNING, "the hypervisor has no domains")
+
+    def tick(self, outcome: Outcome, calls: int, feeds: Iterable[Feed]) -> None:
+        """Logs what a tick took, and the last fetch of each source."""
+        parts = [f"{outcome.domains} domains in {outcome.seconds * 1e3:.0f} ms", f"{calls} calls"]
+        parts += [f"{feed.source.name} {feed.took * 1e3:.0f} ms" for feed in feeds]
+        self.voice.say(logging.DEBUG, f"tick: {', '.join(parts)}")
 
     def _warn(self, subject: str, text: str, end: str = "") -> None:
         """There is a problem, or without a text its ``end``."""
@@ -162,14 +172,18 @@ class Journal:
 
     def late(self, seconds: Collection[float]) -> None:
         """Logs that answers arrive after the end of their ticks; these are their seconds."""
+        seconds = [each for each in seconds if each > self._plan.timeout]
         if len(seconds) >= LATE_TICKS:
             text = f"a call took {max(seconds):.1f} s, longer than the timeout; the timeout is"
             self._once("late", f"{text} too short for this hypervisor")
 
-    def slow(self) -> None:
-        """Logs that a tick arrived before the end of the previous one."""
+    def slow(self, seconds: float) -> None:
+        """Logs that a tick arrived before the end of the previous one, in which one batch took this
+        long."""
+        calls = self._plan.calls
         text = "collecting takes longer than the interval; ticks that come meanwhile count as one"
-        self._once("slow", text)
+        how = f"raise parallel_calls (now {calls}) or the interval, or read fewer groups"
+        self._once("slow", f"{text}: one batch takes {seconds:.1f} s; {how}")
 
     def paused(self, seconds: float) -> None:
         """Logs that nobody has read stdout."""

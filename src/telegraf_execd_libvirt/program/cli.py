@@ -92,8 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--log-level",
         choices=log.LEVELS,
-        default="info",
-        help="lowest level of messages; default: info",
+        help="lowest level of messages; default: info, with --once warn",
     )
     add("--version", action="store_true", help="print the versions and exit")
     return parser
@@ -113,7 +112,7 @@ def main(
     options = parser.parse_args(arguments)
     if options.strict and not options.check:
         parser.error("--strict needs --check")
-    log.start(options.log_level)
+    log.start(options.log_level or ("warn" if options.once else "info"))
     clean_up = partial(_clean_up, Children())
     try:
         if options.sample_config:

@@ -159,6 +159,7 @@ SOURCE = Source(
     interval=MINUTE,
     lanes=AT_ONCE,
     read_only=False,
+    least_timeout=2_000_000_000,
     options=(
         Option(
             "users",

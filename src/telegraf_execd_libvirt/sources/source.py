@@ -62,6 +62,7 @@ class Source:
     its domains are divided, to be fetched at the same time. ``events`` are the kinds of libvirt's
     events (VIR_DOMAIN_EVENT_ID_*) that the function gets, see :class:`Listener`. With
     ``read_only=False`` it needs a connection with more rights; ``advice`` says how to grant them.
+    A timeout in nanoseconds below ``least_timeout`` is probably a mistake.
     ``counts`` says what the scope has ``counted``, and ``none`` what helps if that is nothing.
     """
 
@@ -75,6 +76,7 @@ class Source:
     lanes: int = 1
     events: tuple[int, ...] = ()
     read_only: bool = True
+    least_timeout: int = 0
     options: tuple[Option, ...] = ()
     advice: str = ""
     counts: str = ""

@@ -31,6 +31,7 @@ _TOPICS = (
     ("block", r"storage hangs for several guests", r"reading the group block again"),
     ("unread", r"\d+ domains not read: ", r"(?!)"),
     ("late", r"a call took ", r"(?!)"),
+    ("empty", r"the hypervisor has no domains", r"(?!)"),
     ("paused", r"stdout was not read for ", r"(?!)"),
     ("slow", r"collecting takes longer", r"(?!)"),
     ("full", r"the daemon has no free place", r"(?!)"),
@@ -60,6 +61,9 @@ class Logged(Check):
             return
         if text in ("simulated", "internal error: simulated"):  # a defect
             return
+        took = re.match(r"a call took ([\d.]+) s, longer than the timeout", text)
+        if took and float(took[1]) + 0.05 < self.run.scenario.timeout:
+            self.fail(f"not longer than the timeout: {text}")
         for topic, problem, end in _TOPICS:
             if re.match(problem, text) or re.match(end, text):
                 if re.match(problem, text):
