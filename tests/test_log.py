@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from telegraf_execd_libvirt import log
@@ -70,6 +70,7 @@ def pieces(secret: str) -> list[str]:
 def test_no_piece_of_a_secret_is_left(user: str, password: str, value: str) -> None:
     """A message of libvirt's about a URI has no piece of its secrets, however it is quoted or
     split, and not where libvirt has cut it."""
+    assume(log._ORDINARY.isdisjoint(re.findall(r"\w+", value.lower())))
     uri = f"esx://{user}:{password}@h:1/?x={value}"
     before, log._hidden = log._hidden, ()
     try:
