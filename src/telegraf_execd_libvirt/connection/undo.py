@@ -14,8 +14,9 @@ from typing import Callable
 
 from .requests import Abandoned
 
-#: The time that the end of the program has for all calls; a daemon needs milliseconds.
-_END_SECONDS = 0.5
+#: The time that the end of the program has for all calls; a daemon that is not busy needs
+#: milliseconds.
+_END_SECONDS = 1.5
 
 
 class Changes:
