@@ -114,16 +114,20 @@ def test_guests_that_do_not_respond() -> None:
 
 
 def test_domains_that_are_not_read() -> None:
-    """They are counted when there are some, and again after a tick without."""
+    """They are counted when there are some, and again after a tick without. If a connection attempt
+    hangs as well, the daemon may have no free place."""
     error = LibvirtError(1, 10, "no")
     found = said(
         ended(unread=3),
         ended(unread=4),
         ended(),
-        lambda journal: journal.ended(Outcome(unread=1), error, False),
+        lambda journal: journal.ended(Outcome(unread=1), error, False, True),
+        ended(),
+        lambda journal: journal.ended(Outcome(unread=1), None, False, True),
     )
     assert found[0][-1] == "W host: 3 domains not read: no answer within 5s"
     assert found[1:3] == [[], []] and found[3] == ["W host: 1 domains not read: no"]
+    assert "within 5s, nor to an attempt to connect beside it; has the d" in found[5][0]
 
 
 def test_locked_guests() -> None:

@@ -118,6 +118,27 @@ def test_access_that_is_refused(daemon: Callable[..., Daemon], code: int, action
     assert f"allow this user the polkit action {action} " in done.stdout
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_no_free_place(
+    daemon: Callable[..., Daemon], config: Callable[..., Path], taken: bool
+) -> None:
+    """A daemon with as many clients as it may have lets others wait: that is a possible reason if
+    others have all places, and if a call hangs and no further connection can be made."""
+    hypervisor = daemon(most_connections=1, queueing=True)
+    hypervisor.unanswered.add(GET_ALL_DOMAIN_STATS)
+    path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "1s"')
+    with socket.socket(socket.AF_UNIX) as other:
+        if taken:
+            other.connect(os.fspath(hypervisor.path))
+            assert eventually(lambda: hypervisor.connections == 1)
+        done = run("--check", "--config", path)
+    assert done.returncode == 1
+    reason = "no answer to an attempt to connect" if taken else "the daemon does not answer"
+    _, reachable, helps = done.stdout.splitlines()
+    assert reachable == f"  reachable: no: {reason} within 1s"
+    assert helps.startswith("  what helps: is ") and "no free place for clients (max_cl" in helps
+
+
 def test_an_unknown_host() -> None:
     """If the host name is unknown, it says so."""
     env = environment(RES_OPTIONS="timeout:1 attempts:1")

@@ -262,8 +262,27 @@ def test_a_daemon_without_a_free_place(
     assert plugin.finish() == 0
     said = [line for line in plugin.log.lines if not line.startswith("I!")]
     assert sum("no free place for clients: max_clients" in line for line in said) == 1
-    assert sum(" guest_agent: " in line for line in said) == 1
+    assert sum(" guest_agent: " in line for line in said) == 1, said
     assert hypervisor.connections < 1 + 10 + 10
+
+
+def test_a_daemon_that_lets_further_clients_wait(
+    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
+) -> None:
+    """A source that needs a connection of its own says why it has none; all else works."""
+    hypervisor = daemon(most_connections=1, queueing=True)
+    path = config(
+        f'libvirt_uri = "{hypervisor.uri}"\nadditional_statistics = ["guest_agent"]\n'
+        'timeout = "10s"\n[inputs.libvirt.guest_agent]\ntimeout = "200ms"'
+    )
+    plugin = start("--config", path)
+    tick_at_once(plugin, 1)
+    (warning,) = plugin.wait_for_message("guest_agent: no turn: no connection was made in time")
+    assert warning.endswith(
+        "has the daemon no free place for clients (max_clients in its configuration)?"
+    )
+    tick_at_once(plugin, 2)
+    assert plugin.finish() == 0
 
 
 def test_a_subscription_that_hangs(

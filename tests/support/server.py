@@ -64,7 +64,8 @@ class Daemon(Closing):
     """Listens on a UNIX socket until it is closed; has one running domain, or a crowd.
 
     Procedures in `unanswered` get no answer until `answer()`; if `silent`, none does. If
-    `hanging_up`, or beyond `most_connections`, each connection ends at once. If `read_only`, it
+    `hanging_up`, or beyond `most_connections`, each connection ends at once; with `queueing`, those
+    beyond wait until another one ends, as those of a real daemon do. If `read_only`, it
     refuses connections that are not. An `error` (libvirt's
     code, domain and message) refuses each request for statistics; `failing` has errors for other
     procedures. `asked` lists the procedures
@@ -83,6 +84,7 @@ class Daemon(Closing):
         crowd: Crowd | None = None,
         most_connections: int | None = None,
         read_only: bool = False,
+        queueing: bool = False,
     ) -> None:
         self.path = path
         self.uri = f"qemu+unix:///system?socket={path}"
@@ -98,6 +100,7 @@ class Daemon(Closing):
         self.crowd = crowd
         self.most_connections = most_connections
         self.read_only = read_only
+        self.queueing = queueing
         #: The outcomes of the next requests for statistics: an error, or None.
         self.errors: list[tuple[int, int, str] | None] = []
         self.failing: dict[int, tuple[int, int, str]] = {}
@@ -197,6 +200,8 @@ class Daemon(Closing):
             return
         self._received[connection] = b""
         self._selector.register(connection, selectors.EVENT_READ)
+        if self.queueing and len(self._received) == self.most_connections:
+            self._selector.unregister(self._listener)
 
     def _receive(self, connection: socket.socket) -> None:
         try:
@@ -205,6 +210,8 @@ class Daemon(Closing):
             data = b""
         if not data:
             self._selector.unregister(connection)
+            if self.queueing and len(self._received) == self.most_connections:
+                self._selector.register(self._listener, selectors.EVENT_READ)
             del self._received[connection]
             with self._lock:
                 self._listening.discard(connection)

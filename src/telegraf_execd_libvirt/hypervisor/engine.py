@@ -228,15 +228,15 @@ class Engine:
         self._write(tick)
         self._tick = None
         self._incomplete = tick.incomplete
-        trouble = None
+        trouble, connecting = None, bool(self.links.hanging())
         if not tick.read:
             error = tick.error or (self.links.refusal if tick.refused else None)
-            is_locked = roster.blocked and not self.links.hanging()
+            is_locked = roster.blocked and not connecting
             locked = roster.locked if is_locked else None
-            trouble = self.journal.trouble(error, locked, bool(self._runs.running))
+            trouble = self.journal.trouble(error, locked, bool(self._runs.running), connecting)
         self.outcome = outcome = self._hanging.outcome(tick, trouble, now)
         self.journal.late(self._late.values())
-        self.journal.ended(outcome, tick.error, self._runs.hanging)
+        self.journal.ended(outcome, tick.error, self._runs.hanging, connecting)
         if trouble is None or trouble.state != "locked":  # the error says it
             self.journal.locked(roster.blocked, roster.locked, roster.without_block)
         self._voice.tick()

@@ -14,7 +14,7 @@ from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.requests import FetchRequest, Records
 from ..sources.source import Listener
 from .feed import Feed, Result, Turn
-from .links import Links
+from .links import NO_PLACE, Links
 from .messages import Ask, Ended, Fetched, Link, Plan
 from .patience import (
     FETCH_LINKS,
@@ -241,7 +241,7 @@ class Fetches:
         if feed.up:
             hung = any(other.hung for other in self._running.values())
             text = "fetches of other sources hang" if hung else "no connection was made in time"
-            feed.set("waiting", f"no turn: {text}", quiet=not up)
+            feed.set("waiting", f"no turn: {text}", "" if hung else NO_PLACE, quiet=not up)
 
     def _take_back(self, turn: Turn) -> Feed:
         self._queue.remove(turn)

@@ -18,6 +18,7 @@ from ..domain.mistakes import Mistake
 from ..groups.health import Health
 from ..log import Told
 from .feed import Feed
+from .links import NO_PLACE
 from .messages import Action, Outcome, Plan
 from .patience import LATE_TICKS
 from .voice import Voice
@@ -89,10 +90,14 @@ class Journal:
         return f"driver {self.driver}, libvirt {self.version}{own and f'; {own}'}"
 
     def trouble(
-        self, error: Optional[LibvirtError], locked: Optional[Collection[str]], hangs: bool
+        self,
+        error: Optional[LibvirtError],
+        locked: Optional[Collection[str]],
+        hangs: bool,
+        connecting: bool,
     ) -> Unreachable:
         """Why nothing was read: an error, locked domains, or (``hangs``) a daemon that does not
-        answer."""
+        answer; ``connecting``: nor does it answer a connection attempt."""
         within = f"within {self._plan.timeout_text}"
         if error is not None:
             return unreachable(error, self._plan.uri)
@@ -104,15 +109,25 @@ class Journal:
                 "look for an operation that hangs: a start or stop, a hook script, dead storage",
             )
         if hangs:
-            return Unreachable("silent", f"the daemon does not answer {within}")
+            text = f"the daemon does not answer {within}"
+            return Unreachable(
+                "silent", text, f"is it stopped? Or {NO_PLACE}" if connecting else ""
+            )
         return Unreachable(
             "silent",
             f"no answer to an attempt to connect {within}",
-            "is the daemon stopped, or the host or the way to it down?",
+            f"is the daemon stopped, or the host or the way to it down? Or {NO_PLACE}",
         )
 
-    def ended(self, outcome: Outcome, error: Optional[LibvirtError], hanging: bool) -> None:
-        """A tick has ended; ``error`` is the one of a batch, ``hanging``: a request hangs."""
+    def ended(
+        self,
+        outcome: Outcome,
+        error: Optional[LibvirtError],
+        hanging: bool,
+        connecting: bool = False,
+    ) -> None:
+        """A tick has ended; ``error`` is the one of a batch, ``hanging``: a request hangs,
+        ``connecting``: a connection attempt does."""
         trouble = outcome.trouble
         if trouble is not None:
             self.errors += 1
@@ -121,7 +136,9 @@ class Journal:
             return
         self.up()
         if self._told.changed("unread", outcome.unread > 0, False):
-            reason = error or f"no answer within {self._plan.timeout_text}"
+            reason = f"{error or f'no answer within {self._plan.timeout_text}'}"
+            if error is None and connecting:
+                reason += f", nor to an attempt to connect beside it; {NO_PLACE}"
             text = f"{outcome.unread} domains not read: {reason}"
             self._warn("unread", text if outcome.unread else "")
         self._hanging(outcome.incomplete, hanging)

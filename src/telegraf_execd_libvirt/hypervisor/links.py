@@ -16,6 +16,8 @@ from .messages import Action, Close, Link, Open, Opened
 from .patience import Backoff, Patience
 from .voice import Voice
 
+#: A daemon with as many clients as it may have does not answer others at all.
+NO_PLACE = "has the daemon no free place for clients (max_clients in its configuration)?"
 _FULL = "the daemon has no free place for clients: max_clients in its configuration"
 
 
