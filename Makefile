@@ -27,7 +27,7 @@ INNER := tests/test_*.py $(addprefix tests/,program hypervisor lines config sour
 QUICK := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8 --dist worksteal \
   --hypothesis-profile=quick --ignore tests/process/test_crowd.py
 
-.PHONY: help run check test coverage lint format docs dist deb rpm pictures bench simulate soak clean
+.PHONY: help run check test platforms coverage lint format docs dist deb rpm pictures bench simulate soak clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -44,6 +44,9 @@ check: lint ## lint, run the tests of each room and of the process (a minute)
 test: lint ## lint, run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED)
+
+platforms: $(TESTABLE) ## as root: the tests on Debian 12, 13 and unstable; PLATFORMS="-k packages" for less
+	TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING=1 $(BIN)/python -m pytest $(PLATFORMS) tests/platforms
 
 coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach
 	@$(BIN)/coverage erase

@@ -11,14 +11,16 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 import telegraf_execd_libvirt
+from support.debian import APT, PATH, Debian, run
 from support.documents import blocks, broken_links, pages
-from support.missing import leave_out
-from support.process import Workspace, end_of
+from support.missing import available, leave_out
+from support.process import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "telegraf-execd-libvirt"
@@ -28,20 +30,7 @@ COLLECT = ("--once", "--uri", "test:///default")
 CONFIGURATION = f"/etc/{NAME}.conf"
 SAMPLE = (ROOT / "examples" / "plugin.conf").read_text("utf-8")
 
-# The distribution's own programs come first: another Python has no python3-libvirt.
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 PYTHON = "/usr/bin/python3"
-
-
-def run(workspace: Workspace, name: str, *command, expected: int = 0, **changes: str) -> str:
-    """Run a command in the workspace; return its output, or fail with the end of it."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "PYTHON"))}
-    env.update({"TMPDIR": str(workspace.folder), **changes})
-    process = workspace.run(name, [str(part) for part in command], env)
-    status = process.wait(600)
-    if status != expected:
-        pytest.fail(f"{name} gave {status}:\n{end_of(workspace.log(name))}", pytrace=False)
-    return workspace.log(name).read_text()
 
 
 def digests(folder: Path) -> dict:
@@ -126,60 +115,16 @@ def deb(dist, workspace) -> Path:
     return path
 
 
-class Debian:
-    """A Debian of essential packages and apt, in a folder.
-
-    Its processes have their own mounts and pids: nothing is mounted outside, and all end with the
-    first.
-    """
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.root = workspace.folder / "debian"
-        self._workspace = workspace
-        self._alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
-
-    def build(self, *sources: Path) -> None:
-        """Install it from these apt sources."""
-        release = platform.freedesktop_os_release()["VERSION_CODENAME"]
-        options = ("--mode=root", "--variant=apt", "--skip=cleanup/apt")
-        fast = ("--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io")
-        command = ("mmdebstrap", *options, *fast, release, self.root, *sources)
-        run(self._workspace, "mmdebstrap", *self._alone, *command)
-
-    def run(self, name: str, *command: str, user: str = "root") -> str:
-        """Run a command in it; return the output."""
-        start = (*self._alone, f"--mount-proc={self.root}/proc", "chroot", f"--userspec={user}")
-        env = {"HOME": "/", "LC_ALL": "C.UTF-8", "PATH": PATH, "TMPDIR": "/tmp"}
-        env["DEBIAN_FRONTEND"] = "noninteractive"
-        return run(self._workspace, name, *start, self.root, *command, **env)
-
-    def files(self) -> set:
-        """The paths of all files and folders, without logs and apt's and ldconfig's caches."""
-        found = set()
-        for parent, folders, files in os.walk(self.root):
-            found |= {f"{parent}/{name}" for name in (*folders, *files)}
-        paths = {path[len(str(self.root)) :] for path in found}
-        return {path for path in paths if not path.startswith(("/var/log/", "/var/cache/"))}
-
-
-APT = ("apt-get", "--yes", "--no-install-recommends")
 APT_S_RECORDS = {"/var/lib/apt/extended_states"}
 
 
 @pytest.fixture(scope="module")
 def debian(workspace) -> Debian:
-    """A bare Debian of this host's release, from this host's apt sources."""
-    if os.geteuid() != 0:
-        leave_out("a bare Debian needs root")
-    for program, package in {"mmdebstrap": "mmdebstrap", "unshare": "util-linux"}.items():
-        if not shutil.which(program):
-            leave_out(f"{package} is not installed")
-    apt = Path("/etc/apt")
-    listed = [apt / "sources.list", *sorted((apt / "sources.list.d").iterdir())]
-    sources = [path for path in listed if path.suffix in {".list", ".sources"} and path.exists()]
-    debian = Debian(workspace)
-    debian.build(*sources)
-    return debian
+    """A bare Debian of this host's release."""
+    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    with available(lambda: nullcontext(Debian(workspace, release))) as debian:
+        debian.build()
+        return debian
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import tomli
 from support.missing import leave_out
 
 ROOT = Path(__file__).resolve().parents[2]
-VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]

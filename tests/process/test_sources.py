@@ -68,14 +68,15 @@ def test_check_reports_each_source(config: Callable[..., Path]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for name in SOURCES:
         assert f"  source {name}: " in done.stdout
-    missing = "does not work: this function is not supported by the connection driver"
+    missing = "not supported: this function is not supported by the connection driver"
     assert f"  source job: {missing}" in done.stdout
 
 
 def test_a_call_that_the_driver_lacks_is_reported_once(
     start: Callable[..., Plugin], config: Callable[..., Path]
 ) -> None:
-    """A source that the driver does not have is reported once and stays down in health."""
+    """A source that the driver does not have is reported once, stays down in health, and is no
+    error."""
     path = config(f'libvirt_uri = "{TEST_DRIVER}"\nadditional_statistics = ["health", "job"]')
     plugin = start("--config", path)
     assert eventually(
@@ -83,7 +84,8 @@ def test_a_call_that_the_driver_lacks_is_reported_once(
     )
     assert plugin.finish() == 0
     assert len(plugin.wait_for_message("job: this function is not supported")) == 1
-    assert " up=0i," in health(plugin.metrics.lines, "job")[-1]
+    last = health(plugin.metrics.lines, "job")[-1]
+    assert " up=0i," in last and ",errors=0i," in last
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
 
-from support.hypervisor import LINUX, ODD, OFF, Hypervisor
+from support.dump import is_known
+from support.hypervisor import LINUX, ODD, OFF, SHUT_OFF, Hypervisor
 from support.metrics import Series, expected_fields, fields_of
 from support.plugin import Plugin, run
 
@@ -51,6 +53,27 @@ def test_every_key_of_virsh_is_there(hypervisor: Hypervisor, tmp_path: Path) -> 
             assert int(low) <= found <= int(high), key
         elif key not in RESTLESS:
             assert str(found) in (low, high), key
+
+
+def test_every_key_is_in_the_table(hypervisor: Hypervisor) -> None:
+    """The table of keys has each key that this libvirt reports."""
+    keys = {key for stats in hypervisor.domstats().values() for key in stats}
+    assert len(keys) > 50
+    assert {key for key in keys if not is_known(key)} == set()
+
+
+def test_the_full_set_has_every_key(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """In the full set each key is one field; CPU times are two."""
+    stats = hypervisor.domstats()
+    off = {name for name in stats if stats[name]["state.state"] == SHUT_OFF}
+    keys = [
+        (name, key)
+        for name in stats
+        for key in stats[name]
+        if not (name in off and re.fullmatch(r"cpu\.(time|user|system)", key))
+    ]
+    fields = fields_of(once(hypervisor, tmp_path, 'metric_set = "full"'))
+    assert len([at for at in fields if at[1] != "cpu_time"]) == len(keys)
 
 
 def test_names_are_the_guests(hypervisor: Hypervisor, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from support.hypervisor import LINUX, PAUSED, Hypervisor, HypervisorError
 from support.metrics import Series, fields_of
-from support.missing import leave_out
+from support.missing import available, leave_out
 from support.plugin import Plugin, eventually, run
 from support.watcher import BOOT_SECONDS, Watcher, beside, write_config
 
@@ -125,6 +125,40 @@ def test_a_pool_and_a_network(hypervisor: Hypervisor, watch: Callable[..., Watch
         hypervisor.virsh("pool-destroy", "p")
         hypervisor.virsh("pool-undefine", "p")
         hypervisor.virsh("net-undefine", "n")
+
+
+def test_a_driver_that_the_daemon_lacks(tmp_path: Path) -> None:
+    """A source whose driver is not installed is not supported, once; it is no error, and the others
+    work."""
+    name = "libvirt_driver_storage.so"
+    with available(lambda: Hypervisor(idle_guests=1, linux=False)) as hypervisor:
+        (folder,) = {
+            Path(line.split()[-1]).parent
+            for line in Path(f"/proc/{hypervisor.daemon_pid}/maps").read_text().splitlines()
+            if "/libvirt_driver_qemu.so" in line
+        }
+        drivers = hypervisor.own_folder("drivers")
+        for path in folder.glob("libvirt_driver_*.so"):
+            if path.name != name:
+                (drivers / path.name).symlink_to(path)
+        hypervisor.kill_daemon()
+        hypervisor.variables["LIBVIRT_DRIVER_DIR"] = str(drivers)
+        hypervisor.start_daemon()
+        config = write_config(tmp_path / "plugin.conf", hypervisor.uri, "storage_pool snapshot")
+        checked = run("--config", config, "--check").stdout
+        reason = "this function is not supported by the connection driver"
+        assert f"  source storage_pool: not supported: {reason}" in checked
+        assert "  source snapshot: works" in checked
+        with Plugin("--config", config) as plugin:
+            watcher = Watcher(plugin)
+            start = "libvirt_source_health,libvirt_uri=qemu+unix:///session,source="
+            for _ in range(3):
+                plugin.metrics.forget()
+                line = watcher.wait_for(f"{start}storage_pool up=0i,")
+                assert ",errors=0i," in line
+                watcher.wait_for(f"{start}snapshot up=1i,records=")
+            plugin.finish()
+            assert len(plugin.wait_for_message(f"storage_pool: {reason}")) == 1
 
 
 def test_events_are_counted(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:

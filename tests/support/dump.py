@@ -38,6 +38,11 @@ def _type_patterns() -> list[tuple[re.Pattern[str], str]]:
 _TYPES = _type_patterns()
 
 
+def is_known(key: str) -> bool:
+    """Whether the table has this key."""
+    return any(pattern.fullmatch(key) for pattern, _ in _TYPES)
+
+
 def python_value(key: str, text: str) -> Value:
     """A value as libvirt-python returns it: a uint from 2^31 on is negative."""
     kind = next((kind for pattern, kind in _TYPES if pattern.fullmatch(key)), "")

@@ -95,15 +95,19 @@ def _kernels_under(root: Path) -> Iterator[tuple[Path, Path]]:
             if os.access(kernel, os.R_OK) and (modules / "kernel").is_dir():
                 yield kernel, modules
                 break
+    # Newer packages have the image beside the modules.
+    for kernel in root.glob("usr/lib/modules/*/vmlinuz"):
+        if os.access(kernel, os.R_OK):
+            yield kernel, kernel.parent
 
 
 def _download() -> None:
     """Unpack Debian's cloud kernel into the cache, completely or not at all."""
-    _unpack(METAPACKAGE, _real_package, CACHE, lambda: any(_kernels_under(CACHE)))
+    _unpack(METAPACKAGE, _real_packages, CACHE, lambda: any(_kernels_under(CACHE)))
 
 
 def _unpack(
-    package: str, real_name: Callable[[], str], target: Path, is_there: Callable[[], bool]
+    package: str, real_names: Callable[[], list[str]], target: Path, is_there: Callable[[], bool]
 ) -> None:
     """Unpack a package to a folder, unless another process of the tests does it meanwhile."""
     for tool, origin in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg", "dpkg")):
@@ -118,9 +122,9 @@ def _unpack(
             if is_there():
                 return
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=CACHE.parent))
-            _run("apt-get", "download", "-qq", real_name(), folder=folder)
-            (archive,) = Path(folder).glob("*.deb")
-            _run("dpkg", "-x", archive.name, "unpacked", folder=folder)
+            _run("apt-get", "download", "-qq", *real_names(), folder=folder)
+            for archive in Path(folder).glob("*.deb"):
+                _run("dpkg", "-x", archive.name, "unpacked", folder=folder)
             shutil.rmtree(target, ignore_errors=True)
             Path(folder, "unpacked").rename(target)
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
@@ -128,16 +132,17 @@ def _unpack(
         raise Missing(f"Debian package {package}: {reason}".strip()) from error
 
 
-def _real_package() -> str:
-    """The package with the image, on which the metapackage depends."""
-    depends = re.compile(r"^ *Depends: (linux-image-\S+)$", re.MULTILINE)
-    found = depends.search(_run("apt-cache", "depends", METAPACKAGE))
+def _real_packages() -> list[str]:
+    """The packages with the image and its modules, on which the metapackage depends."""
+    names = re.compile(r"^linux-(?:base|binary|image|modules)-[0-9]\S*$", re.MULTILINE)
+    depends = ("apt-cache", "depends", "--recurse", "--important", METAPACKAGE)
+    found = names.findall(_run(*depends))
     if not found and os.geteuid() == 0:
         _run("apt-get", "update", "-qq")
-        found = depends.search(_run("apt-cache", "depends", METAPACKAGE))
+        found = names.findall(_run(*depends))
     if not found:
         raise ValueError("the package manager does not know it (apt-get update may help)")
-    return found[1]
+    return found
 
 
 def _run(*command: str, folder: str = "/") -> str:
@@ -171,7 +176,7 @@ def agent_program() -> Path:
     for path in (shutil.which("qemu-ga", path=PATH), unpacked):
         if path and Path(path).exists():
             return Path(path)
-    _unpack(AGENT_PACKAGE, lambda: AGENT_PACKAGE, AGENT_CACHE, unpacked.exists)
+    _unpack(AGENT_PACKAGE, lambda: [AGENT_PACKAGE], AGENT_CACHE, unpacked.exists)
     return unpacked
 
 

@@ -83,6 +83,7 @@ class Hypervisor(Closing):
     `uri` is for libvirt's clients, also read-only: a session daemon has one `socket` for both.
     `guests` maps the names of the initial guests to their definitions.
     `tap` is the name of LINUX's network interface, or None if the tests may not create one.
+    `variables` are more of the environment of a daemon that is not started yet.
     `perf` is true if the daemon may count perf events, `has_mounts` if it has its own mounts.
     """
 
@@ -101,6 +102,7 @@ class Hypervisor(Closing):
         self.perf = _perf_is_open_to_all()
         self.has_mounts = False
         self.guests: dict[str, str] = {}
+        self.variables: dict[str, str] = {}
         self._daemon: subprocess.Popen[bytes] | None = None
         self._log = self._workspace.log("libvirtd")
         self._disks = 0
@@ -217,7 +219,9 @@ class Hypervisor(Closing):
         """Continue the guest's QEMU."""
         os.kill(self.guest_pid(name), signal.SIGCONT)
 
-    def define_program(self, name: str, program: bytes, devices: str = "") -> None:
+    def define_program(
+        self, name: str, program: bytes, devices: str = "", machine: str = "q35"
+    ) -> None:
         """Define a cheap guest that runs a program of boot_program.py; it stays after a panic."""
         disk = self._empty_disk(8)
         with disk.open("r+b") as file:
@@ -228,6 +232,7 @@ class Hypervisor(Closing):
                 memory_mib=32,
                 about="<on_crash>preserve</on_crash>",
                 devices=_disk("vda", "raw", disk) + devices,
+                machine=machine,
             )
         )
 
@@ -317,6 +322,7 @@ class Hypervisor(Closing):
             **{variable: str(self.folder / name) for variable, name in folders.items()},
             "PATH": f"{self.folder}/bin:{PATH}",
             "LC_ALL": "C.UTF-8",  # libvirt needs it for names that are not ASCII
+            **self.variables,
         }
 
     def _unprivileged(self) -> list[str]:
@@ -429,12 +435,13 @@ def _definition(
     iothreads: int = 0,
     about: str = "",
     boot: str = "",
+    machine: str = "q35",
 ) -> str:
     """The XML of an emulated guest: the same with and without KVM."""
     emulator = shutil.which("qemu-system-x86_64", path=PATH)
     return f"""<domain type='qemu'><name>{escape(name)}</name>{about}
 <memory unit='MiB'>{memory_mib}</memory><vcpu>{vcpus}</vcpu><iothreads>{iothreads}</iothreads>
-<os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os><features><acpi/></features>
+<os><type arch='x86_64' machine='{machine}'>hvm</type>{boot}</os><features><acpi/></features>
 <devices><emulator>{emulator}</emulator>{devices}
 <memballoon model='virtio'><stats period='1'/></memballoon></devices></domain>"""
 

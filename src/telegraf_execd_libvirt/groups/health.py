@@ -66,7 +66,10 @@ _SOURCE_HEALTH = Metric(
         _gauge("records", "number of lines of the last fetch"),
         _gauge("collect_time_ns", "duration of the last fetch", "ns"),
         _counter("dropped", "lines and events that were left out because of a limit"),
-        _counter("errors", "fetches that failed or did not return in time"),
+        _counter(
+            "errors",
+            "fetches that failed or did not return in time, without calls that the driver lacks",
+        ),
         _gauge("hanging", "fetches that did not return in time and still hang"),
     ),
 )

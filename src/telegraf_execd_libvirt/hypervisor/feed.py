@@ -109,6 +109,12 @@ class Feed:
         return any(turn is not None and not turn.hung for turn in self.lanes)
 
     @property
+    def supported(self) -> bool:
+        """Whether the driver has the calls of the last fetch."""
+        errors = (result.error for result in self.last if result is not None)
+        return not any(error and error.kind is ErrorKind.UNSUPPORTED for error in errors)
+
+    @property
     def records(self) -> int:
         """The number of records of the last fetch."""
         return sum(result.records for result in self.last if result is not None)

@@ -204,7 +204,8 @@ class Fetches:
         else:
             feed.lanes[turn.lane] = None
             feed.drop(records.dropped)
-            feed.errors += error is not None and not records.held and not records.worked
+            if error is not None and error.kind is not ErrorKind.UNSUPPORTED:
+                feed.errors += not records.held and not records.worked
             feed.last[turn.lane] = Result(
                 len(records.domains),
                 event.seconds,

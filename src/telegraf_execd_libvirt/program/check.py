@@ -104,6 +104,9 @@ def _sources(hypervisor: Hypervisor, report: _Report) -> None:
             report.problem(
                 f"{source}: takes longer than {format_duration(_longest(hypervisor))}", help
             )
+        elif feed.error and not feed.supported:
+            help = "leave it out, or install the daemon's driver for it if there is one"
+            report.problem(f"{source}: not supported: {feed.error}", help)
         elif feed.error:
             report.problem(f"{source}: does not work: {feed.error}", feed.help or _SEE)
         elif counts and not feed.counted:

@@ -1,0 +1,165 @@
+"""The plugin on each release of Debian that it promises to run on, with the release's own Python,
+libvirt-python, libvirtd and QEMU.
+
+The rule: each release is a folder, from the archive in this host's apt sources; its programs run,
+this host's do not. These tests are no part of `make test`: `make platforms` runs them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli
+
+from support.debian import APT, Debian, run
+from support.missing import Missing, leave_out
+from support.plugin import LINE
+from support.process import Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "telegraf-execd-libvirt"
+
+#: The oldest Python and libvirt that each release may have, so that the list stays true.
+RELEASES = {"bookworm": ((3, 11), 9), "trixie": ((3, 13), 11), "unstable": ((3, 14), 12)}
+
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+#: What the tests of `make check` and those of a real hypervisor need.
+PACKAGES = (
+    *("busybox-static", "cpio", "e2fsprogs", "iproute2", "libvirt-clients", "libvirt-daemon"),
+    *("libvirt-daemon-driver-qemu", "make", "openssh-client", "openssh-server", "procps"),
+    *("qemu-system-x86", "qemu-utils"),
+)
+#: Since Debian 13 the drivers have packages of their own.
+DRIVERS = ("libvirt-daemon-driver-network", "libvirt-daemon-driver-storage")
+
+#: What the tests import; style, types and builds are checked only once.
+TOOLS = ("build", "coverage", "hatchling", "mypy", "ruff", "vulture")
+LIBRARIES = [
+    requirement
+    for requirement in tomli.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]["test"]
+    if not requirement.startswith(TOOLS)
+]
+
+PROJECT = "/srv/project"
+PYTHON = "/srv/venv/bin/python"
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[Workspace]:
+    """The folder of all that these tests make."""
+    with Workspace("platforms") as workspace:
+        yield workspace
+
+
+@pytest.fixture(scope="module")
+def dist(workspace: Workspace) -> Path:
+    """The folder with everything that `make dist` builds."""
+    folder = workspace.folder / "dist"
+    script = ROOT / "scripts" / "make_dist.py"
+    run(workspace, "make-dist", sys.executable, script, "--output", folder)
+    return folder
+
+
+def marked(release: str) -> object:
+    """A release, whose tests stay in one process."""
+    return pytest.param(release, marks=pytest.mark.xdist_group(release))
+
+
+@pytest.fixture(scope="module", params=[marked(release) for release in RELEASES])
+def debian(request: pytest.FixtureRequest, workspace: Workspace) -> Iterator[Debian]:
+    """A bare Debian, with the certificates that this host trusts."""
+    try:
+        debian = Debian(workspace, request.param)
+    except Missing as missing:
+        leave_out(f"needs {missing}")
+    debian.build()
+    if CERTIFICATES.exists():
+        target = debian.root / str(CERTIFICATES)[1:]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CERTIFICATES, target)
+    yield debian
+    shutil.rmtree(debian.root)
+
+
+@pytest.fixture(scope="module")
+def installed(debian: Debian, dist: Path) -> Debian:
+    """The release with the Debian package, the one-file program, and the project's tests."""
+    (deb,) = dist.glob("*.deb")
+    (sdist,) = dist.glob("*.tar.gz")
+    for path in (deb, sdist, dist / f"{NAME}.pyz"):
+        shutil.copy(path, debian.root / "srv")
+    debian.run("install-deb", *APT, "install", f"/srv/{deb.name}")
+    (debian.root / PROJECT[1:]).mkdir()
+    unpack = ("tar", "--extract", "--strip-components=1", "--directory", PROJECT)
+    debian.run("unpack", *unpack, "--file", f"/srv/{sdist.name}")
+    return debian
+
+
+@pytest.fixture(scope="module")
+def prepared(installed: Debian) -> Debian:
+    """The release with the libraries of the tests; libvirt's binding is the release's own."""
+    environment = PYTHON.rpartition("/bin/")[0]
+    installed.run("install-venv", *APT, "install", "python3-venv")
+    installed.run("venv", "python3", "-m", "venv", "--system-site-packages", environment)
+    pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    installed.run("pip", *pip, *LIBRARIES)
+    (packages,) = installed.root.glob(f"{environment[1:]}/lib/python*/site-packages")
+    (packages / "project.pth").write_text(f"{PROJECT}/src\n")
+    return installed
+
+
+@pytest.fixture(scope="module")
+def hypervisor(prepared: Debian) -> Debian:
+    """The release with libvirtd and QEMU, neither of them started."""
+    policy = prepared.root / "usr" / "sbin" / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    drivers = () if prepared.release == "bookworm" else DRIVERS
+    prepared.run("install-hypervisor", *APT, "install", *PACKAGES, *drivers)
+    return prepared
+
+
+def run_tests(debian: Debian, name: str, *command: str) -> None:
+    """Run tests in the project; each must run."""
+    everything = {"TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING": "1", "HOME": "/root"}
+    debian.run(name, "env", "--chdir", PROJECT, *command, **everything)
+
+
+def test_packages(installed: Debian) -> None:
+    """The Debian package and the one-file program print the test driver's ten lines, and no warning
+    of Python's."""
+    (python, libvirt) = RELEASES[installed.release]
+    ask = "import libvirt, sys; print(*sys.version_info[:2], libvirt.getVersion() // 1_000_000)"
+    found = [int(word) for word in installed.run("versions", "python3", "-c", ask).split()]
+    assert (found[0], found[1]) >= python and found[2] >= libvirt
+    for program in (f"/usr/bin/{NAME}", f"/srv/{NAME}.pyz"):
+        warned = ("/usr/bin/python3", "-W", "error", "-X", "dev")
+        output = installed.run("once", *warned, program, "--once", "--uri", "test:///default")
+        connected, *lines = sorted(output.splitlines())
+        assert re.fullmatch(r"I! .*: connected: driver TEST, libvirt [0-9.]+", connected)
+        assert len(lines) == 10 and all(LINE.fullmatch(line) for line in lines)
+
+
+def test_smoke(prepared: Debian) -> None:
+    """The tests that every supported Python runs pass."""
+    run_tests(prepared, "smoke", PYTHON, "-m", "pytest", "-m", "smoke", "tests/process")
+
+
+def test_check(hypervisor: Debian) -> None:
+    """The tests of `make check` pass."""
+    run_tests(hypervisor, "check", "make", "--old-file=lint", "check", "BIN=/srv/venv/bin")
+
+
+def test_real_guests(hypervisor: Debian) -> None:
+    """The tests of real guests pass: default and full set, all sources, no unknown key."""
+    files = ("agent_real", "device_events", "metrics", "sources_real", "tags_real")
+    paths = [f"tests/real/test_{name}.py" for name in files]
+    run_tests(hypervisor, "real", PYTHON, "-m", "pytest", *paths)
