@@ -59,7 +59,7 @@ def test_the_sample_names_all_options(tmp_path: Path) -> None:
     done = run("--once", "--config", tmp_path / "plugin.conf")
     # The tables of sources are read, and these sources are off.
     others = [line for line in done.stderr.splitlines() if "has no effect" not in line]
-    assert (done.returncode, others[0][:3]) == (0, "I! ")
+    assert (done.returncode, others) == (0, [])
     assert ",rack=r12 " in done.stdout
 
 

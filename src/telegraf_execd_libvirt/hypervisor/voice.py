@@ -1,9 +1,9 @@
 """How often the log says the same about one hypervisor.
 
-Invariant: of one subject, the same problem is logged at most once in ten minutes, then with a
-count, and a bounded number of problems. The end of a problem is logged if the problem was. A
-problem that stays is logged at the latest when the ten minutes are over. No thread; the engine sets
-the clock.
+Invariant: of one subject, the same problem is logged at most once in ten minutes (an outage three
+times), then with a count, and a bounded number of problems. The end of a problem is logged if the
+problem was. A problem that stays is logged at the latest when the ten minutes are over. No thread;
+the engine sets the clock.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from .messages import Action, Say
 #: The same problem is logged again after this.
 SAME_SECONDS = 600.0
 
+#: An outage of the hypervisor is logged so often in that time, as each one may be news.
+OUTAGE, MOST_OUTAGES = "state", 3
+
 #: The number of different problems of one subject that are logged in that time.
 MOST_PROBLEMS = 10
 
@@ -28,6 +31,7 @@ class _Said:
 
     at: float
     count: int = 0
+    times: int = 1
 
 
 @dataclass
@@ -85,6 +89,12 @@ class Voice:
         level, text = subject.held
         recent = [said for said in subject.said.values() if self.now - said.at < SAME_SECONDS]
         before = subject.said.get(text)
+        is_outage = subject is self.subjects.get(OUTAGE)
+        if before in recent and is_outage and before is not None and before.times < MOST_OUTAGES:
+            before.times, before.count = before.times + 1, 0
+            subject.held, subject.open = None, text
+            self.say(level, text)
+            return
         if before in recent or len(recent) >= MOST_PROBLEMS:
             return
         often = ""
