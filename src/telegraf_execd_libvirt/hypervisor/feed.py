@@ -192,7 +192,9 @@ class Feed:
         if not hung:
             quiet = not up or (lost and self.source.read_only)
             help = self._advice(error)
-            self.set(f"{kind.name} {error.message} {help}", error.message, help, quiet)
+            # The words for a lost connection depend on the moment.
+            words = "" if kind is ErrorKind.LOST else error.message
+            self.set(f"{kind.name} {words} {help}", error.message, help, quiet)
 
     def _advice(self, error: LibvirtError) -> str:
         refused = error.kind is ErrorKind.DENIED or error.errno in (errno.EACCES, errno.EPERM)
