@@ -264,7 +264,9 @@ def test_a_daemon_without_a_free_place(
     assert plugin.finish() == 0
     said = [line for line in plugin.log.lines if not line.startswith("I!")]
     assert sum("no free place for clients: max_clients" in line for line in said) == 1
-    assert sum(" guest_agent: " in line for line in said) == 1, said
+    # The daemon may close the socket before or after the first message.
+    refused = [line for line in said if " guest_agent: " in line]
+    assert 1 <= len(refused) == len({*refused}) <= 2, said
     assert hypervisor.connections < 1 + 10 + 10
 
 
