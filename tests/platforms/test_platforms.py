@@ -75,16 +75,12 @@ def marked(release: str) -> object:
 
 @pytest.fixture(scope="module", params=[marked(release) for release in RELEASES])
 def debian(request: pytest.FixtureRequest, workspace: Workspace) -> Iterator[Debian]:
-    """A bare Debian, with the certificates that this host trusts."""
+    """A bare Debian."""
     try:
         debian = Debian(workspace, request.param)
     except Missing as missing:
         leave_out(f"needs {missing}")
     debian.build()
-    if CERTIFICATES.exists():
-        target = debian.root / str(CERTIFICATES)[1:]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CERTIFICATES, target)
     yield debian
     shutil.rmtree(debian.root)
 
@@ -109,6 +105,9 @@ def prepared(installed: Debian) -> Debian:
     environment = PYTHON.rpartition("/bin/")[0]
     installed.run("install-venv", *APT, "install", "python3-venv")
     installed.run("venv", "python3", "-m", "venv", "--system-site-packages", environment)
+    # pip trusts what this host trusts; the package ca-certificates would overwrite the file.
+    if CERTIFICATES.exists():
+        shutil.copy(CERTIFICATES, installed.root / str(CERTIFICATES)[1:])
     pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     installed.run("pip", *pip, *LIBRARIES)
     (packages,) = installed.root.glob(f"{environment[1:]}/lib/python*/site-packages")
