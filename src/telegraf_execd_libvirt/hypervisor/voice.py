@@ -18,7 +18,7 @@ from .messages import Action, Say
 #: The same problem is logged again after this.
 SAME_SECONDS = 600.0
 
-#: An outage of the hypervisor is logged so often in that time, as each one may be news.
+#: An outage of the hypervisor is logged so often in that time, if it has ended in between.
 OUTAGE, MOST_OUTAGES = "state", 3
 
 #: The number of different problems of one subject that are logged in that time.
@@ -27,11 +27,12 @@ MOST_PROBLEMS = 10
 
 @dataclass(eq=False)
 class _Said:
-    """When a problem was logged, and how often it came since."""
+    """When a problem was logged, how often it came since, and whether it has been over since."""
 
     at: float
     count: int = 0
     times: int = 1
+    over: bool = False
 
 
 @dataclass
@@ -74,6 +75,8 @@ class Voice:
             if found.open and text:
                 self.say(logging.INFO, text)
             found.open, found.held = "", None
+            for said in found.said.values():
+                said.over = True
 
     def tick(self) -> None:
         """Logs the problems whose time has come, and forgets old ones."""
@@ -90,8 +93,14 @@ class Voice:
         recent = [said for said in subject.said.values() if self.now - said.at < SAME_SECONDS]
         before = subject.said.get(text)
         is_outage = subject is self.subjects.get(OUTAGE)
-        if before in recent and is_outage and before is not None and before.times < MOST_OUTAGES:
-            before.times, before.count = before.times + 1, 0
+        if (
+            before in recent
+            and before
+            and is_outage
+            and before.over
+            and before.times < MOST_OUTAGES
+        ):
+            before.times, before.count, before.over = before.times + 1, 0, False
             subject.held, subject.open = None, text
             self.say(level, text)
             return
