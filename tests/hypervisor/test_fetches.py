@@ -309,3 +309,12 @@ def test_what_limits_leave_out_is_counted_and_named_once() -> None:
     health = lab.feed.health()
     assert health and health.up and health.dropped == 6
     assert lab.texts() == ["host: job: domain a: too much"]
+
+
+def test_a_closed_connection_behind_the_daemon() -> None:
+    """A connection is stale if libvirt says that one behind it is closed, and not if none could be
+    opened."""
+    link = Link(1, True, 0.0)
+    closed = LibvirtError(1, 7, "internal error: client socket is closed")
+    assert Ended(link, 1.0, error=closed).stale
+    assert not Ended(link, 1.0, error=REFUSED).stale and not Ended(link, 1.0).stale

@@ -22,7 +22,8 @@ APT = ("apt-get", "--yes", "--no-install-recommends")
 
 _ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 
-# Move the folder over the root of the mounts, so that a process may enter them from outside.
+# Move the folder over the root of the mounts, so that a process may enter them from outside. The
+# shell stays, as the first process has to reap those that lose their parents.
 _ENTER = """\
 mount --bind "$1" "$1"
 cd "$1"
@@ -31,7 +32,8 @@ mount --rbind /sys sys
 mount -t proc proc proc
 mount --move . /
 shift
-exec chroot "$@"
+chroot "$@"
+exit 0
 """
 
 

@@ -88,6 +88,11 @@ class LibvirtError(Exception):
             return ErrorKind.LOST if self.domain == _FROM_RPC else ErrorKind.FAILED
         return _BY_CODE.get(self.code, ErrorKind.FAILED)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether libvirt says that a connection was closed, instead of failing to open it."""
+        return (self.code, self.domain) == (_INTERNAL_ERROR, _FROM_RPC)
+
 
 @dataclass(eq=False)
 class Unreachable(Exception):

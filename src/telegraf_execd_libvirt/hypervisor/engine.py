@@ -201,7 +201,7 @@ class Engine:
             link.failures = 0
         if self.fetches.serves(link):
             self.journal.defects += event.defect is not None
-            self._links_of(link.read_only).release(link, event.alive)
+            self._links_of(link.read_only).release(link, event.alive and not event.stale)
             self.fetches.ended(event, self.outcome.up, now)
             return
         run = self._runs.running[link]

@@ -101,6 +101,12 @@ class Ended:
     defect: Optional[BaseException] = None
     alive: bool = True
 
+    @property
+    def stale(self) -> bool:
+        """Whether the connection of the daemon to another one behind it is closed: libvirt opens it
+        again for a new connection only."""
+        return self.error is not None and self.error.is_closed
+
 
 @dataclass
 class Paused:
