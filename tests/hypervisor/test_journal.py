@@ -67,6 +67,18 @@ def test_a_hypervisor_that_comes_and_goes() -> None:
     ]  # fmt: skip
 
 
+def test_outages_again_and_again() -> None:
+    """Reasons that take turns are said once each; an outage that has ended, three times."""
+    silent, lost, up = failed("silent"), failed("lost"), ended()
+    assert [len(step) for step in said(silent, lost, silent, lost)] == [1, 1, 0, 0]
+    outages = said(silent, up, silent, up, silent, up, silent, up)
+    assert [[line[0] for line in step] for step in outages] == [
+        *[["E"], ["I"]] * 3,
+        [],
+        [],
+    ]
+
+
 def test_a_users_own_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
     """That it has no guests of the system is said with the connection."""
     monkeypatch.setattr("os.geteuid", lambda: 990)
@@ -155,15 +167,18 @@ def test_requests_without_block() -> None:
 
 
 def test_what_is_said_once_in_a_run() -> None:
-    """Ticks that come too soon, a defect, and a timeout that is too short: one late answer says
-    nothing about it, several in a row do."""
+    """Ticks that come too soon, a defect, a timeout that is too short, and a reader of stdout that
+    pauses. One late answer says nothing about the timeout, several in a row do."""
     steps = [
         lambda j: j.slow(1.5),
         lambda j: j.defect("a defect"),
         lambda j: j.late([8.0, 9.0, 7.0]),
+        lambda j: j.paused(1.5),
     ]
-    found = said(lambda j: j.late([9.0, 9.0]), *steps, *steps)
-    assert [len(step) for step in found] == [0, 1, 1, 1, 0, 0, 0]
+    found = said(lambda j: j.late([9.0, 9.0]), lambda j: j.paused(0.5), *steps, *steps)
+    assert [len(step) for step in found] == [0, 0, *[1] * 4, *[0] * 4]
+    found = found[1:]
+    assert "stdout was not read for 1.5 s" in found[4][0]
     assert "a call took 9.0 s, longer than the timeout" in found[3][0]
     assert "one batch takes 1.5 s; raise parallel_calls (now 1)" in found[1][0]
 

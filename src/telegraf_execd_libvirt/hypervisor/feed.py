@@ -220,4 +220,5 @@ class Feed:
                 self._voice.say(logging.DEBUG, text)
             else:
                 self._told = True
-                self._voice.problem(self.source.name, logging.WARNING, text)
+                kind = "" if state == "hanging" else state  # another domain that hangs is news
+                self._voice.problem(self.source.name, logging.WARNING, text, kind)

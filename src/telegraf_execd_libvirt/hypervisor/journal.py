@@ -132,7 +132,8 @@ class Journal:
         if trouble is not None:
             self.errors += 1
             if self._told.changed("state", trouble.state):
-                self.voice.problem("state", logging.ERROR, f"cannot be read: {trouble}")
+                text = f"cannot be read: {trouble}"
+                self.voice.problem("state", logging.ERROR, text, trouble.state)
             return
         self.up()
         if self._told.changed("unread", outcome.unread > 0, False):

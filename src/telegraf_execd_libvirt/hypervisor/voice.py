@@ -37,12 +37,12 @@ class _Said:
 
 @dataclass
 class _Subject:
-    """``said`` has the problems that were logged, ``open`` is the last of them until its end;
-    ``held`` is one that may not be logged yet, with its level."""
+    """``said`` has the problems that were logged, by kind, ``open`` is the last of them until its
+    end; ``held`` is one that may not be logged yet: its level, kind and text."""
 
     said: dict[str, _Said] = field(default_factory=dict)
     open: str = ""
-    held: Optional[tuple[int, str]] = None
+    held: Optional[tuple[int, str, str]] = None
 
 
 class Voice:
@@ -59,14 +59,15 @@ class Voice:
         """Logs a message."""
         self.actions.append(Say(level, f"{self._name}: {text}"))
 
-    def problem(self, subject: str, level: int, text: str) -> None:
-        """There is a problem, or another one than before. One that has no end is always new."""
+    def problem(self, subject: str, level: int, text: str, kind: str = "") -> None:
+        """There is a problem, or another one than before. One that has no end is always new. Texts
+        of the same ``kind`` are the same problem."""
         found = self.subjects.setdefault(subject, _Subject())
-        found.held = None
-        if found.open != text:
-            found.held = level, text
-            if text in found.said:
-                found.said[text].count += 1
+        found.held, kind = None, kind or text
+        if found.open != kind:
+            found.held = level, kind, text
+            if kind in found.said:
+                found.said[kind].count += 1
             self._say_held(found)
 
     def end(self, subject: str, text: str = "") -> None:
@@ -82,16 +83,16 @@ class Voice:
         """Logs the problems whose time has come, and forgets old ones."""
         for subject in self.subjects.values():
             self._say_held(subject)
-            for text, said in [*subject.said.items()]:
+            for kind, said in [*subject.said.items()]:
                 if self.now - said.at >= SAME_SECONDS * (2 if said.count else 1):
-                    del subject.said[text]
+                    del subject.said[kind]
 
     def _say_held(self, subject: _Subject) -> None:
         if subject.held is None:
             return
-        level, text = subject.held
+        level, kind, text = subject.held
         recent = [said for said in subject.said.values() if self.now - said.at < SAME_SECONDS]
-        before = subject.said.get(text)
+        before = subject.said.get(kind)
         is_outage = subject is self.subjects.get(OUTAGE)
         if (
             before in recent
@@ -101,7 +102,7 @@ class Voice:
             and before.times < MOST_OUTAGES
         ):
             before.times, before.count, before.over = before.times + 1, 0, False
-            subject.held, subject.open = None, text
+            subject.held, subject.open = None, kind
             self.say(level, text)
             return
         if before in recent or len(recent) >= MOST_PROBLEMS:
@@ -109,5 +110,5 @@ class Voice:
         often = ""
         if before is not None and before.count > 1:
             often = f"; {before.count} times in {(self.now - before.at) / 60:.0f} minutes"
-        subject.held, subject.open, subject.said[text] = None, text, _Said(self.now)
+        subject.held, subject.open, subject.said[kind] = None, kind, _Said(self.now)
         self.say(level, text + often)
