@@ -45,7 +45,7 @@ test: lint ## lint, run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED)
 
-platforms: $(TESTABLE) ## as root: the tests on Debian 12, 13 and unstable; PLATFORMS="-k packages" for less
+platforms: $(TESTABLE) ## as root: the tests on Debian 12, 13, unstable and in a container; PLATFORMS="-k packages" for less
 	TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING=1 $(BIN)/python -m pytest $(PLATFORMS) tests/platforms
 
 coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach

@@ -31,7 +31,7 @@ ELSEWHERE = {
     "apt-get": "tests/packaging/test_dist.py, in a bare Debian",
     "pip": "tests/packaging/test_wheel.py, without the network",
     "pipx": "nothing: what it does beside pip, it downloads",
-    "podman": "tests/packaging/test_container.py, with a base that is not Telegraf's",
+    "podman": "tests/platforms/test_container.py, with a base that is not Telegraf's",
     "dnf": "nothing: it needs Fedora or RHEL",
 }
 HERE = [block for block in BLOCKS if not re.search(r"\b(apt-get|pipx?|podman|dnf)\b", block.text)]

@@ -19,7 +19,7 @@ from telegraf_execd_libvirt.groups import domain, node
 from telegraf_execd_libvirt.hypervisor.engine import Engine
 from telegraf_execd_libvirt.hypervisor.feed import Feed
 from telegraf_execd_libvirt.hypervisor.tick import Tick
-from telegraf_execd_libvirt.hypervisor.voice import MOST_OUTAGES
+from telegraf_execd_libvirt.hypervisor.voice import MOST_TIMES
 from telegraf_execd_libvirt.lines import encode
 from telegraf_execd_libvirt.lines.templates import Template
 from telegraf_execd_libvirt.program.collector import Collector
@@ -129,7 +129,7 @@ def test_defects(
     texts = [
         text.partition("internal error: ")[2] for text in caplog.messages if "a defect at" in text
     ]
-    assert len(set(texts)) == 1 and len(texts) <= 1 + MOST_OUTAGES
+    assert len(set(texts)) == 1 and len(texts) <= 1 + MOST_TIMES
 
 
 def test_a_defect_of_a_source(

@@ -21,7 +21,7 @@ from .feed import Feed
 from .links import NO_PLACE
 from .messages import Action, Outcome, Plan
 from .patience import LATE_TICKS
-from .voice import Voice
+from .voice import MOST_TIMES, Voice
 
 #: The largest number of names in one line of the log.
 _NAMES_SHOWN = 10
@@ -133,7 +133,7 @@ class Journal:
             self.errors += 1
             if self._told.changed("state", trouble.state):
                 text = f"cannot be read: {trouble}"
-                self.voice.problem("state", logging.ERROR, text, trouble.state)
+                self.voice.problem("state", logging.ERROR, text, trouble.state, MOST_TIMES)
             return
         self.up()
         if self._told.changed("unread", outcome.unread > 0, False):
@@ -156,7 +156,7 @@ class Journal:
     def _warn(self, subject: str, text: str, end: str = "") -> None:
         """There is a problem, or without a text its ``end``."""
         if text:
-            self.voice.problem(subject, logging.WARNING, text)
+            self.voice.problem(subject, logging.WARNING, text, most=MOST_TIMES)
         else:
             self.voice.end(subject, end)
 
@@ -185,8 +185,7 @@ class Journal:
     def defect(self, text: str) -> None:
         """Counts and logs a defect of this program, which has no end."""
         self.defects += 1
-        self.voice.problem("defect", logging.ERROR, text)
-        self.voice.end("defect")
+        self.voice.moment("defect", logging.ERROR, text)
 
     def late(self, seconds: Collection[float]) -> None:
         """Logs that answers arrive after the end of their ticks; these are their seconds."""

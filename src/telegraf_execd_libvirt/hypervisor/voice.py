@@ -1,9 +1,10 @@
 """How often the log says the same about one hypervisor.
 
-Invariant: of one subject, the same problem is logged at most once in ten minutes (an outage three
-times), then with a count, and a bounded number of problems. The end of a problem is logged if the
-problem was. A problem that stays is logged at the latest when the ten minutes are over. No thread;
-the engine sets the clock.
+Invariant: of one subject, the same problem is logged at most once in ten minutes, then with a
+count, and a bounded number of problems; a problem of the hypervisor itself that has ended in
+between three times, as each may be news. The end of a problem is logged if the problem was. A
+problem that stays is logged at the latest when the ten minutes are over. No thread; the engine sets
+the clock.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from .messages import Action, Say
 #: The same problem is logged again after this.
 SAME_SECONDS = 600.0
 
-#: An outage of the hypervisor is logged so often in that time, if it has ended in between.
-OUTAGE, MOST_OUTAGES = "state", 3
+#: A problem of the hypervisor that has ended in between is logged so often in that time.
+MOST_TIMES = 3
 
 #: The number of different problems of one subject that are logged in that time.
 MOST_PROBLEMS = 10
@@ -43,6 +44,7 @@ class _Subject:
     said: dict[str, _Said] = field(default_factory=dict)
     open: str = ""
     held: Optional[tuple[int, str, str]] = None
+    most: int = 1
 
 
 class Voice:
@@ -59,16 +61,22 @@ class Voice:
         """Logs a message."""
         self.actions.append(Say(level, f"{self._name}: {text}"))
 
-    def problem(self, subject: str, level: int, text: str, kind: str = "") -> None:
-        """There is a problem, or another one than before. One that has no end is always new. Texts
-        of the same ``kind`` are the same problem."""
+    def problem(self, subject: str, level: int, text: str, kind: str = "", most: int = 1) -> None:
+        """There is a problem, or another one than before. Texts of the same ``kind`` are the same
+        problem. It may be logged ``most`` times in ten minutes if it has ended in between."""
         found = self.subjects.setdefault(subject, _Subject())
+        found.most = most
         found.held, kind = None, kind or text
         if found.open != kind:
             found.held = level, kind, text
             if kind in found.said:
                 found.said[kind].count += 1
             self._say_held(found)
+
+    def moment(self, subject: str, level: int, text: str) -> None:
+        """There was a problem for a moment, which has no end."""
+        self.problem(subject, level, text)
+        self.subjects[subject].open, self.subjects[subject].held = "", None
 
     def end(self, subject: str, text: str = "") -> None:
         """There is no problem any more; ``text`` says so, or nobody needs to know."""
@@ -93,14 +101,7 @@ class Voice:
         level, kind, text = subject.held
         recent = [said for said in subject.said.values() if self.now - said.at < SAME_SECONDS]
         before = subject.said.get(kind)
-        is_outage = subject is self.subjects.get(OUTAGE)
-        if (
-            before in recent
-            and before
-            and is_outage
-            and before.over
-            and before.times < MOST_OUTAGES
-        ):
+        if before and before in recent and before.over and before.times < subject.most:
             before.times, before.count, before.over = before.times + 1, 0, False
             subject.held, subject.open = None, kind
             self.say(level, text)

@@ -1,8 +1,8 @@
 """Each change is logged once: no message again before its opposite, no end without a beginning.
 
-The same problem is logged at most once in ten minutes, and few problems of one subject. After each
-tick the last messages say what its outcome says, but for a problem that was logged so shortly
-before.
+The same problem is logged at most once in ten minutes, one of the hypervisor three times if it has
+ended in between, and few problems of one subject. After each tick the last messages say what its
+outcome says, but for a problem that was logged so shortly before.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _NOT_RESPONDING = "guests not responding: "
 #: The same problem is logged again after this; so many problems of a subject are logged in it.
 _SAME_SECONDS = 600.0
 _MOST_PROBLEMS = 10
+_MOST_TIMES = 3
 
 #: How often a problem has come since it was logged.
 _OFTEN = re.compile(r"; \d+ times in \d+ minutes$")
@@ -45,12 +46,14 @@ class Logged(Check):
         super().__init__(run)
         self._last: dict[str, str] = {}
         self._failed: set[str] = set()
-        #: For each topic the times at which each problem was logged last.
-        self._times: dict[str, dict[str, float]] = {}
+        #: For each topic, when each problem was logged, and the problems since the last end.
+        self._times: dict[str, dict[str, list[float]]] = {}
+        self._since_end: dict[str, set[str]] = {}
 
     def action(self, action: Action) -> None:
         if isinstance(action, Outcome) and action.up and not action.unread:
             self._last.pop("unread", None)  # its end is not logged
+            self._since_end.pop("unread", None)
         if not isinstance(action, Say):
             return
         name, _, text = action.text.partition(": ")
@@ -68,6 +71,8 @@ class Logged(Check):
             if re.match(problem, text) or re.match(end, text):
                 if re.match(problem, text):
                     text = self._problem(topic, text)
+                else:
+                    self._since_end.pop(topic, None)
                 if self._last.get(topic) == text:
                     self.fail(f"again: {text}")
                 if re.match(end, text) and topic not in self._last and topic != "outage":
@@ -81,19 +86,23 @@ class Logged(Check):
         times, now = self._times.setdefault(topic, {}), self.run.clock.now
         is_repeated = _OFTEN.search(text) is not None
         text = _OFTEN.sub("", text)
-        if topic != "outage" and now - times.get(text, -_SAME_SECONDS) < _SAME_SECONDS:
-            self.fail(f"again within ten minutes: {text}")
         if is_repeated and text not in times:
             self.fail(f"repeated, but never logged: {text}")
-        times[text] = now
-        if sum(now - at < _SAME_SECONDS for at in times.values()) > _MOST_PROBLEMS:
+        recent = [at for at in times.get(text, ()) if now - at < _SAME_SECONDS]
+        since_end = self._since_end.setdefault(topic, set())
+        most = 1 if topic.startswith("source") else _MOST_TIMES
+        if len(recent) >= most or (recent and text in since_end):
+            self.fail(f"again within ten minutes: {text}")
+        times[text] = [*recent, now]
+        since_end.add(text)
+        if sum(now - at[-1] < _SAME_SECONDS for at in times.values()) > _MOST_PROBLEMS:
             self.fail(f"too many problems in ten minutes: {text}")
         return text
 
     def _is_held(self, topic: str, start: str) -> bool:
         """Whether a problem that begins like this may not be logged at this moment."""
         times, now = self._times.get(topic, {}), self.run.clock.now
-        recent = [text for text, at in times.items() if now - at < _SAME_SECONDS]
+        recent = [text for text, at in times.items() if now - at[-1] < _SAME_SECONDS]
         return len(recent) >= _MOST_PROBLEMS or any(text.startswith(start) for text in recent)
 
     def tick(self, tick: TickRecord) -> None:
@@ -125,6 +134,7 @@ class Logged(Check):
             if source not in self._failed:
                 self.fail(f"{source} works again, but it did not fail")
             self._failed.remove(source)
+            self._since_end.pop(source, None)
         else:
             self._problem(source, text)
             self._failed.add(source)
