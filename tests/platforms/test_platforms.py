@@ -7,7 +7,6 @@ this host's do not. These tests are no part of `make test`: `make platforms` run
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -167,8 +166,7 @@ def test_packages(installed: Debian) -> None:
     for program in (f"/usr/bin/{NAME}", f"/srv/{NAME}.pyz"):
         warned = ("/usr/bin/python3", "-W", "error", "-X", "dev")
         output = installed.run("once", *warned, program, "--once", "--uri", "test:///default")
-        connected, *lines = sorted(output.splitlines())
-        assert re.fullmatch(r"I! .*: connected: driver TEST, libvirt [0-9.]+", connected)
+        lines = output.splitlines()
         assert len(lines) == 10 and all(LINE.fullmatch(line) for line in lines)
 
 
