@@ -1,10 +1,10 @@
 """How often the log says the same about one hypervisor.
 
 Invariant: of one subject, the same problem is logged at most once in ten minutes, then with a
-count, and a bounded number of problems; a problem of the hypervisor itself that has ended in
-between three times, as each may be news. The end of a problem is logged if the problem was. A
-problem that stays is logged at the latest when the ten minutes are over. No thread; the engine sets
-the clock.
+count, and the number of different problems is bounded. A problem of the hypervisor itself may be
+logged three times in that time if it has ended in between, as each may be news. The end of a
+problem is logged if the problem was. A problem that stays is logged at the latest when the ten
+minutes are over. No thread; the engine sets the clock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .messages import Action, Say
 #: The same problem is logged again after this.
 SAME_SECONDS = 600.0
 
-#: A problem of the hypervisor that has ended in between is logged so often in that time.
+#: A problem of the hypervisor may be logged so often in that time, if it has ended in between.
 MOST_TIMES = 3
 
 #: The number of different problems of one subject that are logged in that time.
