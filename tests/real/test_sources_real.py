@@ -221,6 +221,30 @@ def test_limits_are_those_of_virsh(hypervisor: Hypervisor, watch: Callable[..., 
         hypervisor.virsh("blkdeviotune", LINUX, "vda", "--total-iops-sec", "0", "--live")
 
 
+def test_info_lines_follow_the_guest(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
+    """The info lines are those of the guest's XML, and the numbers of disks those of the
+    statistics, also for a disk that was just attached."""
+    watcher = watch("domain_info block_info interface_info hostdev_info")
+    line = watcher.wait_for(
+        f"libvirt_domain_info,arch=x86_64,cpu_mode=custom,cpu_model=qemu64,domain_name={LINUX},"
+    )
+    assert ",machine=pc-q35-7.2,os_type=hvm,title=Boots\\ Linux,uuid=" in line
+    disk = hypervisor.own_folder("attached") / "disk.raw"
+    disk.write_bytes(bytes(1 << 20))
+    disk.chmod(0o666)
+    hypervisor.virsh("attach-disk", LINUX, str(disk), "vdq", "--serial", "S1", "--cache", "none")
+    try:
+        stats = hypervisor.domstats(LINUX, "--block")[LINUX]
+        names = [stats[f"block.{number}.name"] for number in range(int(stats["block.count"]))]
+        assert names == ["vda", "vdb", "vdq"]
+        for number, device in enumerate(["device=vda", "device=vdb", "cache=none,device=vdq"]):
+            start = f"libvirt_block_info,block_id={number},bus=virtio,{device},domain_name={LINUX},"
+            line = watcher.wait_for(start)
+        assert line.startswith(f"{start}format=raw,serial=S1,source_type=file value=1i ")
+    finally:
+        hypervisor.virsh("detach-disk", LINUX, "vdq")
+
+
 def test_host_cpu_needs_a_cgroup(hypervisor: Hypervisor, tmp_path: Path) -> None:
     """Without a cgroup for guests, --check and the log say why there is nothing, once."""
     config = write_config(tmp_path / "plugin.conf", hypervisor.uri, "host_cpu")

@@ -195,3 +195,22 @@ def test_what_a_fetch_leaves_out_and_counts(facts: Facts) -> None:
 
     found = fetch(scope(facts), FetchRequest(read, {}, 5.0))
     assert (found.dropped, found.counted, found.domains) == ({"too much": 6}, 2, [])
+
+
+def test_info_lines_share_the_xml(facts: Facts, mocker: MockerFixture) -> None:
+    """The XML is read once for all of them, also for a domain that hangs then; an event makes it
+    out of date, and what was known of a domain that hangs is forgotten with it."""
+    reader = HypervisorConfig(additional_statistics=("domain_info", "block_info")).identities
+    assert not reader.wanted  # a tick waits for no XML
+    facts.identities = XmlCache(reader.read, NO_IDENTITY, 60.0)
+    calls = mocker.spy(libvirt.virDomain, "XMLDesc")
+    for skipped in (frozenset[str](), frozenset({"test"})):
+        source = scope(facts, skipped=skipped)
+        (guest,) = source.domains(hung=True)
+        assert source.inventory(guest, "domain_info")[0]["uuid"] == guest.UUIDString()
+        assert source.inventory(guest, "block_info")[0]["device"] == "vda"
+    facts.forget(guest.UUIDString())
+    assert source.inventory(guest, "domain_info") == ()
+    assert calls.call_count == 1
+    assert scope(facts).inventory(guest, "domain_info")
+    assert calls.call_count == 2

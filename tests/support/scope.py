@@ -6,13 +6,14 @@ The rule: it answers as libvirt-python does; a call that was not prepared fails,
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.devices import Devices, parse
+from telegraf_execd_libvirt.domain.inventory import inventory
 from telegraf_execd_libvirt.domain.record import Domain, record
 from telegraf_execd_libvirt.domain.xml import parse_xml
 from telegraf_execd_libvirt.lines.encode import Encoder
@@ -101,6 +102,9 @@ class FakeScope:
 
     def devices(self, handle: Thing) -> Devices:
         return parse(handle.xml)
+
+    def inventory(self, handle: Thing, kind: str) -> Sequence[Mapping[str, str]]:
+        return inventory(kind, parse_xml(handle.xml))
 
     def host(self, method: str, *arguments: Any) -> Any:
         return self._host.get(method)

@@ -15,6 +15,7 @@ from typing import Any, Optional
 import tomli
 
 from ..domain.identity import IdentityReader
+from ..domain.inventory import INVENTORY
 from ..domain.selection import Selection
 from ..domain.xml import MetadataTag
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
@@ -109,6 +110,8 @@ class HypervisorConfig:
             self.additional_device_tags,
             self.metadata_tags,
             info="domain" in self.additional_statistics,
+            kinds=[name for name in INVENTORY if name in self.additional_statistics],
+            backing_chain=self.backing_chain,
         )
 
     def settings(self, source: Source) -> Settings:

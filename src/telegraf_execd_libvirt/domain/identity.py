@@ -10,10 +10,20 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Callable, Optional
+from typing import Optional
 
+from .inventory import bridge, inventory
 from .record import Device, Identity, name_keys
-from .xml import MetadataTag, attribute, clean, metadata, parse_xml
+from .xml import (
+    MetadataTag,
+    Source,
+    attribute,
+    attribute_of,
+    filled,
+    metadata,
+    parse_xml,
+    text_of,
+)
 
 #: Largest XML in bytes; libvirt's own limit for one text.
 _MOST_BYTES = 4 * 1024 * 1024
@@ -23,13 +33,6 @@ _NOVA = (
     "http://openstack.org/xmlns/libvirt/nova/1.1",
     "http://openstack.org/xmlns/libvirt/nova/1.0",
 )
-
-#: From an element of a domain's XML to the value of a tag: None or empty for what is not there.
-Source = Callable[[ET.Element], Optional[str]]
-
-
-def _text(path: str) -> Source:
-    return lambda element: element.findtext(path)
 
 
 def _nova(path: str) -> Source:
@@ -42,22 +45,12 @@ def _nova(path: str) -> Source:
     return read
 
 
-def _attribute(path: str, name: str) -> Source:
-    return lambda element: attribute(element, path, name)
-
-
-def _bridge(interface: ET.Element) -> Optional[str]:
-    """The bridge; without one the network, else the host's device of a direct interface."""
-    kinds = ("bridge", "network", "dev")
-    return next(filter(None, (attribute(interface, "source", kind) for kind in kinds)), None)
-
-
-_target = _attribute("target", "dev")
+_target = attribute_of("target", "dev")
 
 #: The values of ``additional_domain_tags``; a source gets the root element, ``<domain>``.
 DOMAIN_TAGS: dict[str, Source] = {
-    "uuid": _text("uuid"),
-    "title": _text("title"),
+    "uuid": text_of("uuid"),
+    "title": text_of("title"),
     "instance_name": _nova("name"),
     "project_id": _nova("owner/project/@uuid"),
     "project_name": _nova("owner/project"),
@@ -72,9 +65,9 @@ DOMAIN_TAGS: dict[str, Source] = {
 DEVICE_TAGS: dict[str, tuple[str, Source]] = {
     "device": ("block", _target),
     "interface": ("net", _target),
-    "mac": ("net", _attribute("mac", "address")),
-    "bridge": ("net", _bridge),
-    "serial": ("block", _text("serial")),
+    "mac": ("net", attribute_of("mac", "address")),
+    "bridge": ("net", bridge),
+    "serial": ("block", text_of("serial")),
 }
 
 #: The XML elements of each family of device statistics; ``FAMILY.<id>.name`` is their target.
@@ -82,8 +75,8 @@ _DEVICES = {"block": "devices/disk", "net": "devices/interface"}
 
 
 class IdentityReader:
-    """Reads the identity of domains: tags of DOMAIN_TAGS and DEVICE_TAGS, those of metadata, and
-    with ``info`` the texts of the summary."""
+    """Reads the identity of domains: tags of DOMAIN_TAGS and DEVICE_TAGS, those of metadata, the
+    tags of these ``kinds`` of info lines, and with ``info`` the texts of the summary."""
 
     def __init__(
         self,
@@ -91,6 +84,8 @@ class IdentityReader:
         device_tags: Sequence[str] = (),
         metadata_tags: Sequence[MetadataTag] = (),
         info: bool = False,
+        kinds: Sequence[str] = (),
+        backing_chain: bool = False,
     ) -> None:
         self._domain_tags = [(name, DOMAIN_TAGS[name]) for name in domain_tags]
         self._metadata_tags = metadata_tags
@@ -102,7 +97,9 @@ class IdentityReader:
             ]
             for family in _DEVICES
         }
-        #: Whether anything needs the XML at all.
+        self._kinds = kinds
+        self._backing_chain = backing_chain
+        #: Whether a tick needs the XML at all; sources read it when they need it.
         self.wanted = bool(domain_tags or device_tags or metadata_tags or info)
 
     def read(self, xml: str) -> Identity:
@@ -131,10 +128,11 @@ class IdentityReader:
         keys = (name_keys(family, len(each)) for family, each in devices.items())
         names = ((*(device.name for device in each), None) for each in devices.values())
         return Identity(
-            _filled(tags),
+            filled(tags),
             devices,
-            _filled(info),
+            filled(info),
             (tuple(chain.from_iterable(keys)), tuple(chain.from_iterable(names))),
+            {kind: inventory(kind, root, self._backing_chain) for kind in self._kinds},
         )
 
     def _devices(self, root: ET.Element) -> Mapping[str, Sequence[Device]]:
@@ -142,15 +140,10 @@ class IdentityReader:
             family: [
                 Device(
                     _target(device) or "",
-                    _filled({tag: source(device) for tag, source in sources}),
+                    filled({tag: source(device) for tag, source in sources}),
                 )
                 for device in root.iterfind(_DEVICES[family])
             ]
             for family, sources in self._device_tags.items()
             if sources
         }
-
-
-def _filled(values: Mapping[str, Optional[str]]) -> dict[str, str]:
-    """The values as texts of one line, without the empty ones."""
-    return {name: text for name, value in values.items() if (text := clean(value))}

@@ -47,13 +47,14 @@ class Identity(NamedTuple):
     tags (``block``, ``net``), in the order of the XML: the name (``vda``, ``vnet0``, or empty), and
     the tags. ``info`` has other texts that are not empty, such as title and machine.
     ``names`` has the keys of the names of all devices, and these names, as the statistics have them
-    if they fit the XML.
+    if they fit the XML. ``inventory`` has the tags of each info line, by kind.
     """
 
     tags: Mapping[str, str] = MappingProxyType({})
     devices: Mapping[str, Sequence[Device]] = MappingProxyType({})
     info: Mapping[str, str] = MappingProxyType({})
     names: tuple[tuple[str, ...], tuple[Optional[str], ...]] = ((), ())
+    inventory: Mapping[str, Sequence[Mapping[str, str]]] = MappingProxyType({})
 
     def device_tags(self, family: str, index: str, stats: Stats) -> Mapping[str, str]:
         """The tags of the device with this index in the statistics. It is found by its name, or

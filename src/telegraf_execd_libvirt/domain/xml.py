@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, Optional
 
 PATH_FORMAT = (
     'element names without prefix, separated by "/", and optionally "/@attribute", such as '
@@ -25,6 +26,9 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 #: Longest value, in characters.
 MOST_CHARACTERS = 256
+
+#: From an element of a domain's XML to the value of a tag: None or empty for what is not there.
+Source = Callable[[ET.Element], Optional[str]]
 
 
 class _Builder(ET.TreeBuilder):
@@ -44,6 +48,16 @@ def attribute(element: ET.Element, path: str, name: str) -> Optional[str]:
     """An attribute of the first element at this path below an element, or None."""
     found = element.find(path)
     return None if found is None else found.get(name)
+
+
+def text_of(path: str) -> Source:
+    """A source that reads the text of the first element at this path."""
+    return lambda element: element.findtext(path)
+
+
+def attribute_of(path: str, name: str) -> Source:
+    """A source that reads an attribute of the first element at this path."""
+    return lambda element: attribute(element, path, name)
 
 
 @dataclass(frozen=True)
@@ -84,3 +98,8 @@ def metadata(root: ET.Element, namespace: str, path: str) -> str:
 def clean(text: Optional[str]) -> str:
     """A text as the value of a tag: one line, without space around it, cut to 256 characters."""
     return _CONTROLS.sub(" ", text or "").strip()[:MOST_CHARACTERS].rstrip()
+
+
+def filled(values: Mapping[str, Optional[str]]) -> dict[str, str]:
+    """The values as texts of one line, without the empty ones."""
+    return {name: text for name, value in values.items() if (text := clean(value))}

@@ -24,5 +24,9 @@ SOURCES: dict[str, Source] = {
         "interface_limit",
         "host_cpu",
         "guest_agent",
+        "domain_info",
+        "block_info",
+        "interface_info",
+        "hostdev_info",
     )
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Optional
 
@@ -167,6 +167,16 @@ class Scope(Calls):
         # The ticks read it again when it is due.
         known, _ = cache.find(api.uuid(handle), api.life(handle))
         return (known or self._cached(cache, handle) or NO_IDENTITY).tags
+
+    def inventory(self, handle: Handle, kind: str) -> Sequence[Mapping[str, str]]:
+        """The tags of the info lines of a domain; if its calls hang, those that are known."""
+        cache = self._facts.identities
+        known, is_due = cache.find(api.uuid(handle), api.life(handle))
+        if is_due and not self.is_hung(handle):
+            known = cache.get(
+                api.uuid(handle), api.life(handle), partial(self.call, handle, "XMLDesc")
+            )
+        return (known or NO_IDENTITY).inventory.get(kind, ())
 
     def _cached(self, cache: XmlCache[T], handle: Handle) -> Optional[T]:
         read = partial(self.quietly, handle, "XMLDesc")
