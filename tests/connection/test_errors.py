@@ -94,6 +94,16 @@ def _unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
             ("driver 'qmeu'",),
         ),
         ("qemu:///system", LibvirtError(38, 0, "Unable to get system bus"), ("D-Bus",)),
+        (
+            "qemu:///session",
+            LibvirtError(84, 10, "CPU tuning is not available in session mode"),
+            ("only the daemon of the system", "qemu:///system"),
+        ),
+        (
+            "qemu:///system",
+            LibvirtError(55, 10, "cgroup memory controller is not mounted"),
+            ("the cgroup controller memory,", "qemu.conf"),
+        ),
         ("qemu+tls://h/", LibvirtError(38, 7, "Cannot read CA certificate"), ("cacert.pem",)),
         ("kvm2", LibvirtError(5, 0, f"no connection driver {NO_ALIAS}"), ("uri_aliases",)),
         ("kvm2", LibvirtError(5, 0, "no connection driver for foo:///x"), ("URI of this alias",)),

@@ -67,7 +67,20 @@ def _help(error: LibvirtError, uri: str) -> str:
             "libvirt asks polkit by way of D-Bus: start both, or set auth_unix_ro to none in "
             "libvirtd.conf"
         )
-    return ""
+    return _cgroup_help(error.message)
+
+
+def _cgroup_help(message: str) -> str:
+    """Advice about limits that libvirt keeps in cgroups."""
+    if "not available in session mode" in message:
+        return "only the daemon of the system has it, such as qemu:///system"
+    found = _CONTROLLER.search(message)
+    if found is None or found[1] == "CPUACCT":  # that one is not in cgroup v2
+        return ""
+    return (
+        f"does the host of the daemon have the cgroup controller {found[1].lower()}, and does "
+        "cgroup_controllers in qemu.conf not leave it out?"
+    )
 
 
 def _socket_help(error: LibvirtError, uri: str) -> str:
@@ -110,6 +123,8 @@ def own_daemon(uri: str) -> str:
     system = f"{shown[: -len('session')]}system"
     return f"{shown} is {whose} user's own daemon, with no guests of the system, which {system} has"
 
+
+_CONTROLLER = re.compile(r"cgroup (\w+) controller is not mounted")
 
 _DAEMON_REFUSES = (29, 88)  # OPERATION_DENIED, ACCESS_DENIED
 _DAEMON_WORDS = re.compile("policy|polkit|authentication unavailable", re.IGNORECASE)

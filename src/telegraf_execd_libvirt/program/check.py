@@ -106,7 +106,7 @@ def _sources(hypervisor: Hypervisor, report: _Report) -> None:
             )
         elif feed.error and not feed.supported:
             help = "leave it out, or install the daemon's driver for it if there is one"
-            report.problem(f"{source}: not supported: {feed.error}", help)
+            report.problem(f"{source}: not supported: {feed.error}", feed.help or help)
         elif feed.error:
             report.problem(f"{source}: does not work: {feed.error}", feed.help or _SEE)
         elif counts and not feed.counted:

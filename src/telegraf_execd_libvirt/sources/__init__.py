@@ -22,6 +22,7 @@ SOURCES: dict[str, Source] = {
         "network",
         "block_limit",
         "interface_limit",
+        "cpu_limit",
         "host_cpu",
         "guest_agent",
         "domain_info",
