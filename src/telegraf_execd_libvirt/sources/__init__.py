@@ -23,6 +23,7 @@ SOURCES: dict[str, Source] = {
         "block_limit",
         "interface_limit",
         "cpu_limit",
+        "memory_limit",
         "host_cpu",
         "guest_agent",
         "domain_info",
