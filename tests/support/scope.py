@@ -81,6 +81,7 @@ class FakeScope:
                 yield thing
 
     sees_all = True
+    uri = "qemu:///system"
 
     def selects(self, name: str) -> bool:
         return not name.startswith("other")
@@ -107,7 +108,8 @@ class FakeScope:
         return inventory(kind, parse_xml(handle.xml))
 
     def host(self, method: str, *arguments: Any) -> Any:
-        return self._host.get(method)
+        result = self._host.get(method)
+        return result(*arguments) if callable(result) else result
 
     def call(self, handle: Thing, method: str, *arguments: Any) -> Any:
         self.calls.append((handle.name, method, arguments))

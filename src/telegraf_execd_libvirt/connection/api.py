@@ -16,6 +16,7 @@ import libvirt
 
 from ..domain.record import Stats
 from ..log import conceal, hide, log
+from ..uri import redact_uri
 from . import ssh
 from .client import client_log, start_events
 from .errors import ErrorKind, LibvirtError, message_of, readable
@@ -70,6 +71,8 @@ class Connection:
     def __init__(self, uri: str, read_only: bool = True) -> None:
         start_events()
         hide(uri)
+        #: What may be shown of the URI.
+        self.uri = redact_uri(uri)
         self._callbacks: list[int] = []
         flags = libvirt.VIR_CONNECT_RO if read_only else 0
         client_log.reasons()  # drop those of earlier calls

@@ -24,6 +24,7 @@ SOURCES: dict[str, Source] = {
         "interface_limit",
         "cpu_limit",
         "memory_limit",
+        "numa_cell",
         "host_cpu",
         "guest_agent",
         "domain_info",

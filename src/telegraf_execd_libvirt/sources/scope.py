@@ -110,6 +110,11 @@ class Scope(Calls):
         return frozenset(api.name(handle) for handle, stats in records if is_arriving(stats))
 
     @property
+    def uri(self) -> str:
+        """What may be shown of the hypervisor's URI."""
+        return self._connection.uri
+
+    @property
     def sees_all(self) -> bool:
         """Whether a domain that is not listed is gone; otherwise it may be locked."""
         return self._request.uuids is None
