@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.containers import NAME, Containers
+from support.containers import INTERFACE, NAME, Containers
 from support.metrics import fields_of
 from support.plugin import eventually, run
+from support.watcher import write_config
 
 
 def collect(containers: Containers) -> dict[str, dict[str, Any]]:
@@ -91,3 +93,28 @@ def test_container_that_is_off(containers: Containers) -> None:
     assert off["libvirt_balloon"] == {"current": 32 * 1024, "maximum": 32 * 1024}
     assert off["libvirt_vcpu_total"] == {"current": 1, "maximum": 1}
     assert not {"libvirt_cpu", "libvirt_net"} & set(off)
+
+
+def test_limits_and_addresses(containers: Containers, tmp_path: Path) -> None:
+    """The limits of the cgroups and the address in the ARP table of the host are those of virsh."""
+    containers.virsh("schedinfo", NAME, "--live", "cpu_shares=200", "vcpu_quota=50000")
+    containers.virsh("memtune", NAME, "--live", "--hard-limit", "65536")
+    config = write_config(
+        tmp_path / "plugin.conf", containers.uri, "cpu_limit memory_limit interface_address"
+    )
+    address = (
+        f"libvirt_interface_address,address=192.0.2.2,domain_name={NAME},interface={INTERFACE}"
+    )
+
+    def found() -> bool:
+        nonlocal lines
+        lines = run("--once", "--config", config).stdout.splitlines()
+        return any(line.startswith(f"{address} lease=0i,arp=1i,mac=") for line in lines)
+
+    lines: list[str] = []
+    assert eventually(found), lines
+    fields = {(name, field): value for ((name, _), field), value in fields_of(lines).items()}
+    cpu = [fields["libvirt_cpu_limit", name] for name in ("cpu_shares", "vcpu_quota")]
+    assert cpu == [200, 50_000]
+    memory = [fields["libvirt_memory_limit", name] for name in ("hard_limit", "soft_limit")]
+    assert memory == [65_536, 0]

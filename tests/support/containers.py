@@ -49,7 +49,7 @@ $b umount /dev
 exec $b switch_root /root /init
 """
 
-INIT = """#!/bin/busybox sh
+INIT = f"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
@@ -62,6 +62,7 @@ for folder in /dev/shm /run /tmp; do mount -t tmpfs tmpfs $folder; done
 hostname containers
 ifconfig lo up
 ifconfig eth0 10.0.2.15 up
+while true; do ifconfig {INTERFACE} 192.0.2.1 up; sleep 1; done 2>/dev/null &
 exec libvirtd --listen --config /etc/libvirt/libvirtd.conf
 """
 

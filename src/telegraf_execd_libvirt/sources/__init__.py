@@ -25,6 +25,7 @@ SOURCES: dict[str, Source] = {
         "cpu_limit",
         "memory_limit",
         "numa_cell",
+        "interface_address",
         "host_cpu",
         "guest_agent",
         "domain_info",
