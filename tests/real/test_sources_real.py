@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -243,6 +244,43 @@ def test_info_lines_follow_the_guest(hypervisor: Hypervisor, watch: Callable[...
         assert line.startswith(f"{start}format=raw,serial=S1,source_type=file value=1i ")
     finally:
         hypervisor.virsh("detach-disk", LINUX, "vdq")
+
+
+def test_cells_and_messages(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
+    """The pages of the host's cells are those of virsh; a guest that libvirt calls tainted is
+    named with the reason."""
+    hypervisor.define_xml(
+        "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
+        "<name>tainted</name><memory unit='MiB'>32</memory><os><type>hvm</type></os>"
+        "<qemu:commandline><qemu:arg value='-no-hpet'/></qemu:commandline></domain>"
+    )
+    hypervisor.start_guest("tainted")
+    watcher = watch("numa_cell message")
+    watcher.wait_for(
+        "libvirt_message,domain_name=tainted tainted=1i,"
+        'tainted_names="custom configuration parameters specified",deprecated=0i,io_errors=0i'
+    )
+    assert " tainted=0i," in watcher.wait_for("libvirt_message,domain_name=idle1 ")
+    cell = ET.fromstring(hypervisor.virsh("capabilities")).find("host/topology/cells/cell")
+    start = ",cell=0,libvirt_uri=qemu+unix:///session"
+    assert cell is not None
+    memory = cell.findtext("memory")
+    watcher.wait_for(f"libvirt_numa_cell{start} memory={memory}i,memory_free=")
+    for pages in cell.iterfind("pages"):
+        size = pages.get("size")
+        line = watcher.wait_for(f"libvirt_numa_pages{start},page_size={size} total={pages.text}i")
+        if "free=" in line:
+            free = hypervisor.virsh("freepages", "--cellno", "0", "--pagesize", f"{size}KiB")
+            assert (",free=0i" in line) == (free.split()[-1] == "0")
+
+
+def test_limits_need_the_daemon_of_the_system(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """--check says why a user's own daemon has no limits of CPU and memory."""
+    config = write_config(tmp_path / "plugin.conf", hypervisor.uri, "cpu_limit memory_limit")
+    checked = run("--config", config, "--check").stdout
+    for what in ("CPU", "Memory"):
+        assert f"{what} tuning is not available in session mode" in checked
+    assert checked.count("only the daemon of the system has it, such as qemu:///system") == 2
 
 
 def test_host_cpu_needs_a_cgroup(hypervisor: Hypervisor, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ SOURCES: dict[str, Source] = {
         "memory_limit",
         "numa_cell",
         "interface_address",
+        "message",
         "host_cpu",
         "guest_agent",
         "domain_info",
