@@ -403,3 +403,34 @@ def test_a_domain_that_was_defined_anew_is_found_by_its_name() -> None:
         found = connection.look_up(name, uuid)
         assert found is not None and api.name(found) == "test"
     assert connection.look_up("other", other) is None
+
+
+def test_the_uuids_are_those_of_the_domains(uri: str) -> None:
+    """Also of one that was defined anew and started, and of one that took the name of another."""
+    wanted = Wanted([STATISTICS_GROUPS["state"]], HypervisorConfig().selection)
+    facts = Facts(Completeness(wanted.groups), XmlCache(len, 0, 60.0), XmlCache(len, 0, 60.0))
+    reader = Reader(uri, wanted, facts, Progress(), read_only=False)
+    first, second, third = (reader.connection.look_up(name, "") for name in NAMES[:3])
+    assert first is not None and second is not None and third is not None
+
+    def check() -> None:
+        (piece,) = reader.answer(BatchRequest(), facts)
+        assert isinstance(piece, Piece)
+        handles = reader.connection.domains(0)
+        assert piece.uuids == {api.name(handle): api.uuid(handle) for handle in handles}
+
+    check()
+    for handle in (first, second):
+        handle.destroy()
+    check()
+    first.undefine()
+    second.rename(NAMES[0])
+    xml = third.XMLDesc().replace(api.uuid(third), "").replace(NAMES[2], NAMES[1])
+    reader.connection.handle.defineXML(xml)
+    for at in (0, 1):
+        check()
+        found = reader.connection.look_up(NAMES[at], "")
+        assert found is not None
+        found.create()
+    check()
+    reader.close()

@@ -102,7 +102,9 @@ class Completeness:
         if not self._keys:
             # A guest without disks lacks nothing.
             running = [d for d in running if self._disks and d.stats.get("block.count")]
-        lacking = [domain for domain in running if not self._answers(domain.stats)]
+        lacking = [d for d in running if self._keys.isdisjoint(d.stats)]
+        if self._disks and lacking:
+            lacking = [domain for domain in lacking if not self._answers(domain.stats)]
         self._seen = self._seen or len(lacking) < len(running)
         if not self._seen:
             return frozenset()

@@ -82,12 +82,12 @@ class Details:
         in_bulk: frozenset[str] = frozenset()
         if self.facts.has_bulk:
             in_bulk = _BULK_GROUPS.get(self._connection.driver, _FILLED)
+        if in_bulk is _FILLED:
+            return set()  # the usual case
         return {group.name for group in self._wanted.all_groups} & (_FILLED - in_bulk)
 
     def check_name(self, handle: Handle, name: str) -> None:
-        """Logs once that the name of a domain is not UTF-8."""
-        if "\\x" not in name:
-            return  # the usual case
+        """Logs once that the name of a domain, shown with escapes, is not UTF-8."""
         misnamed, uuid = self.facts.misnamed, api.uuid(handle)
         if uuid not in misnamed and not api.is_utf8(handle):
             misnamed.add(uuid)

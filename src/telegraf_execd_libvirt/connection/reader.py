@@ -60,6 +60,8 @@ class Reader:
         self._handles = Handles(self.connection, wanted.selection, progress)
         self._read = 0
         self._unreadable: dict[str, Exception] = {}
+        #: The UUIDs of the running domains by name and life: they stay while a domain runs.
+        self._uuids: dict[tuple[str, int], str] = {}
 
     def close(self) -> None:
         """Drops what keeps the connection open."""
@@ -102,17 +104,22 @@ class Reader:
 
     def _piece(self, records: Records, request: BatchRequest) -> Piece:
         partial = self._details.fill(records, request)
-        has_state = self._wanted.selection.has_state
-        records[:] = [record for record in records if has_state(record[1])]
-        domains, due, uuids = [], [], {}
+        if self._wanted.selection.by_state:
+            has_state = self._wanted.selection.has_state
+            records[:] = [record for record in records if has_state(record[1])]
+        domains, due, uuids, running = [], [], {}, {}
         for handle, stats in records:
             life = api.life(handle)
             identity, is_due = self._details.identity(handle, stats)
             domain = Domain(api.name(handle), life != -1, stats, identity)
             domains.append(domain)
-            self._details.check_name(handle, domain.name)
+            if "\\x" in domain.name:
+                self._details.check_name(handle, domain.name)
             if request.names is None:
-                uuids[domain.name] = api.uuid(handle)
+                uuid = self._uuids.get((domain.name, life)) or api.uuid(handle)
+                uuids[domain.name] = uuid
+                if domain.active:
+                    running[domain.name, life] = uuid
             if is_due:
                 due.append(domain.name)
                 self._handles.keep(handle)
@@ -123,6 +130,8 @@ class Reader:
             partial |= self._facts.completeness.incomplete(
                 [handle for handle, _ in records], domains, ask
             )
+        if request.names is None:
+            self._uuids = running
         return Piece(domains, frozenset(partial), due, uuids)
 
     def _ask_more(self, request: BatchRequest, handles: list[Handle], groups: int) -> Records:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Callable, Optional, Union
 
 from ..domain.mistakes import Mistake
@@ -46,13 +47,18 @@ class Wanted:
 
     def mask(self, request: BatchRequest) -> Optional[int]:
         """The bits of the groups of a request; None if there are none."""
-        if self.everything and not (request.no_monitor or request.without_block):
-            return _ALL_GROUPS
+        if not (request.no_monitor or request.without_block):
+            return self._mask
         groups = STATISTICS_GROUPS.values() if self.everything else self.all_groups
         left_out = {g.name for g in groups if request.no_monitor and g.needs_monitor}
         if request.without_block:
             left_out.add("block")
         return sum(g.bit for g in groups if g.name not in left_out) or None
+
+    @cached_property
+    def _mask(self) -> Optional[int]:
+        """The bits of all groups."""
+        return _ALL_GROUPS if self.everything else sum(g.bit for g in self.all_groups) or None
 
 
 class Abandoned(Exception):

@@ -108,7 +108,7 @@ class Engine:
         while True:
             if self._tick is not None:
                 self._asking.assign(self._tick, now)
-            if self.fetches.waiting:
+            if self.fetches.queue:
                 self.fetches.assign(self._tick, self.outcome.up, self._incomplete, now)
             if self._tick is not None:
                 self._write(self._tick)

@@ -63,18 +63,15 @@ class Fetches:
         self._links = links
         self._runs = runs
         self._actions = voice.actions
-        self._queue: deque[Turn] = deque()
+        #: The turns that wait for a connection.
+        self.queue: deque[Turn] = deque()
         self._running: dict[Link, Turn] = {}
-
-    @property
-    def waiting(self) -> bool:
-        """Whether turns wait for a connection."""
-        return bool(self._queue)
 
     @property
     def busy(self) -> bool:
         """Whether a turn waits, or runs and does not hang."""
-        return self.waiting or any(not turn.hung for turn in self._running.values())
+        running = self._running
+        return bool(self.queue or (running and not all(t.hung for t in running.values())))
 
     @property
     def hung(self) -> int:
@@ -88,7 +85,7 @@ class Fetches:
                 for lane in [n for n, turn in enumerate(feed.lanes) if turn is None]:
                     feed.asked = now
                     feed.lanes[lane] = turn = Turn(feed, lane, timestamp, now)
-                    self._queue.append(turn)
+                    self.queue.append(turn)
 
     def assign(
         self, tick: Optional[Tick], up: bool, incomplete: frozenset[str], now: float
@@ -105,7 +102,7 @@ class Fetches:
         skipped = incomplete.union(hung_at, self._runs.hung_at())
         hung = any(t.hung for t in self._running.values()) or self._runs.any_hung(tick)
         by_handle = self._runs.roster.blocked or bool(tick and tick.careful)
-        for turn in [*self._queue]:
+        for turn in [*self.queue]:
             if not after_bulk and now < turn.began + SOURCE_DELAY_SECONDS:
                 break
             links = self._links_of(turn)
@@ -141,7 +138,7 @@ class Fetches:
         self, turn: Turn, link: Link, skipped: frozenset[str], by_handle: bool, now: float
     ) -> None:
         feed, roster = turn.feed, self._runs.roster
-        self._queue.remove(turn)
+        self.queue.remove(turn)
         turn.link = link
         self._running[link] = turn
         request = FetchRequest(
@@ -177,7 +174,7 @@ class Fetches:
         """Nobody read stdout for this long: no turn could begin, no connection be taken."""
         for links in (self._links, self.others):
             links.paused(seconds)
-        for turn in self._queue:
+        for turn in self.queue:
             turn.began += seconds
 
     def wake_times(self, now: float) -> Iterable[float]:
@@ -185,7 +182,7 @@ class Fetches:
         for link, turn in self._running.items():
             if not turn.hung:
                 yield max(now, link.progress.since + turn.feed.seconds)
-        for turn in self._queue:
+        for turn in self.queue:
             for seconds in (SOURCE_DELAY_SECONDS, turn.feed.seconds):
                 if turn.began + seconds > now:
                     yield turn.began + seconds
@@ -221,12 +218,12 @@ class Fetches:
 
     def fail_all(self, reason: str, now: float) -> None:
         """The hypervisor cannot be read, so no turn can begin."""
-        for turn in [*self._queue]:
+        for turn in [*self.queue]:
             self._fail(turn, LibvirtError(0, 0, reason, known=ErrorKind.LOST), False, now)
 
     def refused(self, error: LibvirtError, up: bool, now: float) -> None:
         """A connection with more rights cannot be made, so no turn that needs it can begin."""
-        for turn in [turn for turn in self._queue if self._links_of(turn) is self.others]:
+        for turn in [turn for turn in self.queue if self._links_of(turn) is self.others]:
             self._fail(turn, error, up, now)
 
     def _fail(self, turn: Turn, error: LibvirtError, up: bool, now: float) -> None:
@@ -245,6 +242,6 @@ class Fetches:
             feed.set("waiting", f"no turn: {text}", "" if hung else NO_PLACE, quiet=not up)
 
     def _take_back(self, turn: Turn) -> Feed:
-        self._queue.remove(turn)
+        self.queue.remove(turn)
         turn.feed.lanes[turn.lane] = None
         return turn.feed

@@ -42,6 +42,8 @@ class Hanging:
         the next tick is due, it does not wait for what hangs, but for what was not read at all."""
         if now >= tick.deadline or (tick.failures > 1 and not tick.read):
             return None
+        if not (self._runs.running or tick.queue or tick.retry_at > now):
+            return None  # the usual case
         mine = [run for run in self._runs.running.values() if run.tick is tick]
         # If another request for the same batch has brought it, nobody waits for this one.
         in_time = [run for run in mine if not run.hung and not run.batch.done]

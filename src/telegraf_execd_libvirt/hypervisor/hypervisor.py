@@ -36,13 +36,14 @@ from .messages import (
     Defect,
     Ended,
     Event,
+    Fetched,
     Link,
     Open,
     Opened,
     Outcome,
     Part,
     Paused,
-    Say,
+    Reading,
     TickDue,
     Written,
 )
@@ -152,22 +153,22 @@ class Hypervisor:
         actions = self._engine.actions
         while actions:
             action = actions.popleft()
-            if isinstance(action, Open):
-                self.workers[action.link] = self._worker(action.link)
-            elif isinstance(action, Ask):
+            if isinstance(action, Ask):
                 self._calls += 1
                 self.workers[action.link].ask(action.request)
-            elif isinstance(action, Close):
-                if action.lost and action.link.read_only:
-                    self._facts = facts_of(self._config)
-                self.workers.pop(action.link).ask(None)
-            elif isinstance(action, Say):
-                log.log(logging.DEBUG if self._quiet else action.level, "%s", action.text)
-            else:
+            elif isinstance(action, (Reading, Fetched, Outcome)):
                 self._results.append(action)
                 if isinstance(action, Outcome):
                     self.journal.tick(action, self._calls, self.feeds)
                     self._calls = 0
+            elif isinstance(action, Open):
+                self.workers[action.link] = self._worker(action.link)
+            elif isinstance(action, Close):
+                if action.lost and action.link.read_only:
+                    self._facts = facts_of(self._config)
+                self.workers.pop(action.link).ask(None)
+            else:
+                log.log(logging.DEBUG if self._quiet else action.level, "%s", action.text)
 
     def _take(self, event: Event) -> None:
         """Gives an event to the engine; of the ticks that came meanwhile, the last one."""

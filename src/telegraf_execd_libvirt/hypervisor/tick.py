@@ -23,6 +23,8 @@ BATCH = 100
 #: Domains in one request for XML.
 _XML_BATCH = 20
 
+_NONE: frozenset[str] = frozenset()
+
 
 @dataclass(eq=False)
 class Batch:
@@ -116,12 +118,15 @@ class Tick:
     @property
     def read(self) -> bool:
         """Whether anything was read; a hypervisor without domains counts as read."""
-        done = (batch.done and batch.has_statistics for batch in self.batches)
-        return self.empty or self.count > 0 or any(done)
+        if self.empty or self._written or self._held:
+            return True
+        return any(batch.done and batch.has_statistics for batch in self.batches)
 
     @property
     def incomplete(self) -> frozenset[str]:
         """The names of the domains that are held because they lack keys."""
+        if not self._held:
+            return _NONE  # the usual case
         return frozenset(name for name, held in self._held.items() if held.incomplete)
 
     @property
@@ -137,8 +142,10 @@ class Tick:
     @property
     def lacks(self) -> bool:
         """Whether a request that hangs may still bring something that is worth waiting for."""
+        if self.unread or not self.read:
+            return True
         nameless = any(held.domain.identity is None for held in self._held.values())
-        return bool(self.unread or not self.read or nameless or self.incomplete - self.hung)
+        return nameless or bool(self.incomplete - self.hung)
 
     def enqueue(self, batch: Batch) -> None:
         """Queues a request."""
@@ -229,7 +236,8 @@ class Tick:
 
     def end(self) -> None:
         """Writes the domains that are still held."""
-        self._write_held(self._held.values())
+        if self._held:
+            self._write_held(self._held.values())
 
     def _write_held(self, all_held: Iterable[_Held]) -> None:
         by_time: dict[float, list[Domain]] = {}
@@ -243,8 +251,8 @@ class Tick:
         """What was asked after another request had hung has the time at which it was asked."""
         if not domains:
             return
-        names = [domain.name for domain in domains]
-        self._written.update(name for name in names if name not in self._held)
+        names = {domain.name for domain in domains}
+        self._written |= names.difference(self._held)
         late = asked - self.began if self.hung_at is not None and asked >= self.hung_at else 0.0
         timestamp = self.timestamp + int(late * 1e9)
         self.ready.append(Reading(domains, timestamp, self.incomplete.intersection(names)))
