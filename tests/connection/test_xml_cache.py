@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from typing import Optional, Union
 
 import pytest
 from pytest_mock import MockerFixture
@@ -14,15 +15,15 @@ from support.plugin import SECONDS
 from telegraf_execd_libvirt.connection.xml_cache import XmlCache
 from telegraf_execd_libvirt.domain.devices import NO_DEVICES, Devices, parse
 
-RUNS = 1
-OFF = -1
+RUNS, OFF = 1, -1
 
 
 class Cache(XmlCache[Devices]):
-    """A cache of devices."""
-
-    def __init__(self) -> None:
-        super().__init__(parse, NO_DEVICES, 60.0)
+    def vcpus(self, name: str, life: int, read: Callable[[], Optional[str]]) -> Optional[int]:
+        """The number of vCPUs."""
+        found = self.get(name, life, read)
+        assert found is not None
+        return found.vcpus
 
 
 class Source:
@@ -33,20 +34,18 @@ class Source:
         self.reads = 0
 
     def __call__(self) -> str:
-        """Read it."""
         self.reads += 1
         return f"<domain><vcpu>{self.vcpus}</vcpu></domain>"
 
 
 @pytest.fixture
 def cache() -> Cache:
-    """An empty cache."""
-    return Cache()
+    return Cache(parse, NO_DEVICES, 60.0)
 
 
 @pytest.fixture
 def clock(mocker: MockerFixture) -> Callable[[float], None]:
-    """Set the cache's clock to this number of seconds."""
+    """Set the cache's clock to this number of seconds. All entries are valid for a minute."""
     mocker.patch("telegraf_execd_libvirt.connection.xml_cache.random.uniform", return_value=1.0)
     now = mocker.patch("telegraf_execd_libvirt.connection.xml_cache.time.monotonic")
     now.return_value = 1000.0
@@ -57,31 +56,22 @@ def clock(mocker: MockerFixture) -> Callable[[float], None]:
     return set_to
 
 
-def vcpus(found: Devices | None) -> int | None:
-    """The number of vCPUs."""
-    assert found is not None
-    return found.vcpus
-
-
-def test_the_xml_is_read_once(cache: Cache) -> None:
-    """A second call for the same domain reads nothing; another domain has an entry for itself."""
+@pytest.mark.parametrize("life", [RUNS, 2, OFF])
+def test_when_the_xml_is_read_again(cache: Cache, life: int) -> None:
+    """It is read once for each domain, and again after an event of that domain, or after a start or
+    a stop without an event."""
     first, second = Source(1), Source(2)
     for _ in range(3):
-        assert vcpus(cache.get("a", RUNS, first)) == 1
-        assert vcpus(cache.get("b", RUNS, second)) == 2
+        assert cache.vcpus("a", RUNS, first) == 1
+        assert cache.vcpus("b", RUNS, second) == 2
     assert first.reads == second.reads == 1
-
-
-def test_an_event_makes_it_read_again(cache: Cache) -> None:
-    """After an event the next call reads the XML of that domain, and of no other."""
-    changed, other = Source(), Source()
-    cache.get("a", RUNS, changed)
-    cache.get("b", RUNS, other)
-    cache.forget("a")
-    changed.vcpus = 2
-    assert vcpus(cache.get("a", RUNS, changed)) == 2
-    cache.get("b", RUNS, other)
-    assert (changed.reads, other.reads) == (2, 1)
+    first.vcpus = 3
+    if life == RUNS:
+        cache.forget("a")
+    for _ in range(2):
+        assert cache.vcpus("a", life, first) == 3
+        assert cache.vcpus("b", RUNS, second) == 2
+    assert (first.reads, second.reads) == (2, 1)
 
 
 def test_an_event_during_the_read_is_not_lost(cache: Cache) -> None:
@@ -94,23 +84,9 @@ def test_an_event_during_the_read_is_not_lost(cache: Cache) -> None:
         cache.forget("a")
         return xml
 
-    assert vcpus(cache.get("a", RUNS, read)) == 1
+    assert cache.vcpus("a", RUNS, read) == 1
     for _ in range(2):
-        assert vcpus(cache.get("a", RUNS, source)) == 2
-    assert source.reads == 2
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [(1, 2), (1, OFF), (OFF, 3)],
-)
-def test_an_entry_is_valid_for_one_life(cache: Cache, before: int, after: int) -> None:
-    """After a start or a stop the XML is read again, also without an event."""
-    source = Source()
-    cache.get("a", before, source)
-    source.vcpus = 2
-    for _ in range(2):
-        assert vcpus(cache.get("a", after, source)) == 2
+        assert cache.vcpus("a", RUNS, source) == 2
     assert source.reads == 2
 
 
@@ -145,7 +121,8 @@ def test_entries_of_domains_that_are_gone_are_dropped(
 
 
 def test_an_old_entry_is_due_and_still_known(cache: Cache, clock: Callable[[float], None]) -> None:
-    """A caller that need not wait finds the old entry, also if its XML cannot be fetched again."""
+    """A caller that need not wait finds the old entry, also if its XML cannot be fetched again.
+    What did not change keeps its object, so that lines need not be made anew."""
     assert cache.find("a", RUNS) == (None, True)
     found = cache.get("a", RUNS, Source())
     assert cache.find("a", RUNS) == (found, False)
@@ -154,37 +131,30 @@ def test_an_old_entry_is_due_and_still_known(cache: Cache, clock: Callable[[floa
     assert cache.find("a", RUNS) == (found, True)
     assert cache.get("a", RUNS, lambda: None) is None
     assert cache.find("a", RUNS) == (found, True)
+    assert cache.get("a", RUNS, Source()) is found
+    clock(122)
+    assert cache.vcpus("a", RUNS, Source(2)) == 2
     cache.forget("a")
     assert cache.find("a", RUNS) == (None, True)
 
 
-def test_an_equal_result_is_the_same_object(cache: Cache, clock: Callable[[float], None]) -> None:
-    """What did not change keeps its object, so that lines need not be made anew."""
-    found = cache.get("a", RUNS, Source())
-    clock(61)
-    assert cache.get("a", RUNS, Source()) is found
-    clock(122)
-    assert vcpus(cache.get("a", RUNS, Source(2))) == 2
-
-
-def test_ages_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ages_are_spread(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of entries that were read at once, some are due early and others late: none before three
     quarters of the time, all after it."""
-    cache = Cache()
-    now = time.monotonic()
-    for number in range(1000):
-        cache.get(str(number), RUNS, Source())
+    names, now = [str(number) for number in range(1000)], time.monotonic()
+    for name in names:
+        cache.get(name, RUNS, Source())
     for seconds, least, most in ((44, 0, 0), (49, 100, 500), (56, 500, 900), (61, 1000, 1000)):
         monkeypatch.setattr(time, "monotonic", lambda seconds=seconds: now + seconds)
-        assert least <= sum(cache.find(str(number), RUNS)[1] for number in range(1000)) <= most
+        assert least <= sum(cache.find(name, RUNS)[1] for name in names) <= most
 
 
 @pytest.mark.parametrize("xml", [None, "<domain", "<!DOCTYPE domain><domain/>", b"\xff"])
-def test_xml_that_cannot_be_read(cache: Cache, xml: str | bytes | None) -> None:
+def test_xml_that_cannot_be_read(cache: Cache, xml: Union[str, bytes, None]) -> None:
     """XML that cannot be fetched is requested at the next call; bad XML is read once."""
     reads = []
 
-    def read() -> str | None:
+    def read() -> Optional[str]:
         reads.append(xml)
         return xml.decode() if isinstance(xml, bytes) else xml
 
@@ -208,32 +178,8 @@ def test_two_threads_read_the_same_domain(cache: Cache) -> None:
     assert began.wait(SECONDS)
     cache.forget("a")
     source.vcpus = 2
-    assert vcpus(cache.get("a", RUNS, source)) == 2
+    assert cache.vcpus("a", RUNS, source) == 2
     go_on.set()
     thread.join()
-    assert vcpus(cache.get("a", RUNS, source)) == 2
+    assert cache.vcpus("a", RUNS, source) == 2
     assert source.reads == 2
-
-
-def test_events_and_reads_at_the_same_time(cache: Cache) -> None:
-    """Whatever the order of reads and events, the XML after the last event is found."""
-    source = Source(0)
-    stop = threading.Event()
-
-    def reader() -> None:
-        while not stop.is_set():
-            cache.get("a", RUNS, source)
-
-    threads = [threading.Thread(target=reader) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + 0.5
-    try:
-        while time.monotonic() < deadline:
-            source.vcpus += 1
-            cache.forget("a")
-            assert vcpus(cache.get("a", RUNS, source)) == source.vcpus
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Union
 
 import pytest
 
+from simulation.driver import Run
+from simulation.scenario import draw
 from telegraf_execd_libvirt.connection.errors import LibvirtError, Unreachable
 from telegraf_execd_libvirt.hypervisor.journal import Journal
 from telegraf_execd_libvirt.hypervisor.messages import Outcome, Plan, Say
@@ -56,27 +59,16 @@ CONNECTED = "I host: connected: driver QEMU, libvirt 9.0.0"
 
 
 def test_a_hypervisor_that_comes_and_goes() -> None:
-    """Each reason is said, and that it is read again."""
-    silent, lost = failed("silent"), failed("lost")
-    cannot = [
-        f"E host: cannot be read: {state} it is; do something" for state in ("silent", "lost")
-    ]
-    steps = [silent, silent, lost, ended(), ended(), SAME_SECONDS, lost, ended()]
-    assert said(*steps) == [
-        [cannot[0]], [], [cannot[1]], [CONNECTED], [], [], [cannot[1]], [CONNECTED]
-    ]  # fmt: skip
-
-
-def test_outages_again_and_again() -> None:
-    """Reasons that take turns are said once each; an outage that has ended, three times."""
+    """Each reason is said, and that it is read again. Reasons that take turns are said once each;
+    an outage that has ended, three times."""
     silent, lost, up = failed("silent"), failed("lost"), ended()
-    assert [len(step) for step in said(silent, lost, silent, lost)] == [1, 1, 0, 0]
-    outages = said(silent, up, silent, up, silent, up, silent, up)
-    assert [[line[0] for line in step] for step in outages] == [
-        *[["E"], ["I"]] * 3,
-        [],
-        [],
-    ]
+    first, second = (
+        [f"E host: cannot be read: {state} it is; do something"] for state in ("silent", "lost")
+    )
+    found = said(silent, silent, lost, up, up, SAME_SECONDS, lost, up)
+    assert found == [first, [], second, [CONNECTED], [], [], second, [CONNECTED]]
+    assert said(silent, lost, silent, lost) == [first, second, [], []]
+    assert said(*4 * [silent, up]) == [*3 * [first, [CONNECTED]], [], []]
 
 
 def test_a_users_own_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,10 +86,9 @@ def test_the_same_problem_again_and_again() -> None:
     bad, good = ended(names="a"), ended()
     text = "W host: guests not responding: a"
     end = "I host: all guests respond again"
-    steps = [*[bad, good] * 3, bad, good, bad, SAME_SECONDS, good, bad]
-    assert said(ended(), *steps)[1:] == [
-        *[[text], [end]] * 3, [], [], [], [f"{text}; 2 times in 10 minutes"], [end], [text],
-    ]  # fmt: skip
+    found = said(good, *4 * [bad, good], bad, SAME_SECONDS, good, bad)[1:]
+    assert found[:9] == [*3 * [[text], [end]], [], [], []]
+    assert found[9:] == [[f"{text}; 2 times in 10 minutes"], [end], [text]]
 
 
 def test_too_many_problems() -> None:
@@ -183,8 +174,15 @@ def test_what_is_said_once_in_a_run() -> None:
     assert "one batch takes 1.5 s; raise parallel_calls (now 1)" in found[1][0]
 
 
-def test_answers_that_were_not_late() -> None:
-    """An answer that took no longer than the timeout is never called longer."""
+def test_answers_that_come_after_their_ticks() -> None:
+    """A daemon that answers late again and again has a timeout that is too short; one whose answers
+    take no longer than the timeout has not."""
+    host = {"guests": 20, "running": 1.0, "each": 0.2, "timeout": 1.0, "interval": 5.0, "ticks": 12}
+    simple = dict.fromkeys(("calm", "by_name", "host", "tags", "own", "remote"), False)
+    log: list[str] = []
+    scenario = replace(draw(0), **host, **simple, calls=1, sources=[], faults=[])  # type: ignore[arg-type]
+    Run(scenario, (), log).go()
+    assert sum("the timeout is too short" in line for line in log) == 1
     assert said(lambda j: j.late([0.0, 0.0, 4.9, 9.0])) == [[]]
 
 

@@ -3,118 +3,77 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.connection.errors import LibvirtError
 from telegraf_execd_libvirt.hypervisor.patience import RETRY_PAUSES, Backoff, Patience, TickTimes
 
 
-def after(timeout: float, *ticks: float) -> Patience:
+def after(timeout: float, *ticks: float, interval: float = 0.0) -> Patience:
     """The patience after ticks whose longest requests took this long."""
     patience = Patience(timeout)
     for seconds in ticks:
         patience.learn(seconds)
+    patience.interval = interval
     return patience
 
 
 @pytest.mark.parametrize(
-    ("timeout", "ticks", "repeats", "seconds"),
+    ("timeout", "ticks", "interval", "seconds"),
     [
         # Nothing is known: a third of the timeout, and less for each repeat.
-        (6.0, (), 0, 2.0),
-        (6.0, (), 1, 1.0),
-        (6.0, (), 2, 0.5),
+        (6.0, [], 0.0, [2.0, 1.0, 0.5]),
         # A fast hypervisor.
-        (6.0, (0.02,), 0, 0.5),
-        (6.0, (0.02,), 1, 0.25),
-        (6.0, (0.02,), 2, 0.125),
-        (6.0, (0.02,), 3, 0.1),
-        (6.0, (0.02,), 9, 0.1),
+        (6.0, [0.02], 0.0, [0.5, 0.25, 0.125, 0.1, 0.1]),
         # A slow one: four times its usual time, and a repeat has twice its usual time.
-        (6.0, (0.3,), 0, 1.2),
-        (6.0, (0.3,), 1, 0.6),
-        (6.0, (0.3,), 2, 0.6),
+        (6.0, [0.3], 0.0, [1.2, 0.6, 0.6]),
         # Never longer than a third of the timeout.
-        (6.0, (1.0,), 0, 2.0),
-        (0.6, (0.01,), 0, 0.2),
+        (6.0, [1.0], 0.0, [2.0]),
+        (0.6, [0.01], 0.0, [0.2, 0.1]),
+        (0.6, [1.0], 0.0, [0.2]),
+        # A short interval: with the search for the reason it is half an interval, but no request
+        # is given up before twice its usual time.
+        (6.0, [0.02], 1.0, [0.25]),
+        (6.0, [0.02], 0.1, [0.25]),
+        (6.0, [0.02], 3.0, [0.5]),
+        (6.0, [0.2], 3.0, [0.75]),
+        (6.0, [0.4], 1.0, [0.8]),
+        # The usual time is that of the shorter one of two ticks, and at most doubles in one.
+        (60.0, [0.2], 0.0, [0.8]),
+        (60.0, [0.2, 0.1], 0.0, [0.5]),
+        (60.0, [0.2, 10.0], 0.0, [0.8]),
+        (60.0, [0.2, 10.0, 10.0], 0.0, [1.6]),
+        (60.0, [0.01, 10.0], 0.0, [0.5]),
+        (60.0, [0.01, 10.0, 10.0], 0.0, [0.5]),
+        (60.0, [0.2, 10.0, 0.2], 0.0, [0.8]),
     ],
 )
 def test_the_time_for_a_request(
-    timeout: float, ticks: tuple[float, ...], repeats: int, seconds: float
+    timeout: float, ticks: list[float], interval: float, seconds: list[float]
 ) -> None:
-    """The time depends on the usual time, the timeout, and the number of repeats."""
-    assert after(timeout, *ticks).seconds(repeats) == pytest.approx(seconds)
+    """It depends on the timeout, the usual time, the interval, and the number of repeats."""
+    patience = after(timeout, *ticks, interval=interval)
+    assert [patience.seconds(repeats) for repeats in range(len(seconds))] == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
-    ("interval", "usual", "seconds"),
-    [(1.0, 0.02, 0.25), (0.1, 0.02, 0.25), (3.0, 0.02, 0.5), (3.0, 0.2, 0.75), (1.0, 0.4, 0.8)],
+    ("usual", "look_up", "slow"), [(0.0, 0.1, 10.0), (0.02, 0.1, 0.1), (0.3, 0.6, 0.6)]
 )
-def test_short_intervals_need_short_patience(interval: float, usual: float, seconds: float) -> None:
-    """A request that hangs and the search for the reason together delay the others by half an
-    interval, but no request is given up before twice its usual time."""
-    patience = after(6.0, usual)
-    patience.interval = interval
-    assert patience.seconds(0) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(("usual", "seconds"), [(0.0, 0.1), (0.02, 0.1), (0.3, 0.6)])
-def test_the_time_for_a_look_up(usual: float, seconds: float) -> None:
-    """Looking one domain up takes no time, unless the network is slow."""
-    assert after(6.0, usual).lookup_seconds == pytest.approx(seconds)
-
-
-@given(
-    st.floats(0.1, 60),
-    st.lists(st.floats(0, 60), max_size=5),
-    st.integers(0, 40),
-)
-def test_the_first_request_waits_for_a_third_of_the_timeout(
-    timeout: float, ticks: list[float], repeats: int
+def test_the_time_for_a_look_up_and_until_another_request(
+    usual: float, look_up: float, slow: float
 ) -> None:
-    """The first request has at most a third of the timeout, and a repeat at least a moment."""
-    patience = after(timeout, *ticks)
-    assert 0 < patience.seconds(0) <= timeout / 3
-    assert patience.seconds(repeats) >= min(0.1, timeout / 3)
-    assert patience.seconds(repeats + 1) <= max(patience.seconds(max(1, repeats)), timeout / 3)
+    """Looking one domain up takes no time, unless the network is slow. A request that is slower
+    than usual, or than half its patience at first, frees its place."""
+    patience = after(60.0, usual)
+    assert patience.lookup_seconds == pytest.approx(look_up)
+    assert patience.slow_seconds() == pytest.approx(slow)
 
 
-@pytest.mark.parametrize(
-    ("ticks", "seconds"),
-    [
-        ((0.2,), 0.8),
-        ((0.2, 0.1), 0.5),
-        ((0.2, 10.0), 0.8),
-        ((0.2, 10.0, 10.0), 1.6),
-        ((0.01, 10.0), 0.5),
-        ((0.01, 10.0, 10.0), 0.5),
-        ((0.2, 10.0, 0.2), 0.8),
-    ],
-)
-def test_one_slow_tick_does_not_blunt_the_policy(ticks: tuple[float, ...], seconds: float) -> None:
-    """The usual time is that of the shorter one of two ticks, and at most doubles in one."""
-    assert after(60.0, *ticks).seconds(0) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(("usual", "seconds"), [(0.0, 10.0), (0.02, 0.1), (0.3, 0.6)])
-def test_the_time_until_another_request_may_start(usual: float, seconds: float) -> None:
-    """A request that is slower than usual, or than half its patience at first, frees its place."""
-    assert after(60.0, usual).slow_seconds() == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(("timeout", "seconds"), [(0.1, 15.0), (5.0, 15.0), (10.0, 20.0)])
-def test_the_age_of_a_connection_attempt(timeout: float, seconds: float) -> None:
-    """An attempt is given up after twice the timeout, but not before 15 s."""
-    assert Patience(timeout).attempt_seconds == seconds
-
-
-def test_many_attempts_that_hang_get_more_time() -> None:
-    """Beside four attempts that were given up, the age doubles with each further one."""
-    patience = Patience(5.0)
-    ages = [patience.attempt_age(abandoned) for abandoned in range(8)]
-    assert ages == [15, 15, 15, 15, 30, 60, 120, 240]
-    assert patience.attempt_age(1000) == 3600
+def test_the_age_of_a_connection_attempt() -> None:
+    """An attempt is given up after twice the timeout, but not before 15 s. Beside four attempts
+    that were given up, the age doubles with each further one, up to an hour."""
+    assert [Patience(timeout).attempt_seconds for timeout in (0.1, 5.0, 10.0)] == [15, 15, 20]
+    ages = [Patience(5.0).attempt_age(abandoned) for abandoned in (0, 3, 4, 5, 6, 7, 1000)]
+    assert ages == [15, 15, 30, 60, 120, 240, 3600]
 
 
 def test_a_busy_guest_is_asked_again_for_half_a_second() -> None:
@@ -126,23 +85,30 @@ def test_a_busy_guest_is_asked_again_for_half_a_second() -> None:
 DENIED, WRONG_URI, FAILED = (LibvirtError(code, 0, "") for code in (45, 5, 1))
 
 
-def backoff(*ticks: float, far: bool = False) -> Backoff:
-    """A back-off after ticks at these times, with the longest pauses."""
-    times = TickTimes()
+@pytest.mark.parametrize(
+    ("ticks", "far", "error", "expected"),
+    [
+        ([], False, DENIED, [1, 2, 4, 8, 16, 32, 60, 60]),
+        ([100, 160], False, WRONG_URI, [1, 2, 4, 8, 16, 32, 60, 60]),
+        ([100, 110], True, DENIED, [20, 40, 80, 160, 160]),
+        ([100, 3700], True, DENIED, [600, 600]),
+    ],
+)
+def test_refusals_become_rarer(
+    ticks: list[float], far: bool, error: LibvirtError, expected: list[float]
+) -> None:
+    """The pause doubles, up to a minute. For a far host, which may lock this one out, it begins
+    with two intervals of ticks and grows to sixteen, at most ten minutes."""
+    times, now, pauses = TickTimes(), 1000.0, []
     for at in ticks:
         times.note(at)
-    return Backoff(times, far, max)
-
-
-def pauses(found: Backoff, count: int, error: LibvirtError = DENIED) -> list[float]:
-    """The pauses after failures one after another, each as soon as it is allowed."""
-    now, result = 1000.0, []
-    for _ in range(count):
-        found.failed(error, 0.0, now)
-        assert found.allows(now + found.pause) and not found.allows(now + found.pause - 0.01)
-        result.append(found.pause)
-        now += found.pause
-    return result
+    backoff = Backoff(times, far, max)
+    for _ in expected:
+        backoff.failed(error, 0.0, now)
+        now += backoff.pause
+        assert backoff.allows(now) and not backoff.allows(now - 0.01)
+        pauses.append(backoff.pause)
+    assert pauses == expected
 
 
 def test_the_interval_of_ticks() -> None:
@@ -154,24 +120,15 @@ def test_the_interval_of_ticks() -> None:
     assert found == [0, 1, 1, 1, 1, 10]
 
 
-def test_refusals_become_rarer() -> None:
-    """The pause doubles, up to a minute. For a far host, which may lock this one out, it begins
-    with two intervals of ticks and grows to sixteen, at most ten minutes."""
-    expected = [1, 2, 4, 8, 16, 32, 60, 60]
-    assert pauses(backoff(), 8) == pauses(backoff(100, 160), 8, WRONG_URI) == expected
-    assert pauses(backoff(100, 110, far=True), 5) == [20, 40, 80, 160, 160]
-    assert pauses(backoff(100, 3700, far=True), 2) == [600, 600]
-
-
 def test_failures_at_once_cause_no_pause() -> None:
     """What fails at once is tried at each tick, but refusals after it still become rarer, until a
     success. What takes long to fail is not tried at once."""
-    found = backoff()
+    backoff = Backoff(TickTimes(), False, max)
     for pause in (1, 2, 4):
-        found.failed(DENIED, 0.0, 1000.0)
-        assert found.pause == pause
-        found.failed(FAILED, 0.9, 1000.0)
-        assert found.allows(1000.0)
-    found.succeeded()
-    found.failed(FAILED, 1.1, 1000.0)
-    assert found.pause == 1 and not found.allows(1000.9) and found.allows(1001.0)
+        backoff.failed(DENIED, 0.0, 1000.0)
+        assert backoff.pause == pause
+        backoff.failed(FAILED, 0.9, 1000.0)
+        assert backoff.allows(1000.0)
+    backoff.succeeded()
+    backoff.failed(FAILED, 1.1, 1000.0)
+    assert backoff.pause == 1 and not backoff.allows(1000.9) and backoff.allows(1001.0)

@@ -7,53 +7,32 @@ from telegraf_execd_libvirt.hypervisor.messages import Link
 from telegraf_execd_libvirt.hypervisor.roster import Roster
 
 
-def locked(names: str, by_block: bool = False) -> tuple[Roster, Link, list[Link]]:
-    """A roster with these domains locked, the connection of the list, those of the look-ups."""
-    roster, listing = Roster(), Link(0, True, 0.0)
-    roster.note({name: f"uuid-{name}" for name in "abcd"})
-    looking = [Link(number, True, 0.0) for number, _ in enumerate(names, start=1)]
-    for name, link in zip(names, looking):
-        roster.lock(name, link, by_block)
+def test_calls_that_wait_for_locks() -> None:
+    """A look-up that returns frees its domain; the list had to wait for each of them. After a lost
+    connection the lock may still be held. Two guests with dead storage cost the group block."""
+    for alive in (True, False):
+        roster, listing, first, second = Roster(), *(Link(n, True, 0.0) for n in range(3))
+        roster.note(dict.fromkeys("abcd", ""))
+        roster.lock("a", first, by_block=True)
+        assert not roster.without_block
+        roster.lock("c", second, by_block=True)
+        roster.block(listing)
+        assert [*roster.free] == ["b", "d"] and roster.waiting == 3 and roster.without_block
+        assert roster.returned(first, alive) == ["a"] * alive and roster.waits(listing)
+        assert roster.returned(listing, alive) == ["c"] * alive
+        assert roster.blocked == roster.without_block == (not alive)
+        assert [*roster.locked] == [] if alive else ["a", "c"]
+        assert roster.waiting == (not alive)
+    roster = Roster()
     roster.block(listing)
-    return roster, listing, looking
-
-
-def test_a_look_up_returns() -> None:
-    """This domain is free; the list may still wait for another one. When the list returns, all are
-    free: it had to wait for each."""
-    roster, listing, (first, second) = locked("ac")
-    assert [*roster.free] == ["b", "d"] and roster.waiting == 3
-    assert all(map(roster.waits, (listing, first, second)))
-    assert roster.returned(first, alive=True) == ["a"]
-    assert [*roster.locked] == ["c"] and roster.blocked and roster.waits(listing)
-    assert roster.returned(listing, alive=True) == ["c"]
-    assert not roster.blocked and not roster.locked and roster.waiting == 0
-
-
-def test_a_connection_that_waits_is_lost() -> None:
-    """The lock may still be held: another call has to wait for it."""
-    roster, listing, (first,) = locked("a")
-    for lost in (first, listing):
-        assert roster.returned(lost, alive=False) == []
-    assert roster.blocked and [*roster.locked] == ["a"] and roster.waiting == 0
-    roster, listing, _ = locked("")
     assert roster.returned(listing, alive=False) == [] and not roster.blocked
-
-
-def test_two_guests_with_dead_storage() -> None:
-    """After the second one the others are asked without block, until both are free."""
-    assert not locked("a", by_block=True)[0].without_block and not locked("ab")[0].without_block
-    roster, _, looking = locked("ab", by_block=True)
-    for link in looking:
-        assert roster.without_block
-        roster.returned(link, alive=True)
-    assert not roster.without_block
 
 
 def test_identities_of_locked_domains() -> None:
     """What was last known of a domain stays, also if it comes without; one that is gone is
     forgotten."""
-    (roster, _, _), known = locked("a"), Identity({"project": "shop"}, {})
+    roster, known = Roster(), Identity({"project": "shop"}, {})
+    roster.lock("a", Link(0, True, 0.0), by_block=False)
     for identity in (known, NO_IDENTITY, None):
         roster.identify([Domain("a", True, {}, identity)])
     assert roster.locked_domains() == [Domain("a", True, {}, known)]
