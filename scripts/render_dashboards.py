@@ -15,9 +15,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from demo_fleet import END, FLEET, START, STEP
 from panels import drawing, page
 from support.databases import VictoriaMetrics, start_victoria_metrics
-from support.demo_fleet import END, FLEET, START, STEP
 from support.fleet_lines import lines
 from support.grafana import Json, Period, Series, Source, Values, legend, load
 from support.missing import Missing
@@ -109,7 +109,7 @@ def main() -> int:
         try:
             database = VictoriaMetrics(start_victoria_metrics(workspace))
         except Missing as missing:
-            print(missing, file=sys.stderr)
+            print(f"needs {missing}", file=sys.stderr)
             return 1
         database.fill(lines(FLEET, START, END, STEP))
         for name in PICTURES:

@@ -5,11 +5,13 @@ The rule: no test fails because a machine is slow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support.missing import Missing, leave_out
 from telegraf_execd_libvirt import log
 
 settings.register_profile(
@@ -17,6 +19,26 @@ settings.register_profile(
 )
 settings.register_profile("quick", settings.get_profile("any machine"), max_examples=10)
 settings.load_profile("any machine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, Any, Any]:
+    """Leave out a test of which a fixture misses a component."""
+    return (yield from left_out())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, Any, Any]:
+    """Leave out a test that misses a component itself."""
+    return (yield from left_out())
+
+
+def left_out() -> Generator[None, Any, Any]:
+    """The rest of a hook, without `Missing`."""
+    try:
+        return (yield)
+    except Missing as missing:
+        leave_out(f"needs {missing}")
 
 
 @pytest.fixture(autouse=True)

@@ -1,28 +1,27 @@
 """Databases for the tests of this folder."""
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from support.blocks import FilledPrometheus
-from support.databases import InfluxDB, VictoriaMetrics, start_influxdb, start_victoria_metrics
-from support.example_fleet import END, FLEET, PLAIN_END, PLAIN_FLEET, START, STEP
-from support.fleet_lines import lines
+from support.databases import (
+    FilledPrometheus,
+    InfluxDB,
+    VictoriaMetrics,
+    start_influxdb,
+    start_victoria_metrics,
+)
 from support.grafana import Source
-from support.missing import Missing, leave_out
 from support.process import Workspace
+from support.sites import SITES
 
 
 @pytest.fixture(scope="session")
 def influxdb_address() -> Iterator[str]:
     """Host and port of a running InfluxDB 1.x."""
     with Workspace("influxdb") as workspace:
-        try:
-            address = start_influxdb(workspace)
-        except Missing as missing:
-            leave_out(str(missing))
-        yield address
+        yield start_influxdb(workspace)
 
 
 @pytest.fixture
@@ -33,13 +32,9 @@ def database(influxdb_address) -> InfluxDB:
 
 @pytest.fixture(scope="session")
 def victoria_metrics() -> Iterator[VictoriaMetrics]:
-    """A new VictoriaMetrics, empty."""
+    """The VictoriaMetrics of all tests."""
     with Workspace("victoria-metrics") as workspace:
-        try:
-            address = start_victoria_metrics(workspace)
-        except Missing as missing:
-            leave_out(str(missing))
-        yield VictoriaMetrics(address)
+        yield VictoriaMetrics(start_victoria_metrics(workspace))
 
 
 @pytest.fixture
@@ -54,40 +49,34 @@ def filled(request):
     """A function that gives a data source with these lines, in the database that the test's
     parameter names."""
 
-    def fill(written: "Iterable[str]") -> Source:
+    def fill(written) -> Source:
         database = request.getfixturevalue(request.param)
-        try:
-            database.fill(written)
-        except Missing as missing:
-            leave_out(str(missing))
+        database.fill(written)
         return Source(database)
 
     return fill
 
 
 @pytest.fixture(scope="session")
-def fleet_lines() -> "list[str]":
-    """What the plugins of the example fleet write, and before that those of the plain one."""
-    plain = lines(PLAIN_FLEET, PLAIN_END - 900, PLAIN_END, STEP)
-    return [*plain, *lines(FLEET, START, END, STEP)]
+def site_in(request):
+    """A function that gives the data source of a site in a language, and fills it once."""
+    filled = {}
 
+    def of(site: str, language: str) -> Source:
+        if (site, language) not in filled:
+            if language == "influxql":
+                address = request.getfixturevalue("influxdb_address")
+                database = InfluxDB(address, uuid.uuid4().hex)
+            else:
+                database = request.getfixturevalue("victoria_metrics")
+            database.fill(SITES[site].lines)
+            filled[site, language] = Source(database)
+        return filled[site, language]
 
-@pytest.fixture(scope="session")
-def influxql(influxdb_address, fleet_lines) -> Source:
-    """InfluxDB with the fleets."""
-    database = InfluxDB(influxdb_address, uuid.uuid4().hex)
-    database.fill(fleet_lines)
-    return Source(database)
-
-
-@pytest.fixture(scope="session")
-def promql(victoria_metrics, fleet_lines) -> Source:
-    """VictoriaMetrics with the fleets."""
-    victoria_metrics.fill(fleet_lines)
-    return Source(victoria_metrics)
+    return of
 
 
 @pytest.fixture
-def source(request) -> Source:
-    """The data source of the test's parameter ``language``."""
-    return request.getfixturevalue(request.getfixturevalue("language"))
+def source(site_in, language) -> Source:
+    """The special cases in the language that the test's parameter names."""
+    return site_in("special", language)

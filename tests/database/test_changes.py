@@ -6,16 +6,14 @@ from itertools import count
 import pytest
 
 from support.example_fleet import END
-from support.expected_panels import key
+from support.expected_panels import latest
 from support.fleet import Disk, Fleet, Guest, Host, Nic
 from support.fleet_lines import lines
-from support.grafana import Period, load, panels
+from support.grafana import ALL, Period, load, panels
 
 pytestmark = pytest.mark.parametrize(
     "filled", ["database", "victoria_metrics", "prometheus"], indirect=True
 )
-
-ALL = {"host": ".*", "domain": ".*", "project": ".*"}
 
 #: Times far from each other and from those of other fleets in the same VictoriaMetrics.
 MOMENTS = (END + day * 86_400 for day in count(90, 2))
@@ -32,11 +30,6 @@ def shown(source, title, period, letter="A"):
     (panel,) = (p for p in panels(load("fleet", source.language)) if p["title"] == title)
     (target,) = (t for t in panel["targets"] if t["refId"] == letter)
     return source.ask(panel, target, ALL, period)
-
-
-def latest(source, title, period, letter="A"):
-    """The latest values by their labels."""
-    return {key(each.labels): each.last for each in shown(source, title, period, letter)}
 
 
 def test_guests_of_hosts_that_write_at_different_times(filled, now):
@@ -82,7 +75,7 @@ def test_a_changed_tag_counts_once(filled, now):
         ("Failing sources", "A"): 1,
     }
     period = Period(now - 600, now)
-    found = {at: [*latest(source, at[0], period, at[1]).values()] for at in expected}
+    found = {at: [*latest(shown(source, at[0], period, at[1])).values()] for at in expected}
     assert found == {at: [value] for at, value in expected.items()}
 
 
@@ -113,7 +106,7 @@ def assert_top_ten(source, period, tolerance, *names):
     """Each table has these guests, all with the same numbers."""
     for title, number in TOP_TEN.items():
         right = {f"kvm1 {name}": number for name in names}
-        assert latest(source, title, period) == pytest.approx(right, rel=tolerance), title
+        assert latest(shown(source, title, period)) == pytest.approx(right, rel=tolerance), title
 
 
 def test_top_ten_with_guests_of_a_part_of_the_range(filled, now):
@@ -156,7 +149,7 @@ def test_top_ten_with_a_replaced_disk(filled, now):
     after = Guest("db", "kvm1", disks=[Disk(reads=1), Disk("vdc", reads=100)], first=now - 1800)
     fleet = Fleet((Host("kvm1"),), (before, after))
     source = filled(lines(fleet, now - 3600, now, 10))
-    values = latest(source, "IOPS", Period(now - 3600, now))
+    values = latest(shown(source, "IOPS", Period(now - 3600, now)))
     # In PromQL the old disk has a rate until the interval of the rates has passed.
     tolerance = 0.02 if source.language == "influxql" else 0.05
     assert values == pytest.approx({"kvm1 db": 101}, rel=tolerance)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
-from support.missing import Missing
+from line_protocol_parser import parse_line
+
+from support.missing import Missing, needed
 from support.process import ProcessError, Workspace, wait_for
 
 # With port 0 the system chooses a port, and the log names it. Other listeners are off by default.
@@ -41,93 +42,71 @@ LISTENING = re.compile(r"Listening on HTTP\b.*\baddr=(127\.0\.0\.1:\d+)")
 
 def start_influxdb(workspace: Workspace) -> str:
     """Start InfluxDB 1.x; return its host and port."""
-    influxd = shutil.which("influxd")
-    if influxd is None:
-        raise Missing("influxd is not installed (InfluxDB 1.x, Debian's package influxdb)")
+    influxd = needed("influxd", "influxdb")
     version = subprocess.run([influxd, "version"], capture_output=True, text=True, check=False)
     if not version.stdout.startswith("InfluxDB v1."):
-        raise Missing(f"influxd is not InfluxDB 1.x: {version.stdout.strip()}")
+        raise Missing(f"InfluxDB 1.x, not {version.stdout.strip()}")
     config, log = workspace.folder / "influxdb.conf", workspace.log("influxd")
     config.write_text(CONFIG.format(folder=workspace.folder))
     env = {**os.environ, "HOME": str(workspace.folder)}
     server = workspace.run("influxd", [influxd, "run", "-config", str(config)], env)
     wait_for(lambda: LISTENING.search(log.read_text()), 60, "influxd to listen", log, server)
-    listening = LISTENING.search(log.read_text())
-    assert listening
-    return listening[1]
+    return LISTENING.findall(log.read_text())[0]  # type: ignore[no-any-return]
 
 
 def start_victoria_metrics(workspace: Workspace) -> str:
     """Start VictoriaMetrics; return its host and port."""
-    program = shutil.which("victoria-metrics")
-    if program is None:
-        raise Missing("victoria-metrics is not installed (Debian's package victoria-metrics)")
-    for attempt in range(5):
-        name = f"victoria-metrics-{attempt}"
-        address = f"127.0.0.1:{_free_port()}"
-        command = [
-            program,
-            f"-httpListenAddr={address}",
-            f"-storageDataPath={workspace.folder}/{name}",
-            "-retentionPeriod=100y",
-            "-search.latencyOffset=0s",
-            "-memory.allowedBytes=256MiB",
-        ]
-        server = workspace.run(name, command, dict(os.environ))
-        try:
-            wait_for(
-                lambda address=address: _answers(address),  # type: ignore[misc]
-                60,
-                "VictoriaMetrics to listen",
-                workspace.log(name),
-                server,
-            )
-        except ProcessError as error:
-            if "address already in use" in str(error):  # another process was faster
-                continue
-            raise
-        return address
-    raise ProcessError("no free port for VictoriaMetrics")
+    command = [
+        needed("victoria-metrics", "victoria-metrics"),
+        "-httpListenAddr={address}",
+        f"-storageDataPath={workspace.folder}/victoria-metrics",
+        *("-retentionPeriod=100y", "-search.latencyOffset=0s", "-memory.allowedBytes=256MiB"),
+    ]
+    return _started(workspace, "victoria-metrics", command, "health")
 
 
 def start_prometheus(workspace: Workspace, name: str, scraped: str = "") -> str:
     """Start Prometheus; return its host and port. It scrapes this host and port each second, and
     takes remote writes."""
-    program = shutil.which("prometheus")
-    if program is None:
-        raise Missing("prometheus is not installed (Debian's package prometheus)")
     targets = json.dumps([{"targets": [scraped]}] if scraped else [])
     config = workspace.folder / f"{name}.yml"
     config.write_text(
         "global: {scrape_interval: 1s}\n"
         f"scrape_configs: [{{job_name: telegraf, static_configs: {targets}}}]\n"
     )
-    address = f"127.0.0.1:{_free_port()}"
     command = [
-        program,
+        needed("prometheus", "prometheus"),
         f"--config.file={config}",
-        f"--web.listen-address={address}",
+        "--web.listen-address={address}",
         f"--storage.tsdb.path={workspace.folder}/{name}",
         "--web.enable-remote-write-receiver",
     ]
-    server = workspace.run(name, command, dict(os.environ))
-    ready = lambda: _answers(address, "-/ready")  # noqa: E731
-    wait_for(ready, 60, "Prometheus to listen", workspace.log(name), server)
-    return address
+    return _started(workspace, name, command, "-/ready")
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def _started(workspace: Workspace, name: str, command: list[str], page: str) -> str:
+    """Start a server that cannot choose a free port itself, and wait for its page."""
+    for _ in range(5):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{listener.getsockname()[1]}"
+        filled = [part.replace("{address}", address) for part in command]
+        server = workspace.run(name, filled, dict(os.environ))
 
+        def answers(address: str = address) -> bool:
+            try:
+                return post(address, page, body=None)[0] == 200
+            except (URLError, OSError):
+                return False
 
-def _answers(address: str, path: str = "health") -> bool:
-    try:
-        return post(address, path, body=None)[0] == 200
-    except (URLError, OSError):
-        return False
+        try:
+            wait_for(answers, 60, f"{name} to listen", workspace.log(name), server)
+        except ProcessError as error:
+            if "address already in use" in str(error):  # another process was faster
+                continue
+            raise
+        return address
+    raise ProcessError(f"no free port for {name}")
 
 
 def post(
@@ -172,24 +151,12 @@ class InfluxDB:
         for series in self.query("SELECT * FROM /.*/ GROUP BY *").get("series", []):
             # A tag that only other points of the measurement have is returned empty.
             tags = {name: value for name, value in series["tags"].items() if value}
-            for timestamp, *values in series["values"]:
-                fields = zip(series["columns"][1:], values)
-                found.append(
-                    {
-                        "measurement": series["name"],
-                        "tags": tags,
-                        "fields": {name: value for name, value in fields if value is not None},
-                        "time": timestamp,
-                    }
-                )
+            for time, *values in series["values"]:
+                cells = zip(series["columns"][1:], values)
+                fields = {name: value for name, value in cells if value is not None}
+                point = {"measurement": series["name"], "tags": tags, "fields": fields}
+                found.append({**point, "time": time})
         return found
-
-    def groups(self, query: str) -> list[tuple[dict[str, str], Any]]:
-        """The tags and the one value of each group of a query, in the order of the tags."""
-        series = self.query(query).get("series", [])
-        return sorted(
-            ((one["tags"], one["values"][0][1]) for one in series), key=lambda group: str(group[0])
-        )
 
     def query(self, query: str) -> Any:
         """The result of one statement."""
@@ -221,8 +188,7 @@ class Prometheus:
         return list(self._data(f"label/{label}/values", parameters, None))
 
     def _vector(self, path: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
-        data = self._data(path, {**parameters, "nocache": "1"})
-        return list(data["result"])
+        return list(self._data(path, {**parameters, "nocache": "1"})["result"])
 
     def _data(self, path: str, parameters: dict[str, str], body: Optional[bytes] = b"") -> Any:
         status, answer = post(self.address, f"api/v1/{path}", parameters, body)
@@ -241,6 +207,42 @@ class VictoriaMetrics(Prometheus):
             status, answer = post(self.address, "write", {"precision": "ns"}, text.encode())
             assert status == 204, answer
         post(self.address, "internal/force_flush")
+
+
+class FilledPrometheus(Prometheus):
+    """A server that starts when it is filled: it takes metrics of the past from a file only."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__("")
+        self._workspace = workspace
+
+    def fill(self, batches: Iterable[str]) -> None:
+        """Start the server with all lines."""
+        promtool = needed("promtool", "prometheus")
+        (self._workspace.folder / "metrics.txt").write_text(open_metrics(batches))
+        command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "metrics.txt", "filled"]
+        made = subprocess.run(command, cwd=self._workspace.folder, capture_output=True, check=False)
+        assert made.returncode == 0, made
+        self.address = start_prometheus(self._workspace, "filled")
+
+
+def open_metrics(batches: Iterable[str]) -> str:
+    """Lines of line protocol as OpenMetrics, all samples of a name after each other. The names are
+    those that Telegraf gives; texts are left out, as by Telegraf."""
+    samples: dict[str, list[str]] = {}
+    for line in (line for batch in batches for line in batch.splitlines()):
+        parsed = parse_line(line)
+        labels = []
+        for tag, text in parsed["tags"].items():
+            escaped = text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+            labels.append(f'{re.sub(r"[^a-zA-Z0-9_]", "_", tag)}="{escaped}"')
+        seconds = parsed["time"] // 10**9
+        for field, value in parsed["fields"].items():
+            if isinstance(value, (int, float)):
+                name = f"{parsed['measurement']}_{field}"
+                sample = f"{name}{{{','.join(labels)}}} {float(value)!r} {seconds}"
+                samples.setdefault(name, []).append(sample)
+    return "\n".join([*(line for found in samples.values() for line in found), "# EOF\n"])
 
 
 def joined(batches: Iterable[str], size: int = 1_000_000) -> Iterable[str]:

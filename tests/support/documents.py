@@ -5,12 +5,23 @@ The rule: a link leads to a file beside the document, also where a package has i
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def load_script(module: str) -> Any:
+    """A module of scripts/."""
+    folder = str(ROOT / "scripts")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(module)
 
 
 @dataclass(frozen=True)

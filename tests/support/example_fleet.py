@@ -5,21 +5,9 @@ The rule: all rates are constant, so that the expected numbers follow from this 
 
 from __future__ import annotations
 
-from support.fleet import (
-    BOOTED,
-    CRASHED,
-    PAUSED,
-    PAUSED_BY_IO_ERROR,
-    SHUT_OFF,
-    Disk,
-    Event,
-    Filesystem,
-    Fleet,
-    Guest,
-    Host,
-    Nic,
-    Pool,
-)
+from typing import Any
+
+from support.fleet import BOOTED, Disk, Event, Filesystem, Fleet, Guest, Host, Nic, Pool, State
 from support.fleet_lines import SHOWN_SOURCES
 
 STEP = 10
@@ -39,28 +27,18 @@ LIFECYCLE, REBOOT, IO_ERROR, JOB_COMPLETED = 0, 1, 6, 21
 STARTED, STOPPED = 2, 5
 BOOTED_DETAIL, SHUTDOWN_DETAIL, CRASHED_DETAIL, FAILED_DETAIL = 0, 0, 2, 5
 
+GIB = 1 << 30
+
 #: As virDomainGetJobStats of QEMU reports a migration with its disks, and a backup.
 MIGRATION = {
-    "type": 2,
-    "operation": 5,
-    "time_elapsed": 40_000,
-    "data_total": 12 << 30,
-    "data_processed": 7 << 30,
-    "data_remaining": 5 << 30,
-    "memory_total": 8 << 30,
-    "memory_processed": 6 << 30,
-    "memory_remaining": 2 << 30,
-    "disk_total": 4 << 30,
-    "disk_processed": 1 << 30,
-    "disk_remaining": 3 << 30,
+    **{"type": 2, "operation": 5, "time_elapsed": 40_000},
+    **{"data_total": 12 * GIB, "data_processed": 7 * GIB, "data_remaining": 5 * GIB},
+    **{"memory_total": 8 * GIB, "memory_processed": 6 * GIB, "memory_remaining": 2 * GIB},
+    **{"disk_total": 4 * GIB, "disk_processed": 1 * GIB, "disk_remaining": 3 * GIB},
 }
 BACKUP = {
-    "type": 1,
-    "operation": 9,
-    "time_elapsed": 5_000,
-    "disk_total": 20 << 30,
-    "disk_processed": 15 << 30,
-    "disk_remaining": 5 << 30,
+    **{"type": 1, "operation": 9, "time_elapsed": 5_000},
+    **{"disk_total": 20 * GIB, "disk_processed": 15 * GIB, "disk_remaining": 5 * GIB},
 }
 
 #: A job that has ended before the next one began.
@@ -68,21 +46,27 @@ FAILED_BACKUP = Event(JOB_COMPLETED, ({"operation": 9, "success": False, "time_e
 
 WORKERS = tuple(
     Guest(
-        f"worker-{number}",
-        "kvm1" if number % 2 else "kvm2",
-        vcpus=2,
-        user=0.1 * number,
-        system=0.05 * number,
-        steal=0.01 * number,
-        used=(number << 20) // 4,
-        disks=(
-            Disk(reads=10 * number, writes=20 * number, flushes=number, read_ns=number * 10**5),
-        ),
-        nics=(Nic(rx=100 * number, tx=50 * number),),
-        project="shop" if number < 4 else "lab",
+        f"worker-{n}",
+        "kvm1" if n % 2 else "kvm2",
+        user=0.1 * n,
+        system=0.05 * n,
+        steal=0.01 * n,
+        used=(n << 20) // 4,
+        disks=(Disk(reads=10 * n, writes=20 * n, flushes=n, read_ns=n * 10**5),),
+        nics=(Nic(rx=100 * n, tx=50 * n),),
+        project="shop" if n < 4 else "lab",
     )
-    for number in range(1, 9)
+    for n in range(1, 9)
 )
+
+#: A guest whose counters stand still.
+_STILL: dict[str, Any] = {"user": 0, "system": 0}
+_PAUSED = {**_STILL, "state": State.PAUSED}
+
+
+def _disks(reads: float, writes: float) -> dict[str, Any]:
+    return {"disks": (Disk(reads=reads, writes=writes),)}
+
 
 SPECIAL = (
     Guest(
@@ -104,10 +88,10 @@ SPECIAL = (
         project="shop",
         title="Shop front end",
         job=MIGRATION,
-        block_jobs={"vda": {"type": 2, "bandwidth": 0, "cur": 3 << 30, "end": 12 << 30}},
+        block_jobs={"vda": {"type": 2, "bandwidth": 0, "cur": 3 * GIB, "end": 12 * GIB}},
         filesystems=(
-            Filesystem("/", "vda1", used=19 << 30),
-            Filesystem("/srv/data", "vdb1", "xfs", total=40 << 30, used=10 << 30),
+            Filesystem("/", "vda1", used=19 * GIB),
+            Filesystem("/srv/data", "vdb1", "xfs", total=40 * GIB, used=10 * GIB),
             Filesystem("/proc", "proc", "proc", total=0, used=0),
         ),
         events=(
@@ -118,64 +102,48 @@ SPECIAL = (
             Event(IO_ERROR, ("/disk", "virtio-disk0", 1, "enospc"), 5),
         ),
     ),
-    Guest(ODD_NAME, "kvm1", user=0.9, disks=(Disk(reads=5, writes=5),), nics=(Nic(rx=1, tx=1),)),
-    Guest(OTHER_ODD_NAME, "kvm2", user=1.1, used=3 << 20, disks=(Disk(reads=50, writes=1),)),
+    Guest("web-1", "kvm2", state=State.SHUT_OFF, memory=8 << 20, vcpus=4),
+    Guest(ODD_NAME, "kvm1", user=0.9, nics=(Nic(rx=1, tx=1),), **_disks(5, 5)),
+    Guest(OTHER_ODD_NAME, "kvm2", user=1.1, used=3 << 20, **_disks(50, 1)),
     # The counters start again in the middle, as after a restart.
     Guest(
         "restarted",
         "kvm1",
         user=1.5,
         system=0.5,
-        disks=(Disk(reads=150, writes=50),),
         nics=(Nic(rx=900, tx=900),),
         boots=(BOOTED, RESTARTED),
+        **_disks(150, 50),
     ),
     # Migrated between two hosts; an inactive copy remains on the first.
-    Guest("mover", "kvm1", user=1.25, disks=(Disk(reads=80, writes=20),), last=MOVED - STEP),
-    Guest("mover", "kvm1", state=SHUT_OFF, reason=4, first=MOVED),
-    Guest(
-        "mover", "kvm2", user=1.25, disks=(Disk(reads=80, writes=20),), boots=(MOVED,), first=MOVED
-    ),
-    Guest("gone", "kvm2", user=1.75, disks=(Disk(reads=70, writes=30),), last=GONE),
-    Guest("no-balloon", "kvm2", used=None, disks=(Disk(reads=40, writes=40),)),
+    Guest("mover", "kvm1", user=1.25, last=MOVED - STEP, **_disks(80, 20)),
+    Guest("mover", "kvm1", state=State.SHUT_OFF, reason=4, first=MOVED),
+    Guest("mover", "kvm2", user=1.25, boots=(MOVED,), first=MOVED, **_disks(80, 20)),
+    Guest("gone", "kvm2", user=1.75, last=GONE, **_disks(70, 30)),
+    Guest("lost", "kvm3", user=0.6),
+    Guest("no-balloon", "kvm2", used=None, **_disks(40, 40)),
     Guest("idle", "kvm2", user=0.01, system=0.01, job=BACKUP, events=(FAILED_BACKUP,)),
-    Guest("crashed", "kvm2", state=CRASHED, reason=1, user=0, system=0, used=None),
+    Guest("crashed", "kvm2", state=State.CRASHED, used=None, **_STILL),
     Guest(
-        "full",
-        "kvm2",
-        state=PAUSED,
-        reason=PAUSED_BY_IO_ERROR,
-        user=0,
-        system=0,
-        disk_errors={"vda": 2},
+        "full", "kvm2", state=State.PAUSED, reason=State.IO_ERROR, disk_errors={"vda": 2}, **_STILL
     ),
-    Guest("waiting", "kvm1", state=PAUSED, reason=1, user=0, system=0),
-    Guest("hung", "kvm2", complete=False, user=0.3, disks=(Disk(reads=0, writes=0),)),
-    Guest("asleep", "kvm1", state=7, reason=1, user=0, system=0),
+    Guest("waiting", "kvm1", state=State.PAUSED, **_STILL),
+    Guest("hung", "kvm2", complete=False, user=0.3, **_disks(0, 0)),
+    Guest("asleep", "kvm1", state=7, **_STILL),
     Guest(
         "off",
         "kvm1",
-        state=SHUT_OFF,
-        reason=1,
+        state=State.SHUT_OFF,
         memory=16 << 20,
         vcpus=8,
         events=(Event(LIFECYCLE, (STOPPED, CRASHED_DETAIL)),),
     ),
-    Guest("web-1", "kvm2", state=SHUT_OFF, reason=1, memory=8 << 20, vcpus=4),
-    Guest("lost", "kvm3", user=0.6),
     # What the alerts are about, and what looks similar.
     Guest("tight", "kvm1", used=4_090_000, faults=20, swap_out=2),
     Guest("tight-but-quiet", "kvm1", used=4_090_000),
     Guest("slow-disk", "kvm1", disks=(Disk(reads=5, writes=5, read_ns=10**8, write_ns=3 * 10**8),)),
-    Guest(
-        "looping",
-        "kvm1",
-        user=0.05,
-        system=0.01,
-        boots=(BOOTED, END - 1500, END - 1000, END - 500),
-    ),
+    Guest("looping", "kvm1", user=0.05, system=0.01, boots=(BOOTED, *range(END - 1500, END, 500))),
 )
-
 
 FLEET = Fleet(
     hosts=(
@@ -185,15 +153,13 @@ FLEET = Fleet(
             memory=128 << 20,
             collect_ns=30_000_000,
             reconnects=2,
-            pools=(Pool("default", 100 << 30, 93 << 30),),
+            pools=(Pool("default", 100 * GIB, 93 * GIB),),
         ),
         Host(
             "kvm2",
-            cpus=8,
-            memory=64 << 20,
             collect_ns=7_000_000_000,
             hanging=1,
-            pools=(Pool("default", 100 << 30, 40 << 30), Pool("unknown", 0, kind="iscsi")),
+            pools=(Pool("default", 100 * GIB, 40 * GIB), Pool("unknown", 0, kind="iscsi")),
             failing=("block_job",),
         ),
         Host("kvm3", uri="qemu+tls://kvm3/system", unreadable=LOST, collect_ns=20_000_000),
@@ -201,25 +167,4 @@ FLEET = Fleet(
     ),
     guests=(*WORKERS, *SPECIAL),
     sources=SHOWN_SOURCES,
-)
-
-#: A fleet of another site: default tags only, and none of the sources above.
-PLAIN_END = END - 20 * 86_400
-PLAIN_FLEET = Fleet(
-    hosts=(Host("rack7-node'3", uri="xen:///system", tags={"datacenter": "north"}),),
-    guests=tuple(
-        Guest(
-            f"vm{number:03}.example.org",
-            "rack7-node'3",
-            vcpus=1,
-            user=0.01 * number,
-            system=0.0,
-            disks=(Disk("sda", reads=number, writes=1, flushes=1),) * 3,
-            nics=(Nic(rx=number, tx=1),),
-            complete=number != 3,
-            boots=(PLAIN_END - 86_400,),
-        )
-        for number in range(1, 14)
-    ),
-    device_tags=(),
 )

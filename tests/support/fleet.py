@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 from xml.sax.saxutils import escape, quoteattr
 
 from telegraf_execd_libvirt.domain.record import Stats
@@ -17,8 +17,14 @@ SECOND = 10**9
 
 #: When guests were started that say nothing else.
 BOOTED = 1_767_000_000
-RUNNING, PAUSED, SHUT_OFF, CRASHED = 1, 3, 5, 6
-PAUSED_BY_IO_ERROR = 5
+
+
+class State:
+    """Values of virDomainState, and a reason of the state paused."""
+
+    RUNNING, PAUSED, SHUT_OFF, CRASHED = 1, 3, 5, 6
+    IO_ERROR = 5
+
 
 _NOVA = "http://openstack.org/xmlns/libvirt/nova/1.1"
 
@@ -51,8 +57,7 @@ class Nic:
     errors: float = 0
 
 
-@dataclass(frozen=True)
-class Filesystem:
+class Filesystem(NamedTuple):
     """A mounted file system, as the guest agent reports it; sizes in bytes."""
 
     mountpoint: str
@@ -95,7 +100,7 @@ class Guest:
     swap_out: float = 0
     disks: Sequence[Disk] = (Disk(),)
     nics: Sequence[Nic] = (Nic(),)
-    state: int = RUNNING
+    state: int = State.RUNNING
     reason: int = 1
     complete: bool = True
     locked: bool = False
@@ -113,21 +118,17 @@ class Guest:
 
     @property
     def active(self) -> bool:
-        return self.state != SHUT_OFF
+        return self.state != State.SHUT_OFF
 
     def there(self, now: float) -> bool:
-        """Whether the hypervisor has the guest at this time."""
         return self.first <= now <= self.last
 
     def stats(self, now: float) -> Stats:
         """The bulk statistics at this time."""
         stats: Stats = {
-            "state.state": self.state,
-            "state.reason": self.reason,
-            "balloon.current": self.memory,
-            "balloon.maximum": self.memory,
-            "vcpu.current": self.vcpus,
-            "vcpu.maximum": self.vcpus,
+            **{"state.state": self.state, "state.reason": self.reason},
+            **{"balloon.current": self.memory, "balloon.maximum": self.memory},
+            **{"vcpu.current": self.vcpus, "vcpu.maximum": self.vcpus},
             "block.count": len(self.disks),
         }
         for number, disk in enumerate(self.disks):
@@ -190,18 +191,14 @@ class Guest:
                     yield f"block.{number}.{way}.bytes", count(rate * disk.size)
 
     @property
-    def uuid(self) -> str:
-        """The UUID, the same on each host."""
-        return f"{sum(self.name.encode()):08x}-0000-4000-8000-{len(self.name):012x}"
-
-    @property
     def xml(self) -> str:
-        """The domain's XML."""
+        # The UUID is the same on each host.
+        uuid = f"{sum(self.name.encode()):08x}-0000-4000-8000-{len(self.name):012x}"
         disks = "".join(f"<disk><target dev={quoteattr(d.name)}/></disk>" for d in self.disks)
         project = f"<nova:project uuid='1'>{escape(self.project)}</nova:project>"
         agent = "<channel><target name='org.qemu.guest_agent.0' state='connected'/></channel>"
         return (
-            f"<domain><name>{escape(self.name)}</name><uuid>{self.uuid}</uuid>"
+            f"<domain><name>{escape(self.name)}</name><uuid>{uuid}</uuid>"
             f"<title>{escape(self.title)}</title><os><type machine='pc-q35-7.2'>hvm</type></os>"
             f"<metadata><nova:instance xmlns:nova='{_NOVA}'><nova:owner>{project}</nova:owner>"
             f"</nova:instance></metadata><devices>{disks}{agent if self.filesystems else ''}"
@@ -212,12 +209,9 @@ class Guest:
     def info(self) -> dict[str, Any]:
         """The answer of virDomainGetGuestInfo."""
         info: dict[str, Any] = {"fs.count": len(self.filesystems)}
+        names = ("mountpoint", "name", "fstype", "total-bytes", "used-bytes")
         for number, each in enumerate(self.filesystems):
-            info[f"fs.{number}.name"] = each.device
-            info[f"fs.{number}.mountpoint"] = each.mountpoint
-            info[f"fs.{number}.fstype"] = each.kind
-            info[f"fs.{number}.total-bytes"] = each.total
-            info[f"fs.{number}.used-bytes"] = each.used
+            info.update((f"fs.{number}.{name}", value) for name, value in zip(names, each))
         return info
 
 
@@ -250,7 +244,6 @@ class Host:
     failing: Sequence[str] = ()
 
     def up(self, now: float) -> bool:
-        """Whether it can be read at this time."""
         return now < self.unreadable and now <= self.last
 
 

@@ -125,23 +125,12 @@ class _Fetcher:
         self._works = source.name not in host.failing
         self._fetch = source.new()
         self._encoder = Encoder(config, source.group)
-        pools = [
-            Thing(
-                pool.name,
-                {
-                    "info": [2, pool.capacity, pool.allocation, pool.capacity - pool.allocation],
-                    "isActive": 1,
-                    "autostart": 1,
-                },
-                xml=f"<pool type='{pool.kind}'/>",
-            )
-            for pool in host.pools
-        ]
-        networks = [Thing("default", {"isActive": 1, "isPersistent": 1, "DHCPLeases": []})]
-        self._scope = FakeScope(
-            options=defaults(source),
-            host={"listAllStoragePools": pools, "listAllNetworks": networks},
-        )
+        pools = []
+        for pool in host.pools:
+            sizes = [2, pool.capacity, pool.allocation, pool.capacity - pool.allocation]
+            answers = {"info": sizes, "isActive": 1, "autostart": 1}
+            pools.append(Thing(pool.name, answers, xml=f"<pool type='{pool.kind}'/>"))
+        self._scope = FakeScope(options=defaults(source), host={"listAllStoragePools": pools})
         self._due = 0.0
         self._known: set[str] = set()
         self.health = SourceHealth(source.name, True, 0, 0, 0, 0)
@@ -151,16 +140,14 @@ class _Fetcher:
         if now < self._due:
             return ""
         self._due = now + self._source.interval / SECOND
+        name, errors = self._source.name, self.health.errors
         if not (up and self._works):
-            errors = self.health.errors + 1
-            self.health = SourceHealth(self._source.name, False, 0, 10**6, errors, 0)
+            self.health = SourceHealth(name, False, 0, 10**6, errors + 1, 0)
             return ""
         self._scope.things = things
         self._happen(guests)
         records = fetched(self._fetch, self._scope)
-        self.health = SourceHealth(
-            self._source.name, True, len(records), 10**6, self.health.errors, 0
-        )
+        self.health = SourceHealth(name, True, len(records), 10**6, errors, 0)
         return self._encoder.encode(records, now * SECOND).decode()
 
     def _happen(self, guests: list[Guest]) -> None:

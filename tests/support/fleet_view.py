@@ -40,6 +40,9 @@ class View:
         """The guests of a host at its last readable moment."""
         return [guest for guest in self.last if guest.host == host.name]
 
+    def active_on(self, host: Host) -> list[Guest]:
+        return [guest for guest in self.on(host) if guest.active]
+
     def hosts(self, value: Callable[[Host], float]) -> Numbers:
         return {f"{host.name} {host.uri}": value(host) for host in self.seen}
 

@@ -5,17 +5,14 @@ The rule: nothing here knows a panel; a query is taken from the dashboard's JSON
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Union
 
 from support.databases import InfluxDB, Prometheus
+from support.documents import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "dashboards"
 STEP = 30
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -27,8 +24,12 @@ Values = Mapping[str, Union[str, Sequence[str]]]
 #: Columns of a table that are tags.
 TAGS = ("host", "domain_name", "project_name", "instance_name", "uuid")
 
+LANGUAGES = ("influxql", "promql")
+BOARDS = tuple((name, language) for name in ("fleet", "guest") for language in LANGUAGES)
 
 NOTHING: Values = {}
+#: No choice.
+ALL: Values = {"host": ".*", "domain": ".*", "project": ".*"}
 
 
 class Series(NamedTuple):
@@ -57,20 +58,18 @@ def load(name: str, language: str) -> Json:
     return document
 
 
-def load_script(module: str) -> Any:
-    """A module of scripts/."""
-    folder = str(ROOT / "scripts")
-    if folder not in sys.path:
-        sys.path.append(folder)
-    return importlib.import_module(module)
-
-
 def panels(dashboard: Json) -> Iterator[Json]:
     """The panels with queries."""
     for panel in dashboard["panels"]:
         if panel["type"] != "row":
             yield panel
         yield from panel.get("panels", [])
+
+
+def query_of(target: Json) -> str:
+    """The query of a target, in either language."""
+    text: str = target["query"] if "query" in target else target["expr"]
+    return text
 
 
 def variables(dashboard: Json) -> list[Json]:
@@ -144,7 +143,7 @@ class Source:
         if panel.get("timeFrom"):
             assert panel["timeFrom"] == "2m"
             period = Period(period.end - 120, period.end)
-        text = target["query"] if self.language == "influxql" else target["expr"]
+        text = query_of(target)
         if isinstance(self.database, InfluxDB):
             assert target["rawQuery"] is True
             return self.select(text, period, chosen, step_of(panel))

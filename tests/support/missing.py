@@ -1,12 +1,14 @@
 """Handling of components that a machine lacks.
 
-The rule: a test is skipped only with a reason that names the missing component. If
-TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING is set, as for a complete run, the test fails instead.
+The rule: a test is skipped only with a reason that names the missing component; it is enough that
+the test or one of its fixtures raises `Missing`. If TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING is set,
+as for a complete run, the test fails instead.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import NoReturn, TypeVar
@@ -18,6 +20,14 @@ T = TypeVar("T")
 
 class Missing(Exception):
     """A component that this machine lacks; the message names it and its package."""
+
+
+def needed(program: str, package: str, path: str | None = None) -> str:
+    """The path of a program that a package of Debian has."""
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise Missing(f"{program} (Debian package {package})")
+    return found
 
 
 def leave_out(reason: str) -> NoReturn:

@@ -13,7 +13,7 @@ import time
 
 from support.fleet import Fleet
 from support.fleet_lines import lines
-from support.random_fleet import random_fleet
+from support.sites import random_fleet
 
 #: No host fails before this time.
 _NEVER = 1 << 40

@@ -5,17 +5,7 @@ The rule: names are examples, and the plugin itself writes the lines.
 
 from __future__ import annotations
 
-from support.fleet import (
-    CRASHED,
-    PAUSED,
-    PAUSED_BY_IO_ERROR,
-    SHUT_OFF,
-    Disk,
-    Fleet,
-    Guest,
-    Host,
-    Nic,
-)
+from support.fleet import Disk, Fleet, Guest, Host, Nic, State
 
 STEP = 10
 END = 1_768_089_600
@@ -89,10 +79,10 @@ FLEET = Fleet(
     ],
     guests=(
         *_guests(),
-        Guest("test-1", "kvm2", state=CRASHED, reason=1, user=0, system=0, used=None),
-        Guest("test-2", "kvm3", state=PAUSED, reason=PAUSED_BY_IO_ERROR, user=0, system=0),
-        Guest("old-mail", "kvm4", state=SHUT_OFF),
-        Guest("db-2", "kvm4", state=SHUT_OFF, vcpus=8, memory=32 << 20),
+        Guest("test-1", "kvm2", state=State.CRASHED, reason=1, user=0, system=0, used=None),
+        Guest("test-2", "kvm3", state=State.PAUSED, reason=State.IO_ERROR, user=0, system=0),
+        Guest("old-mail", "kvm4", state=State.SHUT_OFF),
+        Guest("db-2", "kvm4", state=State.SHUT_OFF, vcpus=8, memory=32 << 20),
         Guest("legacy", "kvm1", complete=False, user=0.2, system=0.1, wave=0.2),
     ),
 )
