@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from support.documents import ROOT, Block, blocks, manual_blocks
-from support.missing import leave_out
+from support.missing import needed
 from support.process import kill
 
 BLOCKS = [
@@ -29,7 +29,7 @@ BLOCKS = [
 #: Commands that install software, and what runs the blocks that have them.
 ELSEWHERE = {
     "apt-get": "tests/packaging/test_dist.py, in a bare Debian",
-    "pip": "tests/packaging/test_wheel.py, without the network",
+    "pip": "tests/packaging/test_dist.py, without the network",
     "pipx": "nothing: what it does beside pip, it downloads",
     "podman": "tests/platforms/test_container.py, with a base that is not Telegraf's",
     "dnf": "nothing: it needs Fedora or RHEL",
@@ -96,9 +96,9 @@ def run(tmp_path: Path):
     (tmp_path / "run/libvirt/qemu/GUEST.pid").write_text(str(guest.pid))
 
     def run(block: Block) -> str:
-        for program in ("make", "virsh"):
-            if re.search(rf"^{program}\b", block.text, re.MULTILINE) and not shutil.which(program):
-                leave_out(f"{program} is not installed")
+        for program, package in {"make": "make", "virsh": "libvirt-clients"}.items():
+            if re.search(rf"^{program}\b", block.text, re.MULTILINE):
+                needed(program, package)
         done = subprocess.run(
             ["sh", "-eu", "-c", block.moved(tmp_path)],
             cwd=checkout,

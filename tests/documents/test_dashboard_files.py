@@ -9,15 +9,12 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-import tomli
 
-from support.grafana import FOLDER, Json, load, load_script, panels, variables
-from telegraf_execd_libvirt.config.config import parse
-from telegraf_execd_libvirt.config.values import Problems
+from support.documents import load_script
+from support.grafana import BOARDS, FOLDER, Json, load, panels, query_of, variables
 
 build = load_script("build_dashboards")
 
-BOARDS = [(name, language) for name in ("fleet", "guest") for language in ("influxql", "promql")]
 SOURCES = {"influxql": "influxdb", "promql": "prometheus"}
 BUILT_IN = {"timeFilter", "__interval", "__rate_interval", "__range"}
 KINDS = {"stat", "timeseries", "table", "state-timeline"}
@@ -34,10 +31,9 @@ def board(request: pytest.FixtureRequest) -> tuple[Json, str]:
     return load(name, language), language
 
 
-def queries(dashboard: Json, language: str) -> list[str]:
+def queries(dashboard: Json) -> list[str]:
     """All queries of all panels."""
-    field = "query" if language == "influxql" else "expr"
-    return [target[field] for panel in panels(dashboard) for target in panel["targets"]]
+    return [query_of(target) for panel in panels(dashboard) for target in panel["targets"]]
 
 
 def test_files_are_up_to_date() -> None:
@@ -73,7 +69,8 @@ def test_structure(board: tuple[Json, str]) -> None:
 
 
 def test_data_source_is_a_variable(board: tuple[Json, str]) -> None:
-    """One variable chooses the data source of all panels, queries and variables."""
+    """One variable chooses the data source of all panels, queries and variables. Variables are read
+    again when the time range changes; All is any text, also none."""
     dashboard, language = board
     (variable,) = (v for v in dashboard["templating"]["list"] if v["type"] == "datasource")
     assert (variable["name"], variable["query"]) == ("datasource", SOURCES[language])
@@ -82,12 +79,8 @@ def test_data_source_is_a_variable(board: tuple[Json, str]) -> None:
     for panel in panels(dashboard):
         assert panel["datasource"] == expected
         assert all(target["datasource"] == expected for target in panel["targets"])
-    assert all(variable["datasource"] == expected for variable in variables(dashboard))
-
-
-def test_variables_follow_the_time_range(board: tuple[Json, str]) -> None:
-    """Variables are read again when the time range changes; All is any text, also none."""
-    for variable in variables(board[0]):
+    for variable in variables(dashboard):
+        assert variable["datasource"] == expected
         assert (variable["refresh"], variable["multi"]) == (2, True)
         assert variable["includeAll"] == (variable.get("allValue") == ".*")
         assert variable["description"] and variable["label"]
@@ -105,7 +98,6 @@ def test_each_panel_is_explained(board: tuple[Json, str]) -> None:
 
 
 def units(panel: Json) -> list[str]:
-    """All units of a panel."""
     config = panel["fieldConfig"]
     properties = [p for override in config["overrides"] for p in override["properties"]]
     return [config["defaults"]["unit"], *(p["value"] for p in properties if p["id"] == "unit")]
@@ -126,9 +118,9 @@ def test_panels_have_their_own_places(board: tuple[Json, str]) -> None:
 
 def test_variables_are_defined(board: tuple[Json, str]) -> None:
     """Each variable in a query is defined, and each one that is defined is used."""
-    dashboard, language = board
+    dashboard = board[0]
     defined = {variable["name"] for variable in dashboard["templating"]["list"]}
-    texts = [*queries(dashboard, language), *(v["query"] for v in variables(dashboard))]
+    texts = [*queries(dashboard), *(v["query"] for v in variables(dashboard))]
     used = {name for text in texts for name in re.findall(r"\$(\w+|\{[^}]*\})", text)}
     assert used - BUILT_IN == {f"{{{name}:regex}}" for name in defined - {"datasource"}}
 
@@ -139,7 +131,7 @@ def test_queries_follow_the_rules_of_their_language(board: tuple[Json, str]) -> 
     parentheses; rates of guests between the first values of intervals. Each kind of target as its
     panel needs it."""
     dashboard, language = board
-    for query in queries(dashboard, language):
+    for query in queries(dashboard):
         if language == "promql":
             windows = set(re.findall(r"rate\([^\[]*\[([^\]]*)\]", query))
             assert windows <= {"$__rate_interval"} or (
@@ -163,11 +155,9 @@ def test_queries_follow_the_rules_of_their_language(board: tuple[Json, str]) -> 
 
 def test_counts_are_never_missing(board: tuple[Json, str]) -> None:
     """A count of nothing is shown as 0."""
-    dashboard, language = board
-    for panel in panels(dashboard):
+    for panel in panels(board[0]):
         for target in panel["targets"]:
-            query = target["query"] if language == "influxql" else target["expr"]
-            if query.startswith(("count(", "SELECT count(")):
+            if query_of(target).startswith(("count(", "SELECT count(")):
                 assert panel["fieldConfig"]["defaults"]["noValue"] == "0"
 
 
@@ -183,20 +173,6 @@ def test_tables_lead_to_the_guest(board: tuple[Json, str]) -> None:
             assert url.startswith(f"/d/libvirt-guest-{language}?${{datasource:queryparam}}&")
             assert "var-host=" in url and "var-domain=" in url
     assert load("guest", language)["uid"] == f"libvirt-guest-{language}"
-
-
-def test_documented_configuration_is_valid() -> None:
-    """The examples for the plugin and for Telegraf's outputs are TOML without mistakes."""
-    page = (FOLDER.parent / "docs" / "dashboards.md").read_text("utf-8")
-    outputs = set()
-    for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
-        for variant in (text, re.sub(r"^( *)# (?=\w+ = )", r"\1", text, flags=re.MULTILINE)):
-            document = tomli.loads(variant)
-            outputs |= set(document.get("outputs", {}))
-            problems = Problems()
-            parse({"inputs": document.get("inputs", {"libvirt": [{}]})}, {}, problems)
-            assert (problems.errors, problems.warnings) == ([], [])
-    assert outputs == {"influxdb", "influxdb_v2", "prometheus_client", "http"}
 
 
 def test_provisioning_fits_the_dashboards() -> None:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from support.documents import recipes
-from support.grafana import load, load_script, panels, variables
+from support.documents import load_script, recipes
+from support.grafana import LANGUAGES, load, panels, query_of, variables
 from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from telegraf_execd_libvirt.domain.record import STATE_NAMES
 from telegraf_execd_libvirt.groups.schema import Metric, Type
@@ -43,7 +43,7 @@ def board_queries(language: str) -> list[Query]:
             for target in panel["targets"]:
                 legend = target.get("alias") or target.get("legendFormat", "")
                 labels = re.findall(r"\[\[tag_(\w+)\]\]|\{\{(\w+)\}\}", legend)
-                text = target["query" if language == "influxql" else "expr"]
+                text = query_of(target)
                 names = frozenset(a or b for a, b in labels)
                 found.append(Query(f"{name}: {panel['title']} {target['refId']}", text, names))
         found += [
@@ -161,7 +161,7 @@ def events() -> set[tuple[str, str]]:
     return {(event, detail) for event, detail in found if not re.search(r"\d", event + detail)}
 
 
-@pytest.mark.parametrize("language", ["influxql", "promql"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_values_of_tags(language: str) -> None:
     """A query asks only for events that the plugin counts, and for details of these events. No
     other tag is compared with a value that this test does not know."""

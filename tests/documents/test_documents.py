@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import tomli
 
-from support.documents import Block, blocks, broken_links, pages
+from support.documents import ROOT, Block, blocks, broken_links, load_script, pages
 from telegraf_execd_libvirt.config.config import HypervisorConfig, parse
 from telegraf_execd_libvirt.config.values import Problems
 from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
@@ -22,26 +20,12 @@ from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS
 from telegraf_execd_libvirt.program import cli
 from telegraf_execd_libvirt.sources import SOURCES
 
-ROOT = Path(__file__).resolve().parents[2]
-SOURCE = ROOT / "src" / "telegraf_execd_libvirt"
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-SAMPLE = (SOURCE / "config" / "sample.conf").read_text("utf-8")
-OPTIONS = [o.name for o in fields(HypervisorConfig) if o.name != "source_tables"]
+SAMPLE = (ROOT / "src/telegraf_execd_libvirt/config/sample.conf").read_text("utf-8")
+OPTIONS = {o.name for o in fields(HypervisorConfig) if o.name != "source_tables"}
 PAGES = pages()
 
-
-def load_script() -> ModuleType:
-    """The documentation generator, as a module."""
-    spec = importlib.util.spec_from_file_location(
-        "update_docs", ROOT / "scripts" / "update_docs.py"
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-update_docs = load_script()
+update_docs = load_script("update_docs")
 
 
 def uncommented(sample: str) -> str:
@@ -49,13 +33,17 @@ def uncommented(sample: str) -> str:
     return re.sub(r"^( *)# (?=[ \[a-z])", r"\1", sample, flags=re.MULTILINE)
 
 
+def assert_right(problems: Problems) -> None:
+    """There are none, but tables of sources that are not read."""
+    warnings = [text for text in problems.warnings if "has no effect" not in text]
+    assert (problems.errors, warnings) == ([], [])
+
+
 def configured(text: str) -> HypervisorConfig:
     """The one hypervisor of a configuration without errors."""
     problems = Problems()
     config = parse(tomli.loads(text), {}, problems)
-    # The sample has tables of sources, but does not read these sources.
-    warnings = [text for text in problems.warnings if "has no effect" not in text]
-    assert (problems.errors, warnings) == ([], [])
+    assert_right(problems)
     (hypervisor,) = config.hypervisors
     return hypervisor
 
@@ -127,33 +115,38 @@ def test_sample_shows_the_defaults() -> None:
     )
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_option_is_in_the_sample(option: str) -> None:
-    """Each option of the configuration is in the sample."""
+def test_each_option_is_documented() -> None:
+    """Each option of the configuration is in the sample, and has a row in the table of options."""
     (table,) = tomli.loads(uncommented(SAMPLE))["inputs"]["libvirt"]
-    assert option in table
+    assert {*table} >= OPTIONS
+    rows = CONFIGURATION.partition("\n| option | default | ")[2].partition("\n\n")[0]
+    assert {*re.findall(r"^\| `(\w+)` \| ", rows, re.MULTILINE)} >= OPTIONS
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_option_is_documented(option: str) -> None:
-    """Each option of the configuration has a row in the table of options."""
-    table = CONFIGURATION.partition("\n| option | default | ")[2].partition("\n\n")[0]
-    assert f"\n| `{option}` | " in table
+#: What is in the sample, and in a table of the page.
+EXPLAINED = {
+    **{
+        name: (rf"^  ##   {name} +\S", rf'^\| `additional_statistics` .*`"{name}"`')
+        for name in ADDITIONAL_STATISTICS
+    },
+    **{
+        name: (rf"^  ##   {name} +\S", rf"^\| `{name}` \| \S.* \| \S.* \| \S.* \|$")
+        for name in SOURCES
+    },
+    **{
+        name: (rf"^  ## .*\b{name}\b", rf"^\| `{name}` \| \S.* \| \S.* \|$")
+        for name in (*DOMAIN_TAGS, *DEVICE_TAGS)
+    },
+}
 
 
-@pytest.mark.parametrize("name", ADDITIONAL_STATISTICS)
-def test_additional_statistics_are_explained(name: str) -> None:
-    """The sample and the table of options explain each value of additional_statistics."""
-    assert re.search(rf"^  ##   {name} +\S", SAMPLE, re.MULTILINE)
-    row = re.search(r"^\| `additional_statistics` .*$", CONFIGURATION, re.MULTILINE)
-    assert row and f'`"{name}"`' in row[0]
-
-
-@pytest.mark.parametrize("name", SOURCES)
-def test_sources_are_explained(name: str) -> None:
-    """The sample and the table of sources explain each source."""
-    assert re.search(rf"^  ##   {name} +\S", SAMPLE, re.MULTILINE)
-    assert re.search(rf"^\| `{name}` \| \S.* \| \S.* \| \S.* \|$", CONFIGURATION, re.MULTILINE)
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_each_value_is_explained(name: str) -> None:
+    """The sample and a table explain each value of additional_statistics, each source, and each
+    additional tag."""
+    in_sample, in_page = EXPLAINED[name]
+    assert re.search(in_sample, SAMPLE, re.MULTILINE)
+    assert re.search(in_page, CONFIGURATION, re.MULTILINE)
 
 
 def test_tables_of_sources_show_the_defaults() -> None:
@@ -164,13 +157,6 @@ def test_tables_of_sources_show_the_defaults() -> None:
         assert table.interval in (None, source.interval)
         assert table.options == source.defaults
     assert {name for name, source in SOURCES.items() if source.options} <= {*shown.source_tables}
-
-
-@pytest.mark.parametrize("name", [*DOMAIN_TAGS, *DEVICE_TAGS])
-def test_additional_tags_are_explained(name: str) -> None:
-    """The sample names each additional tag, and the page says what it is and what it costs."""
-    assert re.search(rf"^  ## .*\b{name}\b", SAMPLE, re.MULTILINE)
-    assert re.search(rf"^\| `{name}` \| \S.* \| \S.* \|$", CONFIGURATION, re.MULTILINE)
 
 
 def test_documented_errors_are_what_the_program_says() -> None:
@@ -190,62 +176,51 @@ def test_documented_errors_are_what_the_program_says() -> None:
     assert re.findall(r"^E! .*$", CONFIGURATION, re.MULTILINE) == said
 
 
-def test_telegraf_example_runs_the_plugin() -> None:
-    """The example runs the command with its own file, rounds timestamps, prints the metrics."""
-    telegraf: Any = tomli.loads((ROOT / "examples" / "telegraf.conf").read_text("utf-8"))
+def test_telegraf_example() -> None:
+    """The example runs the command with its own file, rounds timestamps, prints the metrics. It is
+    TOML with the commented outputs and options, too."""
+    text = (ROOT / "examples" / "telegraf.conf").read_text("utf-8")
+    telegraf: Any = tomli.loads(text)
     (execd,) = telegraf["inputs"]["execd"]
-    assert execd["command"] == [
-        "telegraf-execd-libvirt",
-        "--config",
-        "/etc/telegraf-execd-libvirt.conf",
-    ]
+    command = ["telegraf-execd-libvirt", "--config", "/etc/telegraf-execd-libvirt.conf"]
+    assert execd["command"] == command
     assert (execd["signal"], execd["data_format"]) == ("STDIN", "influx")
     assert execd["precision"] == "1s"
     assert telegraf["outputs"] == {"file": [{"files": ["stdout"], "data_format": "influx"}]}
-
-
-def test_telegraf_example_with_everything_switched_on_is_toml() -> None:
-    """The commented outputs and options of the example are valid TOML."""
-    text = (ROOT / "examples" / "telegraf.conf").read_text("utf-8")
     telegraf = tomli.loads(re.sub(r"^( *)# (?=[a-z_]+ = |\[| )", r"\1", text, flags=re.MULTILINE))
     assert set(telegraf["outputs"]) == {"file", "influxdb", "influxdb_v2"}
     assert telegraf["inputs"]["execd"][0]["interval"] == "30s"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Each relative link names an existing file, and each anchor a heading of its page."""
-    assert broken_links(page) == []
-
-
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
 def test_blocks_of_configuration_are_valid(block: Block) -> None:
-    """Each block of TOML is TOML, and the plugin takes each [[inputs.libvirt]] table as it is."""
-    document = tomli.loads(block.text)
-    if "libvirt" in document.get("inputs", {}):
-        problems = Problems()
-        parse(document, {}, problems)
-        warnings = [text for text in problems.warnings if "has no effect" not in text]
-        assert (problems.errors, warnings) == ([], [])
+    """Each block of TOML is TOML, and the plugin takes each [[inputs.libvirt]] table as it is; also
+    with the options that are commented out."""
+    for text in (block.text, re.sub(r"^( *)# (?=\w+ = )", r"\1", block.text, flags=re.MULTILINE)):
+        document = tomli.loads(text)
+        if "libvirt" in document.get("inputs", {}):
+            problems = Problems()
+            parse(document, {}, problems)
+            assert_right(problems)
+
+
+def test_outputs_of_the_dashboards() -> None:
+    """The page about dashboards has each output of Telegraf that it speaks of."""
+    texts = [block.text for block in blocks("toml") if block.page == "docs/dashboards.md"]
+    outputs = {name for text in texts for name in tomli.loads(text).get("outputs", {})}
+    assert outputs == {"influxdb", "influxdb_v2", "prometheus_client", "http"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_named_targets_exist(page: Path) -> None:
-    """Each target of make that a page names exists."""
+def test_what_a_page_names_exists(page: Path) -> None:
+    """Each relative link names a file, and each anchor a heading of its page. Each target of make
+    and each file of the source, the tests and the scripts exists."""
+    text = page.read_text("utf-8")
+    assert broken_links(page) == []
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    assert {*re.findall(r"`make (\w+)", page.read_text("utf-8"))} <= {*targets}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_named_files_exist(page: Path) -> None:
-    """Each file of the source, the tests and the scripts that a page names exists."""
-    named = re.findall(r"\b(?:src|tests|scripts)/[\w./*-]*\w", page.read_text("utf-8"))
-    example = "tests/lines/golden/NAME"
-    assert [path for path in named if path != example and not any(ROOT.glob(path))] == []
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_page_opens_with_its_purpose_and_is_linked(page: Path) -> None:
-    """Each page of docs/ opens with what it answers, and the README links to it."""
-    assert re.match(r"# .+\n\nThis page \w", page.read_text("utf-8"))
-    assert f"(docs/{page.name})" in (ROOT / "README.md").read_text("utf-8")
+    assert {*re.findall(r"`make (\w+)", text)} <= {*targets}
+    named = {*re.findall(r"\b(?:src|tests|scripts)/[\w./*-]*\w", text)}
+    assert [path for path in named - {"tests/lines/golden/NAME"} if not any(ROOT.glob(path))] == []
+    if page.parent.name == "docs":
+        assert re.match(r"# .+\n\nThis page \w", text), "it opens with its purpose"
+        assert f"(docs/{page.name})" in (ROOT / "README.md").read_text("utf-8")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.documents import ROOT
+
 PACKAGE = ROOT / "src" / "telegraf_execd_libvirt"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
@@ -31,24 +31,16 @@ WHOLE = {
 }
 
 
-def test_few_names_are_at_the_top() -> None:
-    """The package has few names at its top."""
+def test_the_source_has_few_names_and_short_files() -> None:
+    """The package has few names at its top, rooms without rooms, and no long file."""
     names = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert len(names - {"__pycache__"}) <= MOST_NAMES
-
-
-def test_files_are_short() -> None:
-    """No file of the source is long."""
+    assert {len(path.relative_to(PACKAGE).parts) for path in FILES} == {1, 2}
     lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in FILES}
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
-def test_files_are_in_rooms() -> None:
-    """A room has files and no rooms."""
-    assert {len(path.relative_to(PACKAGE).parts) for path in FILES} == {1, 2}
-
-
-@pytest.mark.parametrize("name", TESTS)
+@pytest.mark.parametrize("name", sorted({*TESTS, *WHOLE}))
 def test_a_test_is_where_its_file_is(name: str) -> None:
     """tests/ROOM/test_FILE.py tests ROOM/FILE.py, as does test_FILE_ASPECT.py."""
     room, _, file = name.rpartition("/")
@@ -56,11 +48,6 @@ def test_a_test_is_where_its_file_is(name: str) -> None:
     files = [path.stem for path in (PACKAGE / room).glob("*.py")]
     has_file = any(subject == file or subject.startswith(f"{file}_") for file in files)
     assert has_file != (name in WHOLE)
-
-
-def test_tests_of_whole_rooms_exist() -> None:
-    """The list of tests without a file has no other names."""
-    assert {*WHOLE} <= {*TESTS}
 
 
 def test_named_methods_and_files_exist() -> None:
