@@ -1,7 +1,6 @@
 """What `make dist` builds: reproducible, and each package runs where it is meant to run."""
 
 import hashlib
-import importlib.util
 import os
 import platform
 import re
@@ -9,28 +8,33 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
+import venv
 import zipfile
-from collections.abc import Iterator
-from contextlib import nullcontext
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
+import tomli
 
 import telegraf_execd_libvirt
-from support.debian import APT, PATH, Debian, run
-from support.documents import blocks, broken_links, pages
-from support.missing import available, leave_out
+from support.debian import PATH, Debian, run
+from support.documents import ROOT, blocks, broken_links, load_script, pages
+from support.missing import Missing, needed
 from support.process import Workspace
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "telegraf-execd-libvirt"
 PACKAGE = "telegraf_execd_libvirt"
 VERSION = telegraf_execd_libvirt.__version__
 COLLECT = ("--once", "--uri", "test:///default")
 CONFIGURATION = f"/etc/{NAME}.conf"
 SAMPLE = (ROOT / "examples" / "plugin.conf").read_text("utf-8")
+SCRIPT = Path("scripts", "make_dist.py")
 
 PYTHON = "/usr/bin/python3"
+
+# A file that happens to be in the source tree, and is no part of the project.
+PRIVATE = ".a private note"
 
 
 def digests(folder: Path) -> dict:
@@ -38,25 +42,15 @@ def digests(folder: Path) -> dict:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
-def load_script():
-    """The script of `make dist`, as a module."""
-    path = ROOT / "scripts" / "make_dist.py"
-    spec = importlib.util.spec_from_file_location("make_dist", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def has_metrics(output: str) -> bool:
     """Is the state of a domain in the output?"""
     return re.search(r"^libvirt_state,domain_name=test state=1i", output, re.MULTILINE) is not None
 
 
-@pytest.fixture(scope="module")
-def workspace() -> Iterator[Workspace]:
-    """The folder of all that these tests make."""
-    with Workspace("dist") as workspace:
-        yield workspace
+def needs_modules(names: str) -> None:
+    """Leave the test out if the distribution's Python lacks these modules."""
+    if subprocess.run([PYTHON, "-c", f"import {names}"], capture_output=True).returncode != 0:
+        raise Missing(f"{names} of the distribution's Python (Debian package python3-...)")
 
 
 def tree() -> set:
@@ -66,25 +60,38 @@ def tree() -> set:
     return {name for name in names if not name.name.startswith(".")}
 
 
-@pytest.fixture(scope="module")
-def tree_before() -> set:
-    """The names in the source tree before the build."""
-    return tree()
+def links_broken_in(folder: Path) -> dict:
+    """The broken links of each document in the folder."""
+    broken = {page.name: broken_links(page) for page in pages(folder)}
+    return {page: links for page, links in broken.items() if links}
 
 
 @pytest.fixture(scope="module")
-def dist(tree_before, workspace) -> Path:
-    """The folder with everything that `make dist` builds."""
-    script = ROOT / "scripts" / "make_dist.py"
-    folder = workspace.folder / "dist"
-    run(workspace, "make-dist", sys.executable, script, "--output", folder)
+def workspace():
+    """The folder of all that these tests make."""
+    with Workspace("dist") as workspace:
+        yield workspace
+
+
+@pytest.fixture(scope="module")
+def dist(workspace) -> Path:
+    """The folder with everything that `make dist` builds; nothing is left in the source tree."""
+    folder, before, private = workspace.folder / "dist", tree(), ROOT / PRIVATE
+    private.touch()
+    try:
+        run(workspace, "make-dist", sys.executable, ROOT / SCRIPT, "--output", folder)
+    finally:
+        private.unlink()
+    assert tree() == before
     return folder
 
 
-@pytest.fixture(scope="module")
-def left_in_tree(tree_before, dist) -> set:
-    """What the build left in the source tree."""
-    return tree() - tree_before
+def built(dist, workspace, pattern: str) -> Path:
+    """A package, unless its tools are missing."""
+    found = list(dist.glob(pattern))
+    if not found:
+        raise Missing(workspace.log("make-dist").read_text().strip())
+    return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -99,46 +106,31 @@ def sdist(dist, workspace) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pyz(dist) -> Path:
-    """The one-file program, if the distribution's Python has libvirt's binding."""
-    if subprocess.run([PYTHON, "-c", "import libvirt"], capture_output=True).returncode != 0:
-        leave_out("the distribution's python3-libvirt is not installed")
-    return dist / f"{NAME}.pyz"
+def metadata(dist):
+    """The core metadata of the wheel."""
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return Parser().parsestr(archive.read(f"{PACKAGE}-{VERSION}.dist-info/METADATA").decode())
 
 
 @pytest.fixture(scope="module")
-def deb(dist, workspace) -> Path:
-    """The Debian package."""
-    path = dist / f"{NAME}_{VERSION}_all.deb"
-    if not path.exists():
-        leave_out(workspace.log("make-dist").read_text().strip())
-    return path
-
-
-APT_S_RECORDS = {"/var/lib/apt/extended_states"}
+def requirements(metadata) -> list:
+    """The requirements of the plugin, without those of extras."""
+    return [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
 
 
 @pytest.fixture(scope="module")
-def debian(workspace) -> Debian:
-    """A bare Debian of this host's release."""
-    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    with available(lambda: nullcontext(Debian(workspace, release))) as debian:
-        debian.build()
-        return debian
-
-
-@pytest.fixture(scope="module")
-def rpm(dist, workspace) -> Path:
-    """The RPM package."""
-    found = list(dist.glob("*.rpm"))
-    if not found:
-        leave_out(workspace.log("make-dist").read_text().strip())
-    return found[0]
-
-
-def test_the_source_tree_stays_clean(left_in_tree):
-    """A build leaves nothing in the source tree."""
-    assert left_in_tree == set()
+def wheels(requirements, workspace) -> Path:
+    """The folder with the wheels of all requirements, and of what builds the plugin."""
+    # Keep them: only the first run downloads and builds.
+    needed = sorted([*requirements, "hatchling>=1.27"])
+    digest = hashlib.sha256(repr((sys.version, needed)).encode()).hexdigest()[:12]
+    wheels = ROOT / ".cache" / "wheels" / digest
+    if not (wheels / "complete").exists():
+        wheel = (sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels)
+        run(workspace, "pip-wheel", *wheel, *needed)
+        (wheels / "complete").touch()
+    return wheels
 
 
 def test_two_builds_are_identical(dist, sdist, workspace):
@@ -149,8 +141,8 @@ def test_two_builds_are_identical(dist, sdist, workspace):
     page.chmod(0o600)
     os.utime(page, (0, 0))
     again = workspace.folder / "again"
-    script = sdist / "scripts" / "make_dist.py"
-    command = ("sh", "-c", 'umask 077; exec "$@"', "sh", sys.executable, script, "--output", again)
+    build = (sys.executable, sdist / SCRIPT, "--output", again)
+    command = ("sh", "-c", 'umask 077; exec "$@"', "sh", *build)
     run(workspace, "make-dist-again", *command, TZ="Asia/Tokyo", LC_ALL="C")
     assert digests(again) == digests(dist)
 
@@ -166,7 +158,7 @@ def test_a_build_of_the_sdist_gives_the_same_wheel(dist, sdist, workspace):
 
 def test_a_missing_build_tool_is_named(tmp_path, monkeypatch, capsys):
     """Without its tools a package is not built; the message is the command of the README."""
-    make_dist = load_script()
+    make_dist = load_script("make_dist")
     monkeypatch.setattr(make_dist, "PATH", str(tmp_path))
     commands = [line for block in blocks("sh") for line in block.text.splitlines()]
     for name in make_dist.PACKAGES:
@@ -175,6 +167,61 @@ def test_a_missing_build_tool_is_named(tmp_path, monkeypatch, capsys):
         error = capsys.readouterr().err
         assert [line for line in commands if line in error and line.startswith(("apt", "dnf"))]
     assert not (tmp_path / "dist").exists()
+
+
+def test_the_sdist_holds_what_a_packager_needs(dist, sdist):
+    """The sdist has the licence, the README, the package's data and the tests; its documents and
+    what they link to are complete."""
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml", "Makefile"} <= names
+    assert {f"src/{PACKAGE}/config/sample.conf", "tests/packaging/test_dist.py"} <= names
+    assert not [name for name in names if name.startswith((".venv", ".cache", "dist", PRIVATE))]
+    tops = {name.partition("/")[0] for name in names if name} - {"PKG-INFO"}
+    listed = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    include = listed["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert tops == {name.strip("/") for name in include}
+    assert links_broken_in(sdist) == {}
+
+
+def test_the_wheel_holds_the_package_and_its_metadata(dist, metadata, requirements):
+    """The wheel has the typing marker, the sample configuration and the licence, but no tests. It
+    requires only libvirt's binding and a TOML reader; Python 3.9 is the oldest version."""
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {f"{PACKAGE}/py.typed", f"{PACKAGE}/config/sample.conf"} <= set(names)
+    assert any(re.fullmatch(rf"{PACKAGE}-[^/]*\.dist-info/licenses/LICENSE", n) for n in names)
+    assert all(re.match(rf"{PACKAGE}(-[^/]*\.dist-info)?/", name) for name in names)
+    assert sorted(requirements) == ["libvirt-python>=9.0", "tomli>=2.0"]
+    assert (metadata["License-Expression"], metadata["Requires-Python"]) == ("MIT", ">=3.9")
+
+
+def test_the_wheel_collects(dist, wheels, metadata, workspace):
+    """In a new environment, the command and `python -m` print the version and metrics."""
+    folder = workspace.folder / "installed"
+    venv.create(folder)
+    python = folder / "bin" / "python"
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index")
+    run(workspace, "pip", *pip, "--find-links", wheels, *dist.glob("*.whl"))
+    for command in ((folder / "bin" / NAME,), (python, "-m", PACKAGE)):
+        assert metadata["Version"] in run(workspace, "version", *command, "--version").split()
+        assert has_metrics(run(workspace, "once", *command, *COLLECT))
+
+
+def test_the_commands_of_the_documents_for_pip(sdist, wheels, workspace, tmp_path):
+    """The documents' commands for pip install the plugin from an unpacked sdist."""
+    checkout = tmp_path / "checkout"
+    checkout.symlink_to(sdist)
+    (tmp_path / "usr" / "local" / "bin").mkdir(parents=True)
+    (block,) = (block for block in blocks("sh") if "bin/pip " in block.text)
+    settings = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PIP_NO_INDEX": "1"}
+    command = ("sh", "-euc", f"cd {checkout}\n{block.moved(tmp_path)}")
+    run(workspace, "pip-commands", *command, PIP_FIND_LINKS=str(wheels), **settings)
+    command = tmp_path / "usr" / "local" / "bin" / NAME
+    assert command.is_symlink()
+    assert has_metrics(run(workspace, "once", command, *COLLECT))
 
 
 def test_the_pyz_is_a_zipapp_that_holds_tomli(dist):
@@ -189,42 +236,26 @@ def test_the_pyz_is_a_zipapp_that_holds_tomli(dist):
     assert not [name for name in names if name.endswith((".so", ".pyc"))]
 
 
-def test_the_pyz_collects_with_the_distribution_s_python(pyz, workspace):
-    """The .pyz is a program that prints the metrics of the test driver."""
-    path = workspace.folder / "plugin.conf"
+def test_the_pyz_runs_with_the_distribution_s_python(dist, workspace):
+    """It needs no tomli of the distribution, prints its sample configuration and the metrics of the
+    test driver, and hands on the exit status: 2 for a configuration that does not exist."""
+    needs_modules("libvirt")
+    pyz, path = dist / f"{NAME}.pyz", workspace.folder / "plugin.conf"
     path.write_text(SAMPLE, "utf-8")
-    assert has_metrics(run(workspace, "pyz-once", pyz, *COLLECT, "--config", path, PATH=PATH))
-
-
-def test_the_pyz_uses_its_own_tomli(pyz):
-    """The distribution's tomli is not needed."""
     code = f"import sys; sys.path.insert(0, {str(pyz)!r}); import tomli; print(tomli.__file__)"
-    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"{pyz}/tomli/")
-
-
-def test_the_pyz_reads_its_data(pyz, workspace):
-    """The sample configuration comes out of the .pyz."""
+    assert run(workspace, "tomli", PYTHON, "-c", code).startswith(f"{pyz}/tomli/")
     assert run(workspace, "pyz-sample", pyz, "--sample-config", PATH=PATH) == SAMPLE
-
-
-def test_the_pyz_hands_on_the_exit_status(pyz, workspace):
-    """A configuration that does not exist ends the .pyz with status 2."""
+    assert has_metrics(run(workspace, "pyz-once", pyz, *COLLECT, "--config", path, PATH=PATH))
     run(workspace, "pyz-wrong", pyz, "--config", "/nonexistent", expected=2, PATH=PATH)
 
 
-def test_the_deb_depends_on_packages_of_the_distribution(deb):
-    """The Debian package depends on Python, libvirt's binding and tomli only."""
-    field = subprocess.run(
-        ["dpkg-deb", "--field", deb, "Depends"], capture_output=True, text=True, check=True
-    )
-    depends = set(field.stdout.strip().split(", "))
-    assert depends == {"python3:any", "python3-libvirt (>= 9.0)", "python3-tomli (>= 2.0)"}
-
-
-def test_the_deb_holds_command_configuration_and_documentation(deb, workspace):
-    """The command, its configuration, manual page, documentation, examples and dashboards."""
-    folder = workspace.folder / "deb"
+def test_the_deb(dist, workspace):
+    """The Debian package depends on Python, libvirt's binding and tomli only. It has the command,
+    its configuration, manual page, documentation, examples and dashboards; all files are named
+    after it."""
+    deb, folder = built(dist, workspace, "*.deb"), workspace.folder / "deb"
+    depends = run(workspace, "depends", "dpkg-deb", "--field", deb, "Depends").strip().split(", ")
+    assert {*depends} == {"python3:any", "python3-libvirt (>= 9.0)", "python3-tomli (>= 2.0)"}
     run(workspace, "dpkg-deb", "dpkg-deb", "--raw-extract", deb, folder)
     documentation = folder / "usr" / "share" / "doc" / NAME
     assert (folder / "DEBIAN" / "conffiles").read_text() == f"{CONFIGURATION}\n"
@@ -235,35 +266,23 @@ def test_the_deb_holds_command_configuration_and_documentation(deb, workspace):
         assert (documentation / page).exists()
     assert (folder / "usr" / "share" / NAME / "dashboards" / "fleet-promql.json").exists()
     assert links_broken_in(documentation) == {}
+    files = [path for path in folder.rglob("*") if path.is_file() and "DEBIAN" not in path.parts]
+    assert all("telegraf" in str(path.relative_to(folder)) for path in files)
 
 
-def links_broken_in(folder: Path) -> dict:
-    """The broken links of each document in the folder."""
-    broken = {page.name: broken_links(page) for page in pages(folder)}
-    return {page: links for page, links in broken.items() if links}
-
-
-def test_the_links_of_the_sdist_work(sdist):
-    """The documents of the sdist and what they link to are complete."""
-    assert links_broken_in(sdist) == {}
-
-
-def test_rpmlint_finds_no_error_in_the_rpm(rpm, workspace):
+def test_rpmlint_finds_no_error_in_the_rpm(dist, workspace):
     """rpmlint has no error for the RPM package and its spec file."""
-    if not shutil.which("rpmlint"):
-        leave_out("rpmlint is not installed")
-    packaging = ROOT / "packaging"
-    lint = ("rpmlint", "--config", packaging / "rpmlint.toml", rpm, packaging / f"{NAME}.spec")
-    assert ": E: " not in run(workspace, "rpmlint", *lint, PATH=PATH)
+    packaging, rpm = ROOT / "packaging", built(dist, workspace, "*.rpm")
+    lint = (needed("rpmlint", "rpmlint"), "--config", packaging / "rpmlint.toml")
+    spec = packaging / f"{NAME}.spec"
+    assert ": E: " not in run(workspace, "rpmlint", *lint, rpm, spec, PATH=PATH)
 
 
-def test_the_rpm_s_program_collects(rpm, workspace):
+def test_the_rpm_s_program_collects(dist, workspace):
     """The program in the RPM package prints the metrics of the test driver."""
-    if subprocess.run([PYTHON, "-c", "import libvirt, tomli"], capture_output=True).returncode != 0:
-        leave_out("the distribution's python3-libvirt or python3-tomli is not installed")
-    if not shutil.which("cpio"):
-        leave_out("cpio is not installed")
-    folder = workspace.folder / "rpm"
+    rpm, folder = built(dist, workspace, "*.rpm"), workspace.folder / "rpm"
+    needs_modules("libvirt, tomli")
+    needed("cpio", "cpio")
     folder.mkdir()
     unpack = f"cd {folder} && rpm2cpio {shlex.quote(str(rpm))} | cpio -id --quiet"
     run(workspace, "rpm2cpio", "sh", "-c", unpack)
@@ -277,62 +296,58 @@ def test_the_rpm_s_program_collects(rpm, workspace):
     assert has_metrics(run(workspace, "rpm-once", program, *COLLECT, PATH=PATH))
 
 
-def test_the_deb_in_a_bare_debian(deb, debian):
-    """On a Debian with nothing but apt: installed, run as telegraf, removed, purged, no trace."""
-    debian.run("user", "useradd", "--system", "telegraf")
-    before = debian.files()
-    shutil.copy(deb, debian.root / "root")
-
-    debian.run("install", *APT, "install", f"/root/{deb.name}")
-    assert has_metrics(debian.run("once", NAME, *COLLECT))
-    as_telegraf = (NAME, "--config", CONFIGURATION)
-    assert has_metrics(debian.run("telegraf-once", *as_telegraf, *COLLECT, user="telegraf"))
-    checked = debian.run("check", *as_telegraf, "--check", *COLLECT[1:], user="telegraf")
-    assert "reachable: yes" in checked
-
-    # The administrator's configuration is kept until the package is purged.
-    configuration = debian.root / CONFIGURATION[1:]
-    configuration.write_text(f"{SAMPLE}# changed\n", "utf-8")
-    debian.run("remove", *APT, "remove", NAME)
-    assert not (debian.root / "usr" / "bin" / NAME).exists()
-    assert configuration.read_text("utf-8") == f"{SAMPLE}# changed\n"
-    debian.run("purge", *APT, "purge", NAME)
-    (debian.root / "root" / deb.name).unlink()
-    assert not [path for path in debian.files() if "telegraf" in path]
-
-    # With what it depends on, the whole system is as before.
-    debian.run("autoremove", *APT, "autoremove", "--purge")
-    assert debian.files() - before <= APT_S_RECORDS
-
-
-def test_the_commands_of_the_documents_in_a_bare_debian(debian, dist, sdist):
-    """All commands with apt-get, in their order, in a fresh checkout: from the build to the purge.
+def test_the_commands_of_the_documents_in_a_bare_debian(dist, sdist, workspace):
+    """All commands with apt-get, in their order, in a fresh checkout on a Debian with nothing but
+    apt: from the build to the purge, which leaves no trace.
 
     The compiler and the headers, with which pip builds libvirt's binding, are installed in a
     simulation of apt's only.
     """
+    debian = Debian(workspace, platform.freedesktop_os_release()["VERSION_CODENAME"])
+    debian.run("user", "useradd", "--system", "telegraf")
     checkout = debian.root / "checkout"
     shutil.copytree(sdist, checkout)
     (checkout / "dist").mkdir()
     shutil.copy(dist / f"{NAME}.pyz", checkout / "dist")
     (debian.root / "simulate.conf").write_text('APT::Get::Simulate "true";')
     configuration = debian.root / CONFIGURATION[1:]
-    sample = checkout / "examples" / "plugin.conf"
-    seen = set()
-    for block in (block for block in blocks("sh") if "apt-get" in block.text):
-        if "--reinstall" in block.text:
-            configuration.write_text(f"{SAMPLE}# changed\n", "utf-8")
+    changed = f"{SAMPLE}# changed\n"
+
+    def execute(block, *start: str) -> str:
+        command = (*start, "sh", "-euc", f"cd /checkout\n{block.text}")
+        return debian.run(str(block).replace("/", "-"), *command, online=True)
+
+    found = [block for block in blocks("sh") if "apt-get" in block.text]
+    # A block that is the beginning of another one runs with that.
+    found = [b for b in found if not any(b.text in o.text and b != o for o in found)]
+    assert len(found) == 5
+    for block in found:
+        if "--once" in block.text:
+            assert has_metrics(execute(block))
+            options = ("--config", CONFIGURATION)
+            once = debian.run("telegraf-once", NAME, *options, *COLLECT, user="telegraf")
+            assert has_metrics(once)
+            check = (NAME, *options, "--check", *COLLECT[1:])
+            assert "reachable: yes" in debian.run("check", *check, user="telegraf")
+        elif "--reinstall" in block.text:
+            # A new default is beside the administrator's configuration.
+            configuration.write_text(changed, "utf-8")
+            sample = checkout / "examples" / "plugin.conf"
             sample.write_text(f"{SAMPLE}# a new default\n", "utf-8")
-        simulate = ("env", "APT_CONFIG=/simulate.conf") if " gcc " in block.text else ()
-        command = ("sh", "-euc", f"cd /checkout\n{block.text}")
-        output = debian.run(str(block).replace("/", "-"), *simulate, *command)
-        seen.add(has_metrics(output))
-        if "--reinstall" in block.text:
-            assert configuration.read_text("utf-8") == f"{SAMPLE}# changed\n"
+            execute(block)
             new = configuration.with_name(f"{configuration.name}.dpkg-dist")
             assert new.read_text("utf-8") == f"{SAMPLE}# a new default\n"
-    assert seen == {True, False}
+        elif "purge" in block.text:
+            # The administrator's configuration is kept until the package is purged.
+            debian.run("remove", "apt-get", "--yes", "remove", NAME)
+            assert not (debian.root / "usr" / "bin" / NAME).exists()
+            assert configuration.read_text("utf-8") == changed
+            execute(block)
+        elif " gcc " in block.text:
+            execute(block, "env", "APT_CONFIG=/simulate.conf")
+        else:
+            execute(block)
     shutil.rmtree(checkout)
     # The one-file program is no package.
-    left = [path for path in debian.files() if "telegraf" in path]
-    assert left == [f"/usr/local/bin/{NAME}"]
+    left = [path.relative_to(debian.root) for path in debian.root.rglob("*telegraf*")]
+    assert left == [Path("usr/local/bin", NAME)]

@@ -1,6 +1,7 @@
-"""The pure tests and the process tests marked `smoke`, on the other Pythons and the oldest
-requirements; those of documents and dashboards say nothing about a Python.
+"""The plugin on the other Pythons and with the oldest requirements.
 
+The tests of the source's rooms run on the oldest and the newest Python; what they find on none of
+these and not on this one, is in no Python between. The process tests marked `smoke` run on all.
 Each run has its virtual environment in .venvs, which is kept until pyproject.toml changes.
 """
 
@@ -9,38 +10,41 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
 
 import pytest
 import tomli
 
-from support.missing import leave_out
+from support.missing import Missing
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+DISTRIBUTION = Path("/usr/bin/python3")
 
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
+OLDEST = [r.replace(">=", "==") for r in PROJECT["dependencies"] if "tomli" in r]
 
 # What the tests import; the tools for style, types, builds and dashboards are needed only once.
 TOOLS = (
     *("build", "coverage", "grafana-foundation-sdk", "hatchling", "import-linter", "mypy"),
     *("pytest-xdist", "ruff", "vulture"),
 )
-#: The tests of the source's rooms.
-ROOMS = [
-    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("test_*.py"))),
-    *(f"tests/{room}" for room in ("program", "lines", "config", "sources", "connection")),
-    *("tests/hypervisor", "tests/groups", "tests/domain"),
-]
 LIBRARIES = [
     requirement
     for requirement in PROJECT["optional-dependencies"]["test"]
     if not requirement.startswith(TOOLS)
 ]
+
+#: The tests of the source's rooms, and of those that need the requirements.
+ROOMS = [
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("test_*.py"))),
+    *(f"tests/{room}" for room in ("program", "lines", "config", "sources", "connection")),
+    *("tests/hypervisor", "tests/groups", "tests/domain"),
+]
+REQUIRING = ["tests/config", "tests/connection"]
 
 # Does this Python have all that a virtual environment and a build of libvirt-python need?
 USABLE = """
@@ -67,6 +71,17 @@ def find_python(version: str) -> Optional[Path]:
     return next((Path(path) for path in found if path and ask(path, USABLE) == version), None)
 
 
+#: The other Pythons; on this one all tests run.
+THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = {v: python for v in VERSIONS if v != THIS and (python := find_python(v))}
+
+#: By the name of an environment: its Python, how it is made, and the rooms whose tests run.
+RUNS = {version: (python, (), []) for version, python in PYTHONS.items()}
+for version in [*PYTHONS][:1] + [*PYTHONS][-1:]:
+    RUNS[version] = (PYTHONS[version], (), ROOMS)
+RUNS["oldest"] = (DISTRIBUTION, ("--system-site-packages",), REQUIRING)
+
+
 def run(*command) -> None:
     """Run a command outside the environment of this pytest; fail with its whole output."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "PYTHON"))}
@@ -85,49 +100,32 @@ def run(*command) -> None:
         pytest.fail(f"{done.args} gave {done.returncode}:\n{done.stdout}", pytrace=False)
 
 
-def run_tests(
-    name: str, python: Path, options: tuple = (), requirements: Sequence[str] = ()
-) -> Path:
+def run_tests(name: str) -> Path:
     """Run the tests in the environment of this name, created anew if it is outdated."""
+    python, options, rooms = RUNS[name]
+    if name == "oldest" and ask(python, "import ensurepip, libvirt, venv") is None:
+        raise Missing("the distribution's Python with its binding (Debian package python3-libvirt)")
     environment = ROOT / ".venvs" / name
-    made_from = repr(
-        (
-            ask(python, "import sys; print(sys.executable, sys.version)"),
-            options,
-            [*requirements],
-            hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest(),
-        )
-    )
+    about = ask(python, "import sys; print(sys.executable, sys.version)")
+    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    made_from = f"{about} {options} {digest}"
     stamp = environment / "made-from"
     if not stamp.exists() or stamp.read_text() != made_from:
         # This pytest's pip serves all, and a line in a .pth file is a fast editable installation.
         run(python, "-m", "venv", "--clear", "--without-pip", *options, environment)
         pip = (sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "install")
-        needed = [*PROJECT["dependencies"], *LIBRARIES, *requirements]
+        oldest = OLDEST if name == "oldest" else []
+        needed = [*PROJECT["dependencies"], *LIBRARIES, *oldest]
         run(*pip, "--quiet", "--disable-pip-version-check", *needed)
         (packages,) = environment.glob("lib/python*/site-packages")
         (packages / "project.pth").write_text(f"{ROOT / 'src'}\n")
         stamp.write_text(made_from)
     pytest_command = (environment / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider")
-    # Few examples: another Python treats the types of values differently, not the values.
-    run(*pytest_command, "--hypothesis-profile=quick", *ROOMS)
+    if rooms:
+        # Few examples: another Python treats the types of values differently, not the values.
+        run(*pytest_command, "--hypothesis-profile=quick", *rooms)
     run(*pytest_command, "-m", "smoke", "tests/process")
     return environment
-
-
-#: All tests run on this Python, so it needs no separate run.
-THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
-PYTHONS = {
-    version: path
-    for version in VERSIONS
-    for path in [find_python(version)]
-    if path and version != THIS
-}
-
-
-DISTRIBUTION = Path("/usr/bin/python3")
-HAS_BINDING = ask(DISTRIBUTION, "import ensurepip, libvirt, venv") is not None
-OLDEST = "test_with_the_distribution_s_binding_and_the_oldest_tomli"
 
 
 @pytest.fixture(scope="module")
@@ -135,29 +133,17 @@ def runs(request):
     """The runs of the selected tests, three at a time."""
     selected = {item.name for item in request.session.items}
     with ThreadPoolExecutor(max_workers=3) as pool:
-        futures = {}
-        if OLDEST in selected and HAS_BINDING:
-            oldest = [r.replace(">=", "==") for r in PROJECT["dependencies"] if "tomli" in r]
-            options = ("--system-site-packages",)
-            futures["oldest"] = pool.submit(run_tests, "oldest", DISTRIBUTION, options, oldest)
-        for version, python in PYTHONS.items():
-            if f"test_on_python[{version}]" in selected:
-                futures[version] = pool.submit(run_tests, version, python)
-        yield futures
+        names = [name for name in RUNS if f"test_on[{name}]" in selected]
+        yield {name: pool.submit(run_tests, name) for name in names}
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-@pytest.mark.parametrize("version", PYTHONS)
-def test_on_python(version: str, runs: "dict[str, Future[Path]]"):
-    """The tests pass on this Python."""
-    runs[version].result()
-
-
-def test_with_the_distribution_s_binding_and_the_oldest_tomli(runs: "dict[str, Future[Path]]"):
-    """The tests pass with the distribution's libvirt-python and the oldest tomli."""
-    if not HAS_BINDING:
-        leave_out("the distribution's python3-libvirt (or its venv module) is not installed")
-    environment = runs["oldest"].result()
-    module = ask(environment / "bin" / "python", "import libvirt; print(libvirt.__file__)")
-    assert module is not None
-    assert environment not in Path(module).parents
+@pytest.mark.parametrize("name", RUNS)
+def test_on(runs, name):
+    """The tests pass on this Python, or with the distribution's libvirt-python and the oldest
+    tomli."""
+    environment = runs[name].result()
+    if name == "oldest":
+        module = ask(environment / "bin" / "python", "import libvirt; print(libvirt.__file__)")
+        assert module is not None
+        assert environment not in Path(module).parents

@@ -7,9 +7,7 @@ image is downloaded. Where no container can run, the tests are skipped and say w
 from __future__ import annotations
 
 import json
-import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ import pytest
 
 from support.debian import PATH, Debian, run
 from support.hypervisor import Hypervisor
-from support.missing import Missing, available, leave_out
+from support.missing import available, needed
 from support.process import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,8 +32,7 @@ class Podman:
 
     def __init__(self, workspace: Workspace) -> None:
         for program in ("podman", "runc"):
-            if not shutil.which(program, path=PATH):
-                leave_out(f"needs {program} (Debian package {program})")
+            needed(program, program, PATH)
         folder = workspace.folder / "containers"
         storage = (f"--root={folder}/images", f"--runroot={folder}/run", "--storage-driver=vfs")
         # Without systemd; the other runtime needs cgroups of one version.
@@ -56,15 +53,9 @@ class Podman:
 @pytest.fixture(scope="module")
 def podman() -> Iterator[Podman]:
     """Podman, with the image `plugin` that the Containerfile makes of a bare Debian."""
-    if os.geteuid() != 0:
-        leave_out("needs root, for a bare Debian")
     with Workspace("container") as workspace:
         podman = Podman(workspace)
-        try:
-            debian = Debian(workspace, platform.freedesktop_os_release()["VERSION_CODENAME"])
-        except Missing as missing:
-            leave_out(f"needs {missing}")
-        debian.build()
+        debian = Debian(workspace, platform.freedesktop_os_release()["VERSION_CODENAME"])
         run(workspace, "tar", "tar", "-C", debian.root, "-cf", workspace.folder / "base.tar", ".")
         podman("import", "import", workspace.folder / "base.tar", "base")
         if complaint := podman.runs("base"):

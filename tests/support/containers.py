@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 
 from support import guest_kernel
-from support.missing import Missing
+from support.missing import Missing, needed
 from support.process import Closing, ProcessError, Workspace, end_of, wait_for
 
 NAME = "box"
@@ -101,9 +101,7 @@ class Containers(Closing):
 
     def __init__(self) -> None:
         """Check that everything needed is installed, before anything is created."""
-        for program, package in PACKAGES.items():
-            if not shutil.which(program, path=PATH):
-                raise Missing(f"{program} (Debian package {package})")
+        self._programs = {name: needed(name, PACKAGES[name], PATH) for name in PACKAGES}
         drivers = list(Path("/usr").glob("lib*/**/libvirt/connection-driver/libvirt_driver_lxc.so"))
         if not drivers or not CONTROLLER.exists():
             raise Missing("libvirt's LXC driver (Debian package libvirt-daemon-driver-lxc)")
@@ -165,35 +163,35 @@ class Containers(Closing):
         for name in ("bin", "dev", "proc", "sys", "tmp"):
             (root / "container" / name).mkdir(parents=True)
         (root / "var/run").symlink_to("/run")
-        busybox = shutil.which("busybox", path=PATH)
-        libvirtd = shutil.which("libvirtd", path=PATH)
-        assert busybox and libvirtd
         for folder in (root, root / "container"):
-            shutil.copy(busybox, folder / "bin/busybox")
+            shutil.copy(self._programs["busybox"], folder / "bin/busybox")
             (folder / "init").write_text(INIT if folder == root else CONTAINER_INIT)
             (folder / "init").chmod(0o755)
         (root / "etc/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF)
         (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
         (root / "etc/group").write_text("root:x:0:\n")
-        programs = [Path(libvirtd), CONTROLLER, self._driver]
+        programs = [Path(self._programs["libvirtd"]), CONTROLLER, self._driver]
         for path in {*programs, *_libraries(programs)}:
             copy = root / path.relative_to("/")
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
-        self._run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(self.folder / "disk"), "256M")
+        mke2fs = ["mke2fs", "-q", "-t", "ext4", "-d", str(root), str(self.folder / "disk"), "256M"]
+        subprocess.run(mke2fs, env={"PATH": PATH}, check=True, capture_output=True)
         shutil.rmtree(root)
 
     def _boot(self, workspace: Workspace) -> None:
         (self.folder / "initrd").write_bytes(self._initrd)
         forward = f"hostfwd=tcp:127.0.0.1:{self._port}-10.0.2.15:16509"
-        command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "384", "-nodefaults"]
-        command += ["-display", "none", "-no-reboot"]
-        command += ["-kernel", str(self._kernel), "-initrd", str(self.folder / "initrd")]
-        command += ["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]
-        command += ["-serial", f"file:{self.folder}/console.log"]
-        command += ["-drive", f"file={self.folder}/disk,format=raw,if=virtio"]
-        command += ["-netdev", f"user,id=net,restrict=on,{forward}"]
-        command += ["-device", "virtio-net-pci,netdev=net,romfile="]
+        command = [
+            *("qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "384", "-nodefaults"),
+            *("-display", "none", "-no-reboot"),
+            *("-kernel", str(self._kernel), "-initrd", str(self.folder / "initrd")),
+            *("-append", "console=ttyS0 quiet panic=-1 mitigations=off"),
+            *("-serial", f"file:{self.folder}/console.log"),
+            *("-drive", f"file={self.folder}/disk,format=raw,if=virtio"),
+            *("-netdev", f"user,id=net,restrict=on,{forward}"),
+            *("-device", "virtio-net-pci,netdev=net,romfile="),
+        ]
         process = workspace.run("qemu", command, {"PATH": PATH})
 
         def answers() -> bool:
@@ -207,9 +205,6 @@ class Containers(Closing):
             wait_for(answers, SECONDS_TO_BOOT, "libvirtd", workspace.log("qemu"), process)
         except ProcessError as error:
             raise ProcessError(f"{error}; {end_of(self.folder / 'console.log')}") from None
-
-    def _run(self, *command: str) -> None:
-        subprocess.run(command, env={"PATH": PATH}, check=True, capture_output=True)
 
 
 def _libraries(programs: list[Path]) -> set[Path]:

@@ -1,34 +1,35 @@
 """A bare Debian in a folder, of any release, from the Debian archive in this host's apt sources.
 
 The rule: nothing is mounted outside its processes, and all of them end with the first. Its
-processes have their own mounts and pids; network, devices and kernel are this host's.
+processes have their own mounts, pids and, unless they need the archive, network; devices and kernel
+are this host's.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 
 import pytest
 
-from support.missing import Missing
+from support.missing import Missing, needed
 from support.process import Workspace, end_of
 
 #: The distribution's own programs come first: another Python has no python3-libvirt.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-APT = ("apt-get", "--yes", "--no-install-recommends")
-
 _ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+_OFFLINE = (*_ALONE, "--net", "sh", "-ec", 'ip link set lo up; exec "$@"', "sh")
 
 # Move the folder over the root of the mounts, so that a process may enter them from outside. The
-# shell stays, as the first process has to reap those that lose their parents.
+# shell stays, as the first process has to reap those that lose their parents. A new sysfs shows the
+# network of its processes.
 _ENTER = """\
 mount --bind "$1" "$1"
 cd "$1"
 mount --rbind /dev dev
-mount --rbind /sys sys
+mount -t sysfs sys sys
+mount --rbind /sys/fs/cgroup sys/fs/cgroup
 mount -t proc proc proc
 mount --move . /
 shift
@@ -59,40 +60,35 @@ def _archive() -> str:
 
 
 class Debian:
-    """A Debian of essential packages, apt and what else is named."""
+    """A Debian of essential packages, apt and what else is installed."""
 
     def __init__(self, workspace: Workspace, release: str) -> None:
         if os.geteuid() != 0:
             raise Missing("root, for a bare Debian")
-        for program, package in {"mmdebstrap": "mmdebstrap", "unshare": "util-linux"}.items():
-            if not shutil.which(program):
-                raise Missing(f"{program} (Debian package {package})")
+        for program, package in {"mmdebstrap": "mmdebstrap", "ip": "iproute2"}.items():
+            needed(program, package)
         self.release = release
         self.root = workspace.folder / f"debian-{release}"
-        self._source = f"deb {_archive()} {release} main"
         self._workspace = workspace
-
-    def build(self, *packages: str) -> None:
-        """Install it with these packages."""
         options = ("--mode=root", "--variant=apt", "--skip=cleanup/apt")
         fast = ("--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io")
         # A mirror may be a copy of a past day.
         dated = "--aptopt=Acquire::Check-Valid-Until false"
-        include = [f"--include={','.join(packages)}"] if packages else []
-        command = ("mmdebstrap", *options, *fast, dated, *include, self.release, self.root)
-        run(self._workspace, f"mmdebstrap-{self.release}", *_ALONE, *command, self._source)
+        command = ("mmdebstrap", *options, *fast, dated, release, self.root)
+        source = f"deb {_archive()} {release} main"
+        run(workspace, f"mmdebstrap-{release}", *_ALONE, *command, source)
 
-    def run(self, name: str, *command: object, user: str = "root", **env: str) -> str:
+    def install(self, *packages: str) -> None:
+        """Install packages from the archive, or files."""
+        apt = ("apt-get", "--yes", "--no-install-recommends")
+        self.run("install", *apt, "install", *packages, online=True)
+
+    def run(
+        self, name: str, *command: object, user: str = "root", online: bool = False, **env: str
+    ) -> str:
         """Run a command in it; return the output."""
-        start = (*_ALONE, "sh", "-ec", _ENTER, "sh", self.root, f"--userspec={user}", ".")
+        alone = _ALONE if online else _OFFLINE
+        start = (*alone, "sh", "-ec", _ENTER, "sh", self.root, f"--userspec={user}", ".")
         own = {"HOME": "/", "LC_ALL": "C.UTF-8", "PATH": PATH, "TMPDIR": "/tmp"}
         own["DEBIAN_FRONTEND"] = "noninteractive"
         return run(self._workspace, name, *start, *command, expected=0, **{**own, **env})
-
-    def files(self) -> set[str]:
-        """The paths of all files and folders, without logs and apt's and ldconfig's caches."""
-        found = set()
-        for parent, folders, files in os.walk(self.root):
-            found |= {f"{parent}/{name}" for name in (*folders, *files)}
-        paths = {path[len(str(self.root)) :] for path in found}
-        return {path for path in paths if not path.startswith(("/var/log/", "/var/cache/"))}

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,9 +87,7 @@ def test_a_plugin_that_is_killed_is_started_again(
     (pid,) = children(telegraf.pid)
     before = len(stamps(output))
     os.kill(pid, signal.SIGKILL)
-    killed = time.monotonic()
-    assert eventually(lambda: len(stamps(output)) >= before + 3, 40)
-    assert time.monotonic() - killed < 40
+    assert eventually(lambda: len(stamps(output)) >= before + 3, 60)
 
 
 def test_one_collection(conf: Path) -> None:
