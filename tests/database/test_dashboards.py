@@ -83,14 +83,19 @@ CHOSEN = (
 )
 
 
+#: The queries that read only chosen guests, in one of the languages at least.
+OF_GUESTS = {
+    (name, title, target["refId"])
+    for (name, _, title), panel in SHOWN.items()
+    for target in panel["targets"]
+    if "${domain:regex}" in query_of(target)
+}
+
+
 def of_guests(name, language):
-    """The queries of a dashboard that read only chosen guests."""
-    return [
-        (title, target["refId"])
-        for (*at, title), panel in SHOWN.items()
-        for target in panel["targets"]
-        if at == [name, language] and "${domain:regex}" in query_of(target)
-    ]
+    """The titles and letters of these queries."""
+    asked = [target[2:] for target in TARGETS if target[:2] == (name, language)]
+    return [each for each in asked if (name, *each) in OF_GUESTS or each[0] == "Guests"]
 
 
 @pytest.mark.parametrize(("site", "language"), CASES)
@@ -118,6 +123,19 @@ def test_chosen_guests(site_in, site, language):
         series = asked(source, site, "guest", "State over time", "A", {**ALL, "domain": guest})
         assert {each.labels["domain_name"] for each in series} <= {guest}
         assert series or site != "special"
+
+
+@pytest.mark.parametrize(("site", "language"), CASES)
+def test_chosen_hosts(site_in, site, language):
+    """One host and two hosts, with all their guests."""
+    every = SITES[site].fleet
+    for hosts in (every.hosts[:1], every.hosts[:2]):
+        names = [host.name for host in hosts]
+        kept = [guest for guest in every.guests if guest.host in names]
+        numbers = SITES[site].numbers(replace(every, hosts=hosts, guests=kept))
+        chosen = {**ALL, "host": names[0] if len(names) == 1 else names}
+        for name, _, title, letter in (target for target in TARGETS if target[1] == language):
+            check(site_in(site, language), site, numbers, name, title, letter, chosen)
 
 
 @pytest.mark.parametrize(("site", "language"), CASES)

@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.debian import PATH, Debian, run
+from support.documents import ROOT
 from support.hypervisor import Hypervisor
 from support.missing import available, needed
 from support.process import Workspace
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "telegraf-execd-libvirt"
 
 #: No more than what the container shares with the host: some hosts may not raise their limits.
@@ -51,21 +50,17 @@ class Podman:
 
 
 @pytest.fixture(scope="module")
-def podman() -> Iterator[Podman]:
+def podman(workspace: Workspace, dist: Path) -> Podman:
     """Podman, with the image `plugin` that the Containerfile makes of a bare Debian."""
-    with Workspace("container") as workspace:
-        podman = Podman(workspace)
-        debian = Debian(workspace, platform.freedesktop_os_release()["VERSION_CODENAME"])
-        run(workspace, "tar", "tar", "-C", debian.root, "-cf", workspace.folder / "base.tar", ".")
-        podman("import", "import", workspace.folder / "base.tar", "base")
-        if complaint := podman.runs("base"):
-            pytest.skip(f"no container can run here: {complaint}")
-        dist = workspace.folder / "dist"
-        script = ROOT / "scripts" / "make_dist.py"
-        run(workspace, "make-dist", sys.executable, script, "deb", "--output", dist)
-        build = ("build", "--isolation=chroot", "--network=host", "--build-arg=BASE=localhost/base")
-        podman("build", *build, "--tag=plugin", f"--file={ROOT}/packaging/Containerfile", str(dist))
-        yield podman
+    podman = Podman(workspace)
+    debian = Debian(workspace, platform.freedesktop_os_release()["VERSION_CODENAME"])
+    run(workspace, "tar", "tar", "-C", debian.root, "-cf", workspace.folder / "base.tar", ".")
+    podman("import", "import", workspace.folder / "base.tar", "base")
+    if complaint := podman.runs("base"):
+        pytest.skip(f"no container can run here: {complaint}")
+    build = ("build", "--isolation=chroot", "--network=host", "--build-arg=BASE=localhost/base")
+    podman("build", *build, "--tag=plugin", f"--file={ROOT}/packaging/Containerfile", str(dist))
+    return podman
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,17 @@ this host's do not. These tests are no part of `make test`: `make platforms` run
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tomli
 
-from support.debian import Debian, run
+from support.debian import Debian
+from support.documents import ROOT
 from support.plugin import LINE
 from support.process import Workspace
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "telegraf-execd-libvirt"
 
 #: The oldest Python and libvirt that each release may have, so that the list stays true.
@@ -73,22 +72,6 @@ ninja -C build install
 
 PROJECT = "/srv/project"
 PYTHON = "/srv/venv/bin/python"
-
-
-@pytest.fixture(scope="module")
-def workspace() -> Iterator[Workspace]:
-    """The folder of all that these tests make."""
-    with Workspace("platforms") as workspace:
-        yield workspace
-
-
-@pytest.fixture(scope="module")
-def dist(workspace: Workspace) -> Path:
-    """The folder with everything that `make dist` builds."""
-    folder = workspace.folder / "dist"
-    script = ROOT / "scripts" / "make_dist.py"
-    run(workspace, "make-dist", sys.executable, script, "--output", folder)
-    return folder
 
 
 def marked(release: str) -> object:

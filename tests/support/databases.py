@@ -140,10 +140,9 @@ class InfluxDB:
         return post(self.address, "write", parameters, lines.encode())[0]
 
     def fill(self, batches: Iterable[str]) -> None:
-        """Write all lines, some thousand at a time."""
-        for text in joined(batches):
-            status = self.write(text)
-            assert status == 204, status
+        """Write all lines at once."""
+        status = self.write("".join(batches))
+        assert status == 204, status
 
     def points(self) -> list[dict[str, Any]]:
         """All points, in the form of line_protocol_parser, in no particular order."""
@@ -203,9 +202,9 @@ class VictoriaMetrics(Prometheus):
 
     def fill(self, batches: Iterable[str]) -> None:
         """Write all lines as Telegraf's output influxdb does, and make them visible."""
-        for text in joined(batches):
-            status, answer = post(self.address, "write", {"precision": "ns"}, text.encode())
-            assert status == 204, answer
+        body = "".join(batches).encode()
+        status, answer = post(self.address, "write", {"precision": "ns"}, body)
+        assert status == 204, answer
         post(self.address, "internal/force_flush")
 
 
@@ -243,17 +242,3 @@ def open_metrics(batches: Iterable[str]) -> str:
                 sample = f"{name}{{{','.join(labels)}}} {float(value)!r} {seconds}"
                 samples.setdefault(name, []).append(sample)
     return "\n".join([*(line for found in samples.values() for line in found), "# EOF\n"])
-
-
-def joined(batches: Iterable[str], size: int = 1_000_000) -> Iterable[str]:
-    """The same text in fewer pieces of at least this many characters."""
-    pieces: list[str] = []
-    length = 0
-    for text in batches:
-        pieces.append(text)
-        length += len(text)
-        if length >= size:
-            yield "".join(pieces)
-            pieces, length = [], 0
-    if pieces:
-        yield "".join(pieces)
