@@ -52,10 +52,9 @@ def test_a_block_job_is_seen(hypervisor: Hypervisor, watch: Callable[..., Watche
     hypervisor.virsh("blockjob", LINUX, "vdb", "--abort")
 
 
-def test_snapshots_are_counted(
-    hypervisor: Hypervisor, watch: Callable[..., Watcher], tmp_path: Path
-) -> None:
-    """A snapshot of a guest that is off is counted."""
+def test_snapshots_are_counted(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
+    """Snapshots of a guest that is off and a checkpoint of one that runs are counted, with the
+    times of virsh."""
     path = hypervisor.own_folder("snapshots") / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "1M"], check=True)
     path.chmod(0o666)
@@ -66,11 +65,27 @@ def test_snapshots_are_counted(
         "</devices></domain>"
     )
     try:
-        hypervisor.virsh("snapshot-create-as", "snapped", "first")
+        for name in ("first", "second"):
+            hypervisor.virsh("snapshot-create-as", "snapped", name)
+        disks = ("--diskspec", "vda,checkpoint=bitmap", "--diskspec", "vdb,checkpoint=no")
+        hypervisor.virsh("checkpoint-create-as", LINUX, "backup", *disks)
+        xml = [
+            hypervisor.virsh("snapshot-dumpxml", "snapped", name) for name in ("first", "second")
+        ]
+        xml.append(hypervisor.virsh("checkpoint-dumpxml", LINUX, "backup"))
+        times = [ET.fromstring(text).findtext("creationTime") for text in xml]
         watcher = watch("snapshot")
-        line = watcher.wait_for("libvirt_snapshot,domain_name=snapped ")
-        assert " snapshots=1i,checkpoints=0i,has_current=1i,managed_save=0i " in line
+        watcher.wait_for(
+            f"libvirt_snapshot,domain_name=snapped snapshots=2i,oldest_snapshot={times[0]}i,"
+            f"newest_snapshot={times[1]}i,checkpoints=0i,has_current=1i,managed_save=0i "
+        )
+        watcher.wait_for(
+            f"libvirt_snapshot,domain_name={LINUX} snapshots=0i,checkpoints=1i,"
+            f"oldest_checkpoint={times[2]}i,newest_checkpoint={times[2]}i,has_current=0i,"
+        )
+        assert "checkpoints=0i" in watcher.wait_for("libvirt_snapshot,domain_name=idle1 ")
     finally:
+        hypervisor.virsh("checkpoint-delete", LINUX, "backup")
         hypervisor.virsh("undefine", "snapped", "--snapshots-metadata")
 
 

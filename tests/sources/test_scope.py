@@ -11,6 +11,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.connection import api
 from telegraf_execd_libvirt.connection.api import Connection
 from telegraf_execd_libvirt.connection.completeness import Completeness
 from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
@@ -214,3 +215,14 @@ def test_info_lines_share_the_xml(facts: Facts, mocker: MockerFixture) -> None:
     assert calls.call_count == 1
     assert scope(facts).inventory(guest, "domain_info")
     assert calls.call_count == 2
+
+
+def test_a_call_for_a_snapshot_may_wait_for_its_domain() -> None:
+    """If the call for a snapshot hangs, it is its domain that is left out."""
+    (guest,) = Connection("test:///default", read_only=False).domains(0)
+    snapshot = guest.snapshotCreateXML("<domainsnapshot><name>first</name></domainsnapshot>")
+    try:
+        assert (api.domain_name(snapshot), api.name(snapshot)) == ("test", "first")
+        assert (api.domain_name(guest), api.domain_name(guest.connect())) == ("test", "")
+    finally:
+        snapshot.delete()

@@ -80,6 +80,10 @@ class FakeScope:
             if (thing.number != -1 or not active) and (hung or not thing.hangs):
                 yield thing
 
+    def having(self, filter: int) -> frozenset[str] | None:
+        found = self.host("listAllDomains", filter)
+        return None if found is None else frozenset(thing.uuid for thing in found)
+
     sees_all = True
     uri = "qemu:///system"
 

@@ -47,6 +47,9 @@ EXTENSION: Optional[str] = getattr(getattr(libvirt, "libvirtmod", None), "__file
 NOWAIT: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 BACKING: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
 
+#: Objects that belong to a domain.
+_OF_DOMAINS = (libvirt.virDomainSnapshot, libvirt.virDomainCheckpoint)
+
 # Seconds between keepalive messages, and the number of them that may stay unanswered.
 _KEEPALIVE = (5, 2)
 
@@ -176,10 +179,10 @@ class Connection:
 
 
 def name(handle: Handle) -> str:
-    r"""The name of a domain, a volume and so on; no call. A byte that is not UTF-8 becomes its
-    number, ``\xff``."""
+    r"""The name of a domain, a volume, a snapshot and so on; no call. A byte that is not UTF-8
+    becomes its number, ``\xff``."""
     try:
-        return str(handle.name())
+        return str(handle.getName() if isinstance(handle, _OF_DOMAINS) else handle.name())
     except UnicodeDecodeError as error:
         return readable(error)
 
@@ -198,9 +201,11 @@ def uuid(handle: Handle) -> str:
     return str(handle.UUIDString())
 
 
-def is_domain(handle: Handle) -> bool:
-    """Whether it is a domain, not a pool, a volume or a network; no call."""
-    return isinstance(handle, libvirt.virDomain)
+def domain_name(handle: Handle) -> str:
+    """The name of the domain for which a call with this handle may wait; empty for a pool, a volume
+    or a network. No call."""
+    owner = handle.getDomain() if isinstance(handle, _OF_DOMAINS) else handle
+    return name(owner) if isinstance(owner, libvirt.virDomain) else ""
 
 
 def life(handle: Handle) -> int:

@@ -43,7 +43,7 @@ class Calls:
 
     def call(self, handle: Handle, method: str, *arguments: Any) -> Any:
         """The result of a call for a domain, a pool, a network and so on; None if it fails."""
-        self._at(api.name(handle) if api.is_domain(handle) else "")
+        self._at(api.domain_name(handle))
         result = self._try(handle, method, lambda: api.call(handle, method, *arguments))
         self._at("")
         return result

@@ -109,6 +109,12 @@ class Scope(Calls):
             return frozenset()
         return frozenset(api.name(handle) for handle, stats in records if is_arriving(stats))
 
+    def having(self, filter: int) -> Optional[frozenset[str]]:
+        """The UUIDs of the domains that one of libvirt's filters for lists selects; None if that
+        cannot be asked now."""
+        found = self.host("listAllDomains", filter) if self.sees_all else None
+        return None if found is None else frozenset(map(api.uuid, found))
+
     @property
     def uri(self) -> str:
         """What may be shown of the hypervisor's URI."""
