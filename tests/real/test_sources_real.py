@@ -25,11 +25,13 @@ def test_a_job_is_seen_and_counted(hypervisor: Hypervisor, watch: Callable[..., 
         with beside(hypervisor, "managedsave", LINUX):
             line = watcher.wait_for(f"libvirt_job,domain_name={LINUX},operation=save type=2i,")
         assert "time_elapsed_ms=" in line and "memory_total=" in line
+        assert "progress_percent=" in line
         snapshot = f"libvirt_snapshot,domain_name={LINUX} "
         assert eventually(lambda: "managed_save=1i" in watcher.wait_for(snapshot))
         event = f"libvirt_event,detail={{}},domain_name={LINUX},event={{}} count=1i"
         watcher.wait_for(event.format("saved", "stopped"))
-        watcher.wait_for(f"libvirt_job_completed,domain_name={LINUX},operation=save count=1i")
+        job = watcher.wait_for(f"libvirt_job_completed,domain_name={LINUX},operation=save count=1i")
+        assert "last_memory_total=" in job and "last_memory_processed=" in job
         hypervisor.start_guest(LINUX)
         watcher.wait_for(event.format("restored", "started"))
     finally:
@@ -40,7 +42,7 @@ def test_a_job_is_seen_and_counted(hypervisor: Hypervisor, watch: Callable[..., 
 
 
 def test_a_block_job_is_seen(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
-    """A slow copy of a disk is a block job."""
+    """A slow copy of a disk is a block job, and is counted when it was canceled."""
     watcher = watch("block_job")
     copy = hypervisor.own_folder("copy") / "copy.raw"
     hypervisor.virsh(
@@ -49,7 +51,12 @@ def test_a_block_job_is_seen(hypervisor: Hypervisor, watch: Callable[..., Watche
     )
     line = watcher.wait_for(f"libvirt_block_job,device=vdb,domain_name={LINUX} ")
     assert "type=2i" in line and "end=16777216i" in line and "bandwidth=1i" in line
+    assert "progress_percent=" in line
     hypervisor.virsh("blockjob", LINUX, "vdb", "--abort")
+    watcher.wait_for(
+        f"libvirt_block_job_completed,device=vdb,domain_name={LINUX},type=copy "
+        "count=1i,failed=0i,canceled=1i"
+    )
 
 
 def test_snapshots_are_counted(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:

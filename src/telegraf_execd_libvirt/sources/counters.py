@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Optional
 
 from ..domain.record import Domain, record
 from .source import Scope
@@ -29,7 +30,7 @@ class _Counted:
 
     name: str
     tags: Mapping[str, str] = field(default_factory=dict)
-    values: dict[Tags, dict[str, int]] = field(default_factory=dict)
+    values: dict[Tags, dict[str, Optional[int]]] = field(default_factory=dict)
     #: Events since the last fetch that had no room.
     dropped: int = 0
 
@@ -49,9 +50,15 @@ class Counters:
         return len(self._domains)
 
     def add(
-        self, uuid: str, name: str, at: Tags, changes: Mapping[str, int], latest: Mapping[str, int]
+        self,
+        uuid: str,
+        name: str,
+        at: Tags,
+        changes: Mapping[str, int],
+        latest: Mapping[str, Optional[int]],
     ) -> None:
-        """Adds ``changes`` to the keys of one counter of a domain, and sets those in ``latest``."""
+        """Adds ``changes`` to the keys of one counter of a domain, and sets those in ``latest``;
+        None: it is not known this time."""
         with self._lock:
             if uuid not in self._domains and len(self._domains) >= _MOST_DOMAINS:
                 self._dropped += 1
@@ -63,7 +70,7 @@ class Counters:
                 return
             values = domain.values.setdefault(at, {})
             for key, change in changes.items():
-                values[key] = values.get(key, 0) + change
+                values[key] = (values.get(key) or 0) + change
             values.update(latest)
 
     def records(self, scope: Scope) -> Iterator[Domain]:

@@ -9,8 +9,9 @@ the operation is a tag, and the names of milliseconds end in ``_ms``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ..domain.record import Domain
 from ..groups.schema import Field, Metric, Type, counter, gauge
@@ -46,6 +47,21 @@ _MILLISECONDS = {
 }
 
 
+#: Numbers of the last completed job: names of the fields after ``last_``, and libvirt's names.
+_LAST = {
+    "time_elapsed_ms": ("time_elapsed", "ms", "time of the last job"),
+    "downtime_ms": ("downtime", "ms", "pause of the guest in the last job"),
+    "data_total": ("data_total", "bytes", "data of the last job"),
+    "data_processed": ("data_processed", "bytes", "of this, what was transferred"),
+    "memory_total": ("memory_total", "bytes", "memory of the last job"),
+    "memory_processed": ("memory_processed", "bytes", "of this, what was transferred"),
+    "memory_iteration": ("memory_iteration", "", "passes of the last job over the memory"),
+}
+
+#: What a job transfers, from all to one part of it: the first that a job has shows its progress.
+_TRANSFERRED = ("data", "memory", "disk")
+
+
 def operation(parameters: Mapping[str, Any]) -> str:
     """The name of a job's operation."""
     number = parameters.get("operation", 0)
@@ -65,6 +81,7 @@ class _Jobs:
                     for name, value in found.items()
                     if name != "operation"
                 }
+                keys["progress_percent"] = _progress(found)
                 yield scope.domain(handle, "job", keys, operation=operation(found))
         if self._completed:
             yield from self._completed.records(scope)
@@ -77,8 +94,19 @@ class _Jobs:
             "failed": int(parameters.get("success", True) is False),
             "time_elapsed_ms": int(parameters.get("time_elapsed", 0)),
         }
+        latest = {f"last_{field}": parameters.get(key) for field, (key, *_) in _LAST.items()}
+        latest["last"] = int(time.time())
         at = (("operation", operation(parameters)),)
-        self._completed.add(uuid, name, at, changes, {})
+        self._completed.add(uuid, name, at, changes, latest)
+
+
+def _progress(found: Mapping[str, Any]) -> Optional[float]:
+    """The part that is transferred, in percent; it may shrink while a guest changes its memory."""
+    for what in _TRANSFERRED:
+        total, remaining = found.get(f"{what}_total"), found.get(f"{what}_remaining")
+        if total and remaining is not None:
+            return float(100 * max(0, total - remaining) / total)
+    return None
 
 
 def _amounts(what: str, help: str) -> tuple[Field, ...]:
@@ -109,6 +137,7 @@ SOURCE = Source(
                     "1 of known, 2 of unknown duration, 3 completed, 4 failed, 5 cancelled",
                     Type.INT,
                 ),
+                gauge("progress_percent", "%", "part that is transferred", Type.DOUBLE),
                 *(gauge(f"{name}_ms", "ms", help) for name, help in _MILLISECONDS.items()),
                 *_amounts("data", "data"),
                 *_amounts("memory", "memory"),
@@ -145,6 +174,11 @@ SOURCE = Source(
                 counter("count", "", "number of jobs that ended"),
                 counter("failed", "", "of these, jobs that libvirt reports as failed"),
                 counter("time_elapsed_ms", "ms", "time of all these jobs"),
+                gauge("last", "s", "Unix time of the end of the last one", Type.LLONG),
+                *(
+                    gauge(f"last_{name}", unit, f"{help}; if libvirt reports it")
+                    for name, (_, unit, help) in _LAST.items()
+                ),
             ),
         ),
     ),
