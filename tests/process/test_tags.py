@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
-import pytest
 from line_protocol_parser import parse_line
 
-from support.crowd import INT, STRING, UINT, ULLONG, Crowd, Parameter, guest
-from support.plugin import Plugin, eventually, run
-from support.server import GET_ALL_DOMAIN_STATS, GET_XML_DESC, LIST_ALL_DOMAINS, Daemon
+from support.crowd import INT, STRING, UINT, ULLONG, Crowd, Parameter, guest, uuid_of
+from support.host import Config, Daemons, Host, Hosts, Line, WithDomains
+from support.plugin import eventually, run
+from support.server import GET_ALL_DOMAIN_STATS, GET_XML_DESC, LIST_ALL_DOMAINS
 
 DOMAIN_TAGS = (
     *("uuid", "title", "instance_name", "project_id", "project_name", "user_id", "user_name"),
@@ -32,75 +30,32 @@ PERF = Parameter(1 << 6, "perf.cmt", ULLONG, 7)
 NET = 1 << 4
 MEMORY = Parameter(1 << 8, "memory.bandwidth.monitor.count", INT, 0)
 
-Line = dict[str, Any]
-"""A parsed line: measurement, tags, fields and time."""
-
 
 def own(line: Line) -> dict[str, str]:
     """The tags of a line that come from the XML."""
     return {tag: value for tag, value in line["tags"].items() if tag in DOMAIN_TAGS + DEVICE_TAGS}
 
 
-def of_domain(line: Line) -> dict[str, str]:
-    """The tags of a line that belong to the domain, not to a device."""
-    return {tag: value for tag, value in line["tags"].items() if tag in DOMAIN_TAGS}
+def tagged(lines: Iterable[Line]) -> bool:
+    """Whether each line has all tags of its domain."""
+    return all(line["tags"].keys() >= {*DOMAIN_TAGS} for line in lines)
 
 
-class Ticks:
-    """A plugin whose ticks end with its metrics of itself."""
-
-    def __init__(self, plugin: Plugin) -> None:
-        self.plugin = plugin
-        self.health: Line = {}
-
-    def __call__(self) -> dict[str, list[Line]]:
-        """One tick: the lines of each domain."""
-        self.plugin.metrics.forget()
-        self.plugin.tick_and_go_on()
-        lines = self.plugin.metrics.wait_for(
-            lambda lines: lines and lines[-1].startswith("libvirt_health,"), "a tick"
-        )
-        *rest, self.health = map(parse_line, lines)
-        found: dict[str, list[Line]] = {}
-        for line in rest:
-            found.setdefault(line["tags"]["domain_name"], []).append(line)
-        return found
-
-    @property
-    def took(self) -> float:
-        """The seconds of the last tick."""
-        return int(self.health["fields"]["collect_time_ns"]) / 1e9
-
-    @property
-    def untagged(self) -> int:
-        """The number of domains that the last tick counted as untagged."""
-        return int(self.health["fields"]["domains_untagged"])
-
-
-@pytest.fixture
-def ticks(start: Callable[..., Plugin], config: Callable[..., Path]) -> Callable[..., Ticks]:
-    """Start the plugin with all tags and these options on a daemon."""
-
-    def begin(daemon: Daemon, *options: str) -> Ticks:
-        additional = 'additional_statistics = ["health"]'
-        text = [f'libvirt_uri = "{daemon.uri}"', additional, *ALL_TAGS, *options]
-        return Ticks(start("--config", config("\n".join(text))))
-
-    return begin
+def titles(lines: Iterable[Line]) -> set[str | None]:
+    """The titles in the tags of lines."""
+    return {line["tags"].get("title") for line in lines}
 
 
 # Which lines
 
 
-def test_every_line_of_a_domain(
-    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks], config: Callable[..., Path]
-) -> None:
+def test_every_line_of_a_domain(host: Hosts) -> None:
     """Each line of a domain has the domain's tags, from the first tick on; those of a disk or an
     interface have their device's tags as well, and no others do."""
     crowd = Crowd(3)
     crowd.parameters += (PERF, MEMORY)
     crowd.busy = {guest(2): 1000}  # this guest comes incomplete, with a line that says so
-    tick = ticks(daemon(crowd=crowd), 'metric_set = "full"')
+    ticked = host(crowd, 'metric_set = "full"', *ALL_TAGS)
     devices = {
         ("libvirt_block", "0"): {"device": "vda", "serial": "{0}-a"},
         ("libvirt_block", "1"): {"device": "vdb", "serial": "{0}-b"},
@@ -108,8 +63,8 @@ def test_every_line_of_a_domain(
         ("libvirt_net", "1"): {"interface": "vnet1", "bridge": "private"},
     }
     for _ in range(3):
-        found = tick()
-        assert len(found) == 3 and tick.untagged == 0
+        found = ticked.guests()
+        assert len(found) == 3 and ticked.health["domains_untagged"] == 0
         for number in range(1, 4):
             name = guest(number)
             lines = found[name]
@@ -136,247 +91,128 @@ def test_every_line_of_a_domain(
                     "image_id": f"i-{number}",
                     **{tag: text.format(name, number) for tag, text in expected.items()},
                 }
-        assert not own(tick.health)
 
 
-def once(config: Callable[..., Path], xml: Path, *options: str) -> dict[str, list[Line]]:
-    """One collection from libvirt's test driver: the lines of each domain."""
-    path = config("\n".join([f'libvirt_uri = "test://{xml}"', *options]))
-    done = run("--once", "--config", path)
-    assert done.returncode == 0, done.stderr
-    assert [line for line in done.stderr.splitlines() if line[0] != "I"] == []
-    found: dict[str, list[Line]] = {}
-    for line in map(parse_line, done.stdout.splitlines()):
-        found.setdefault(line["tags"]["domain_name"], []).append(line)
-    return found
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Callable[..., Path]:
-    """Define a host of libvirt's test driver by the inner XML of its domains, by their names."""
-
-    def write(**domains: str) -> Path:
-        path = tmp_path / "host.xml"
-        all_of_them = "".join(
-            f"<domain type='test'><name>{name}</name><memory>1024</memory>"
-            f"<os><type>hvm</type></os>{inner}</domain>"
-            for name, inner in domains.items()
-        )
-        path.write_text(f"<node>{all_of_them}</node>", "utf-8")
-        return path
-
-    return write
-
-
-def nova(version: str, name: str, project: str) -> str:
+def nova(version: str, name: str) -> str:
     """Metadata as OpenStack Nova writes it."""
     return (
         f"<metadata><nova:instance xmlns:nova='{NOVA}/{version}'><nova:name>{name}</nova:name>"
         f"<nova:flavor name='m1.tiny'/><nova:owner><nova:user uuid='u-{version}'>ann</nova:user>"
-        f"<nova:project uuid='p-{version}'>{project}</nova:project></nova:owner>"
+        f"<nova:project uuid='p-{version}'>shop</nova:project></nova:owner>"
         f"<nova:root type='image' uuid='i-{version}'/></nova:instance></metadata>"
     )
 
 
-def test_the_metadata_of_applications(
-    config: Callable[..., Path], host: Callable[..., Path]
-) -> None:
-    """Both namespaces of Nova give tags, OpenNebula's metadata by a configured path; a domain
-    without metadata has no such tags."""
-    vm = f"<one:vm xmlns:one='{ONE}'><one:name>one-42</one:name><one:owner id='7'/></one:vm>"
-    xml = host(
-        new=nova("1.1", "web one", "shop"),
-        old=nova("1.0", "web old", "shop"),
-        one=f"<metadata>{vm}</metadata>",
-        none="",
-    )
-    found = once(
-        config,
-        xml,
-        *ALL_TAGS,
-        f'[[inputs.libvirt.metadata_tags]]\nnamespace = "{ONE}"\npath = "vm/name"\ntag = "one"',
-        f'[[inputs.libvirt.metadata_tags]]\nnamespace = "{ONE}"\npath = "vm/owner/@id"\ntag = "by"',
-        f'[[inputs.libvirt.metadata_tags]]\nnamespace = "{ONE}x"\npath = "vm"\ntag = "never"',
-    )
-    tags = {}
-    for name, lines in found.items():
-        assert len(lines) > 2
-        (each,) = {
-            tuple(
-                (tag, value)
-                for tag, value in line["tags"].items()
-                if tag not in ("uuid", "vcpu_id")
-            )
-            for line in lines
-        }
-        tags[name] = dict(each)
-    of_nova = {
-        version: {
-            "project_id": f"p-{version}",
-            "project_name": "shop",
-            "user_id": f"u-{version}",
-            "user_name": "ann",
-            "flavor_name": "m1.tiny",
-            "image_id": f"i-{version}",
-        }
-        for version in ("1.0", "1.1")
-    }
-    assert tags == {
-        "new": {"domain_name": "new", "instance_name": "web one", **of_nova["1.1"]},
-        "old": {"domain_name": "old", "instance_name": "web old", **of_nova["1.0"]},
-        "one": {"domain_name": "one", "one": "one-42", "by": "7"},
-        "none": {"domain_name": "none"},
-    }
+def tags_of_nova(version: str, name: str) -> dict[str, str]:
+    """The tags of this metadata."""
+    ids = {"project_id": f"p-{version}", "user_id": f"u-{version}", "image_id": f"i-{version}"}
+    names = {"project_name": "shop", "user_name": "ann", "flavor_name": "m1.tiny"}
+    return {"instance_name": name, **ids, **names}
 
 
-def test_hostile_titles(config: Callable[..., Path], host: Callable[..., Path]) -> None:
-    """A title is escaped and cut to 256 characters; an empty one is no tag. Metadata of several
-    lines gives a tag of one line."""
-    titles = {
-        "signs": 'a,b=c d"e"\\ %s %(x)s {0}',
-        "unicode": "Žlutý 漢字 😀 &#x2028;end",
-        "back": "ends in a backslash\\",
-        "long": "é" * 1000,
-        "blank": "  &#9; ",
-    }
-    xml = host(
-        **{name: f"<title>{title}</title>" for name, title in titles.items()},
-        lines=nova("1.1", "one\nlibvirt_state,domain_name=x state=1i\ntwo", "shop"),
-    )
-    found = once(config, xml, 'additional_domain_tags = ["title", "instance_name"]')
-    for line in found.pop("lines"):
-        assert of_domain(line) == {"instance_name": "one libvirt_state,domain_name=x state=1i two"}
-    assert found.keys() == titles.keys()
-    tags = {}
-    for name, lines in found.items():
-        (tags[name],) = {line["tags"].get("title") for line in lines}
-    assert tags == {
-        "signs": 'a,b=c d"e"\\ %s %(x)s {0}',
-        "unicode": "Žlutý 漢字 😀  end",
-        "back": "ends in a backslash",
-        "long": "é" * 256,
-        "blank": None,
-    }
+SIGNS = 'a,b=c d"e"\\ %s %(x)s {0}'
+SEVERAL_LINES = "one\nlibvirt_state,domain_name=x state=1i\ntwo"
+
+#: The inner XML of a domain and its tags, by the domain's name.
+REAL = {
+    "new": (nova("1.1", "web one"), tags_of_nova("1.1", "web one")),
+    "old": (nova("1.0", "web old"), tags_of_nova("1.0", "web old")),
+    "one": (
+        f"<metadata><one:vm xmlns:one='{ONE}'><one:name>one-42</one:name>"
+        "<one:owner id='7'/></one:vm></metadata>",
+        {"one": "one-42", "by": "7"},
+    ),
+    "none": ("", {}),
+    "lines": (nova("1.1", SEVERAL_LINES), tags_of_nova("1.1", SEVERAL_LINES.replace("\n", " "))),
+    "signs": (f"<title>{SIGNS}</title>", {"title": SIGNS}),
+    "unicode": ("<title>Žlutý 漢字 😀 &#x2028;end</title>", {"title": "Žlutý 漢字 😀  end"}),
+    "back": ("<title>ends in a backslash\\</title>", {"title": "ends in a backslash"}),
+    "long": (f"<title>{'é' * 1000}</title>", {"title": "é" * 256}),
+    "blank": ("<title>  &#9; </title>", {}),
+    "huge": (f"<title>big</title><description>{'x' * 5_000_000}</description>", {}),
+}
 
 
-def test_a_huge_description(config: Callable[..., Path], host: Callable[..., Path]) -> None:
-    """A domain whose XML is larger than 4 MiB has no tags; the others have theirs."""
-    words = "x" * 5_000_000
-    xml = host(
-        huge=f"<title>big</title><description>{words}</description>", small="<title>small</title>"
-    )
-    path = config(f'libvirt_uri = "test://{xml}"\nadditional_domain_tags = ["title"]')
+def test_xml_that_libvirt_writes(config: Config, with_domains: WithDomains) -> None:
+    """Both namespaces of Nova give tags, OpenNebula's metadata by a configured path. Tags are one
+    line, escaped and cut to 256 characters; XML larger than 4 MiB gives none, and a warning."""
+    uri = with_domains(*REAL, inner={name: xml for name, (xml, _) in REAL.items()})
+    table = '[[inputs.libvirt.metadata_tags]]\nnamespace = "{}"\npath = "{}"\ntag = "{}"'.format
+    configured = (ONE, "vm/name", "one"), (ONE, "vm/owner/@id", "by"), (f"{ONE}x", "vm", "never")
+    tables = (table(*each) for each in configured)
+    path = config("\n".join([f'libvirt_uri = "{uri}"', *ALL_TAGS, *tables]))
     done = run("--once", "--config", path)
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
     (warning,) = [line for line in done.stderr.splitlines() if line[0] != "I"]
-    assert warning.startswith("W!") and "4 MiB" in warning
-    tags = {
-        (line["tags"]["domain_name"], line["tags"].get("title"))
-        for line in map(parse_line, done.stdout.splitlines())
-    }
-    assert tags == {("huge", None), ("small", "small")}
+    assert warning.startswith("W! ") and "4 MiB" in warning
+    found: dict[str, list[dict[str, str]]] = {}
+    for line in map(parse_line, done.stdout.splitlines()):
+        tags = {tag: line["tags"][tag] for tag in line["tags"].keys() - {"uuid", "vcpu_id"}}
+        found.setdefault(tags.pop("domain_name"), []).append(tags)
+    assert found.keys() == REAL.keys()
+    for name, lines in found.items():
+        assert len(lines) > 2 and lines == [REAL[name][1]] * len(lines), name
 
 
 DOCTYPE = b"""<!DOCTYPE domain [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>
 <domain type='kvm'><title>&b;</title></domain>"""
 
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        DOCTYPE,
-        b"<domain><title>cut off",
-        b"",
-        b"<domain><title>big</title><description>%s</description></domain>" % (b"x" * 4_200_000),
-    ],
-    ids=["doctype", "cut", "empty", "too large"],
+#: The XML of guests that is broken, hostile or too large.
+UNUSABLE = (
+    DOCTYPE,
+    b"<domain><title>cut off",
+    b"",
+    b"<domain><title>big</title><description>%s</description></domain>" % (b"x" * 4_200_000),
 )
-def test_xml_that_cannot_be_used(
-    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks], document: bytes
-) -> None:
-    """A guest whose XML is broken, hostile or too large has no tags, and is named in one warning;
-    nothing else changes, and its XML is not read again at each tick."""
-    crowd = Crowd(5)
-    hypervisor = daemon(crowd=crowd)
-    usual = ticks(hypervisor)()
-    crowd.documents[guest(3)] = document
-    hypervisor.asked.clear()
-    tick = ticks(hypervisor)
-    for _ in range(3):
-        found = tick()
-        assert tick.health["fields"]["up"] == 1
-        assert found.keys() == usual.keys()
+
+
+def test_xml_that_cannot_be_used(host: Hosts) -> None:
+    """A guest whose XML cannot be used has no tags, and is named in one warning; nothing else
+    changes, and its XML is not read again. A text that is not UTF-8 becomes a readable tag."""
+    crowd = Crowd(6)
+    crowd.documents = {guest(number): xml for number, xml in enumerate(UNUSABLE, 3)}
+    crowd.documents[guest(2)] = with_interface("vnet7", b"\xff\xfe")
+    ticked = host(crowd, *ALL_TAGS)
+    for number in range(3):
+        found = ticked.guests()
+        assert ticked.health["up"] == 1 and len(found) == 6
+        assert tagged(found[guest(1)]) and titles(found[guest(2)]) == {r"\xff\xfe"}
         for name, lines in found.items():
-            assert len(lines) == len(usual[name])
-            for line, before in zip(lines, usual[name]):
-                assert own(line) == ({} if name == guest(3) else own(before))
-                assert line["fields"] == before["fields"]
-    assert hypervisor.asked.count(GET_XML_DESC) == 5
-    assert len(tick.plugin.wait_for_message("W! ")) == 1
-
-
-def test_xml_that_is_not_utf_8(daemon: Callable[..., Daemon], ticks: Callable[..., Ticks]) -> None:
-    """A text that is not UTF-8 becomes a readable tag."""
-    crowd = Crowd(1)
-    crowd.documents[guest(1)] = b"<domain><title>\xff\xfe</title></domain>"
-    tick = ticks(daemon(crowd=crowd))
-    assert {line["tags"].get("title") for line in tick()[guest(1)]} == {r"\xff\xfe"}
-    assert tick.untagged == 0
+            assert [x["fields"] for x in lines] == [x["fields"] for x in found[guest(1)]]
+            assert not any(map(own, lines)) or name in (guest(1), guest(2))
+        assert ticked.asked[GET_XML_DESC] == (6 if number == 0 else 0)
+    assert ticked.plugin.finish() == 0
+    problems = ("document type", "cannot be read: no", "cannot be read: no", "too large")
+    for number, warning, problem in zip(range(3, 7), ticked.troubles, problems):
+        assert f"domain {uuid_of(number)}: the domain's XML" in warning and problem in warning
+    assert len(ticked.troubles) == len(problems)
 
 
 # When, and at which cost
 
 
-def test_a_thousand_guests_at_once(
-    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks]
-) -> None:
+def test_many_guests_at_once(host: Hosts) -> None:
     """All guests are tagged in their first tick, by few connections; afterwards no tick makes more
-    calls than without tags, and a new guest is tagged in its first tick, by one call."""
-    hypervisor = daemon(crowd=Crowd(0))
-    tick = ticks(hypervisor, 'timeout = "20s"')
-    tick()
-    hypervisor.crowd = Crowd(1000, step=1)
-    found = tick()
-    assert len(found) == 1000 and tick.untagged == 0
-    assert all(len(of_domain(line)) == 9 for lines in found.values() for line in lines)
-    assert 1000 <= hypervisor.asked.count(GET_XML_DESC) < 1100  # a slow machine repeats some
-    assert hypervisor.connections <= 4 + 5  # a slow machine repeats some calls
-
-    def only_statistics() -> bool:
-        hypervisor.asked.clear()
-        found = tick()
-        assert all(len(of_domain(line)) == 9 for lines in found.values() for line in lines)
-        assert GET_XML_DESC not in hypervisor.asked
-        return hypervisor.asked == [LIST_ALL_DOMAINS] + [GET_ALL_DOMAIN_STATS] * 10
-
-    assert eventually(only_statistics)  # a slow machine repeats some calls
-    hypervisor.crowd = Crowd(1001, step=1)
-    hypervisor.asked.clear()
-    found = tick()
-    assert len(found) == 1001 and hypervisor.asked.count(GET_XML_DESC) == 1
-    assert all(len(of_domain(line)) == 9 for line in found[guest(1001)])
-    assert hypervisor.connections <= 4 + 5  # a slow machine repeats some calls
-
-
-def test_a_start_is_a_reason_to_read_again(
-    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks]
-) -> None:
-    """The XML of a guest is read again when the guest starts or stops, and no other XML is."""
-    crowd = Crowd(3)
-    hypervisor = daemon(crowd=crowd)
-    tick = ticks(hypervisor)
-    tick()
-    crowd.off.add(guest(2))
-    crowd.documents[guest(2)] = b"<domain><title>off now</title></domain>"
-    hypervisor.asked.clear()
-    found = tick()
-    assert hypervisor.asked.count(GET_XML_DESC) == 1
-    assert {line["tags"]["title"] for line in found[guest(2)]} == {"off now"}
-    assert all(len(of_domain(line)) == 9 for line in found[guest(1)])
+    calls than without tags, and a new guest is tagged in its first tick."""
+    ticked = host(Crowd(0), 'timeout = "60s"', *ALL_TAGS)
+    ticked.tick()
+    for before, guests in ((0, 300), (300, 301)):
+        ticked.daemon.crowd = Crowd(guests, step=1)
+        found = ticked.guests()
+        assert len(found) == guests and all(map(tagged, found.values()))
+        assert ticked.health["domains_untagged"] == 0
+        # A slow machine repeats some calls.
+        assert guests - before <= ticked.asked[GET_XML_DESC] < guests - before + 100
+        assert ticked.daemon.connections <= 4 + 5
+        batches = -(-guests // 100)
+        expected = {LIST_ALL_DOMAINS: 1, GET_ALL_DOMAIN_STATS: batches}
+        assert eventually(
+            lambda: all(map(tagged, ticked.guests().values())) and ticked.asked == expected  # noqa: B023
+        )
 
 
 def interface(number: int, name: str) -> tuple[Parameter, ...]:
-    """The statistics of one more interface of a guest; without a name if that is empty."""
+    """The statistics of a guest with one more interface; without a name if that is empty."""
     named = [Parameter(NET, f"net.{number}.name", STRING, name)] if name else []
     count = Parameter(NET, "net.count", UINT, number + 1)
     received = Parameter(NET, f"net.{number}.rx.bytes", ULLONG, 1)
@@ -384,156 +220,121 @@ def interface(number: int, name: str) -> tuple[Parameter, ...]:
     return (*others, count, *named, received)
 
 
-def with_interface(name: str, mac: str) -> bytes:
-    """The XML of a guest with two usual interfaces and this one."""
-    nets = ("vnet0", "52:54:00:00:00:01"), ("vnet1", "52:54:00:00:00:02"), (name, mac)
+def with_interface(name: str, title: bytes = b"") -> bytes:
+    """The XML of a guest with two usual interfaces and this one, and with this title."""
+    nets = (("vnet0", 1), ("vnet1", 2), (name, 7))
     devices = "".join(
-        f"<interface type='ethernet'><mac address='{mac}'/>"
+        f"<interface type='ethernet'><mac address='52:54:00:00:00:0{mac}'/>"
         + (f"<target dev='{name}'/>" if name else "")
         + "</interface>"
         for name, mac in nets
     )
     disks = "".join(f"<disk><target dev='{name}'/></disk>" for name in ("vda", "vdb"))
-    return f"<domain><devices>{disks}{devices}</devices></domain>".encode()
+    devices = f"<devices>{disks}{devices}</devices>"
+    return b"<domain><title>%s</title>%s</domain>" % (title, devices.encode())
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["known", "never named"])
-def test_a_device_that_was_plugged_in_a_moment_ago(
-    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks], named: bool
-) -> None:
-    """A device that the known XML does not have is a reason to read it in the same tick, before any
-    event, and only once, also if the XML never names the device."""
-    crowd = Crowd(3)
-    hypervisor = daemon(crowd=crowd)
-    tick = ticks(hypervisor)
-    tick()
-    for name in ("vnet7", "vnet8"):
+def third_mac(lines: list[Line]) -> str | None:
+    """The MAC address in the tags of the third interface."""
+    (line,) = (line for line in lines if line["tags"].get("interface_id") == "2")
+    found: str | None = line["tags"].get("mac")
+    return found
+
+
+MAC = "52:54:00:00:00:07"
+
+
+def test_reasons_to_read_again(host: Hosts) -> None:
+    """The XML of a guest is read again when it starts or stops, and in the same tick if it has a
+    device that the known XML lacks: only once, also if the XML never names the device."""
+    ticked = host(Crowd(3), *ALL_TAGS)
+    ticked.tick()
+    crowd = ticked.crowd
+    crowd.off.add(guest(1))
+    crowd.documents[guest(1)] = with_interface("vnet7", b"off now")
+    found = ticked.guests()
+    assert ticked.asked[GET_XML_DESC] == 1
+    assert titles(found[guest(1)]) == {"off now"} and tagged(found[guest(3)])
+    for name, written, mac in (
+        ("vnet7", "vnet7", MAC),
+        ("vnet8", "vnet8", MAC),
+        ("vnet9", "other", None),
+    ):
         crowd.special[guest(2)] = interface(2, name)
-        crowd.documents[guest(2)] = with_interface(name if named else "other", "52:54:00:00:00:07")
-        hypervisor.asked.clear()
-        for _ in range(3):
-            lines = [line for line in tick()[guest(2)] if line["tags"].get("interface_id") == "2"]
-            assert [line["tags"].get("mac") for line in lines] == (
-                ["52:54:00:00:00:07"] if named else [None]
-            )
-        assert tick.untagged == 0 and hypervisor.asked.count(GET_XML_DESC) == 1
+        crowd.documents[guest(2)] = with_interface(written)
+        for number in range(3):
+            assert third_mac(ticked.guests()[guest(2)]) == mac
+            assert ticked.asked[GET_XML_DESC] == (1 if number == 0 else 0)
+        assert ticked.health["domains_untagged"] == 0
         crowd.special.clear()
-        tick()
+        ticked.tick()
 
 
-def test_an_interface_without_a_name_on_the_host(
-    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks]
-) -> None:
+def test_an_interface_without_a_name_on_the_host(host: Hosts) -> None:
     """Where either the statistics or the XML have no name, the position tells which one it is, if
     the others fit; otherwise there is no tag."""
     crowd = Crowd(6)
-    cases = {
-        1: ("", "", "52:54:00:00:00:07"),
-        2: ("vnet7", "", "52:54:00:00:00:07"),
-        3: ("", "vnet7", "52:54:00:00:00:07"),
-        4: ("vnet7", "vnet7", "52:54:00:00:00:07"),
-        5: ("vnet7", "vnet6", None),
-    }
-    for number, (there, here, _) in cases.items():
+    cases = [("", "", MAC), ("vnet7", "", MAC), ("", "vnet7", MAC), ("vnet7", "vnet7", MAC)]
+    cases += [("vnet7", "vnet6", ""), ("", "", "")]
+    for number, (there, here, _) in enumerate(cases, 1):
         crowd.special[guest(number)] = interface(2, there)
-        crowd.documents[guest(number)] = with_interface(here, "52:54:00:00:00:07")
-    crowd.special[guest(6)] = interface(2, "")
-    crowd.documents[guest(6)] = with_interface("", "52:54:00:00:00:07").replace(b"vnet1", b"vnet9")
-    cases[6] = ("", "", None)
-    found = ticks(daemon(crowd=crowd))()
-    for number, (_, _, mac) in cases.items():
-        lines = {line["tags"].get("interface_id"): line for line in found[guest(number)]}
-        assert lines["2"]["tags"].get("mac") == mac, number
+        crowd.documents[guest(number)] = with_interface(here)
+    crowd.documents[guest(6)] = with_interface("").replace(b"vnet1", b"vnet9")
+    found = host(crowd, *ALL_TAGS).guests()
+    assert [third_mac(found[guest(n)]) or "" for n in range(1, 7)] == [mac for _, _, mac in cases]
 
 
-TIMEOUT = 1.0
-
-SLOW = 0.7
-"""What a slow machine may need beyond the timeout."""
-
-
-@pytest.mark.parametrize("losses", [1, 2])
-def test_all_connections_share_what_is_known(
-    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks], losses: int
-) -> None:
+def test_all_connections_share_what_is_known(host: Hosts, daemon: Daemons) -> None:
     """After a daemon was restarted, with several connections, an event about a domain reaches what
     each of them knows: all lines have the new tags."""
-    crowd, count = Crowd(120), 120
-    hypervisor = daemon("first", crowd=crowd)
-    options = "parallel_calls = 4", 'statistics_groups = ["state"]'
-    tick = ticks(hypervisor, *options)
-    assert len(tick()) == count
-    for _ in range(losses):
-        hypervisor.close()
-        hypervisor = daemon("first", crowd=crowd)
-        assert eventually(lambda: len(tick()) == count)
-        for _ in range(2):
-            assert len(tick()) == count
-    names = [guest(number) for number in range(1, count + 1)]
-    crowd.documents = dict.fromkeys(names, b"<domain><title>a new one</title></domain>")
-    for name in names:
-        hypervisor.tell_of(name)
-    for _ in range(5):
-        found = tick()
-        titles = {line["tags"].get("title") for lines in found.values() for line in lines}
-        if titles == {"a new one"}:
-            return
-    raise AssertionError(titles)
+    crowd = Crowd(120)
+    ticked = host(crowd, *ALL_TAGS, "parallel_calls = 4", 'statistics_groups = ["state"]')
+    assert len(ticked.guests()) == 120
+    for title in ("first", "second"):
+        ticked.daemon.close()
+        ticked.daemon = daemon(ticked.daemon.path.name, crowd=crowd)
+        assert eventually(lambda: len(ticked.guests()) == 120)
+        assert [len(ticked.guests()) for _ in range(2)] == [120] * 2
+        xml = f"<domain><title>{title}</title></domain>".encode()
+        for number in range(1, 121):
+            crowd.documents[guest(number)] = xml
+            ticked.daemon.tell_of(guest(number))
+        assert eventually(lambda: titles(all_lines(ticked)) == {title})  # noqa: B023
 
 
-def whole(found: dict[str, list[Line]]) -> dict[str, dict[str, set[str]]]:
-    """The names of the fields of each domain and measurement."""
-    names: dict[str, dict[str, set[str]]] = {}
-    for name, lines in found.items():
-        for line in lines:
-            names.setdefault(name, {}).setdefault(line["measurement"], set()).update(line["fields"])
-    return names
+def all_lines(ticked: Host) -> list[Line]:
+    """The lines of all domains in one more tick."""
+    return [line for lines in ticked.guests().values() for line in lines]
 
 
-@pytest.mark.parametrize("guests", [3, 150])
-def test_a_daemon_that_does_not_answer_requests_for_xml(
-    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks], guests: int
-) -> None:
-    """The lines come within the timeout, whole, without tags, and counted; tags come once the
-    daemon answers."""
-    hypervisor = daemon(crowd=Crowd(guests))
-    expected = whole(ticks(hypervisor)())
+def shape(found: dict[str, list[Line]]) -> dict[str, set[tuple[str, str]]]:
+    """The measurements and fields of each domain."""
+    return {
+        name: {(line["measurement"], field) for line in lines for field in line["fields"]}
+        for name, lines in found.items()
+    }
+
+
+def test_a_daemon_that_does_not_answer_requests_for_xml(host: Hosts, daemon: Daemons) -> None:
+    """The lines come whole, without tags, and counted; tags come once the daemon answers. Guests
+    whose tags are known keep them."""
+    hypervisor = daemon(crowd=Crowd(120))
+    whole = shape(host(hypervisor).guests())
     hypervisor.unanswered.add(GET_XML_DESC)
-    tick = ticks(hypervisor, f'timeout = "{TIMEOUT:.0f}s"')
-    for _ in range(5):
-        found = tick()
-        assert tick.took < TIMEOUT + SLOW
-        assert tick.untagged == guests and tick.health["fields"]["up"] == 1
-        assert whole(found) == expected and tick.health["fields"]["domains_incomplete"] == 0
-        assert not any(own(line) for lines in found.values() for line in lines)
-        assert tick.health["fields"]["calls_hanging"] <= 5
-    hypervisor.answer()
-
-    def tagged() -> bool:
-        found = tick()
-        return tick.untagged == 0 and all(
-            len(of_domain(line)) == 9 for lines in found.values() for line in lines
-        )
-
-    assert eventually(tagged)
-    tick()
-    assert tick.health["fields"]["calls_hanging"] == 0
-
-
-def test_known_guests_keep_their_tags(
-    daemon: Callable[..., Daemon], ticks: Callable[..., Ticks]
-) -> None:
-    """While the daemon answers no requests for XML, only a new guest lacks its tags, and only it is
-    late."""
-    hypervisor = daemon(crowd=Crowd(3))
-    tick = ticks(hypervisor, f'timeout = "{TIMEOUT:.0f}s"')
-    tick()
-    hypervisor.unanswered.add(GET_XML_DESC)
-    hypervisor.crowd = Crowd(4)
+    ticked = host(hypervisor, 'timeout = "2s"', *ALL_TAGS)
     for _ in range(2):
-        found = tick()
-        assert tick.took < TIMEOUT + SLOW and tick.untagged == 1
-        assert {name for name in found if not any(map(own, found[name]))} == {guest(4)}
-        assert all(len(of_domain(line)) == 9 for line in found[guest(1)])
+        found = ticked.guests()
+        assert shape(found) == whole and not any(own(x) for lines in found.values() for x in lines)
+        assert ticked.health["domains_untagged"] == 120 and ticked.health["up"] == 1
+        assert ticked.health["domains_incomplete"] == 0 and ticked.health["calls_hanging"] <= 5
     hypervisor.answer()
-    assert eventually(lambda: tick() and tick.untagged == 0)
+    assert eventually(lambda: tagged(all_lines(ticked)) and not ticked.health["calls_hanging"])
+
+    hypervisor.unanswered.add(GET_XML_DESC)
+    new = ticked.crowd.define()
+    for _ in range(2):
+        found = ticked.guests()
+        assert {name for name, lines in found.items() if not tagged(lines)} == {new}
+        assert not any(map(own, found[new])) and ticked.health["domains_untagged"] == 1
+    hypervisor.answer()
+    assert eventually(lambda: tagged(all_lines(ticked)))

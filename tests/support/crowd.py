@@ -335,8 +335,13 @@ def number_of(name: str) -> int:
     return int(name.rpartition("-")[2], 16)
 
 
+def uuid_of(number: int) -> uuid.UUID:
+    """The UUID of a guest of a crowd."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, str(number))
+
+
 def _uuid(number: int) -> bytes:
-    return uuid.uuid5(uuid.NAMESPACE_OID, str(number)).bytes
+    return uuid_of(number).bytes
 
 
 def _domains(request: bytes) -> tuple[list[bytes], bytes]:

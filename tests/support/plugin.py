@@ -282,6 +282,23 @@ class Plugin(Closing):
         numbers = (SIGHUP, SIGUSR1, SIGUSR2, SIGTERM)  # Python itself has a handler for SIGINT
         return status["State"][0] == "S" and all(caught >> (number - 1) & 1 for number in numbers)
 
+    @property
+    def switches(self) -> int:
+        """The number of voluntary context switches of all threads."""
+        texts = (file.read_text() for file in self.proc("task").glob("*/status"))
+        found = (re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M) for text in texts)
+        return sum(int(match[1]) for match in found if match)
+
+    def wait_until_idle(self) -> None:
+        """Wait until none of its threads runs for a moment."""
+
+        def idle() -> bool:
+            before = self.switches
+            time.sleep(0.1)
+            return self.switches == before
+
+        assert eventually(idle), "it does not come to rest"
+
     def proc(self, *names: str) -> Path:
         """A file of the process in /proc."""
         return Path("/proc", str(self.pid), *names)
