@@ -94,6 +94,8 @@ def _unprivileged(monkeypatch: pytest.MonkeyPatch) -> None:
             ("driver 'qmeu'",),
         ),
         ("qemu:///system", LibvirtError(38, 0, "Unable to get system bus"), ("D-Bus",)),
+        ("qemu:///system", LibvirtError(86, 10, "not responding"), ("does qemu-guest-agent run",)),
+        ("qemu:///system", LibvirtError(97, 10, "out of sync"), ("restart qemu-guest-agent",)),
         (
             "qemu:///session",
             LibvirtError(84, 10, "CPU tuning is not available in session mode"),

@@ -100,6 +100,7 @@ def test_the_guest_agent(
     assert ' count=1i,names="alice" ' in watcher.wait_for(USER)
     system = watcher.wait_for("libvirt_guest_os,domain_name=agent ")
     assert 'hostname="agent-1"' in system and 'name="Tiny Linux"' in system
+    assert ",counted=1i" in watcher.wait_for(f"{HEALTH} up=1i,")
     loopback = watcher.wait_for("libvirt_guest_interface,domain_name=agent,interface=lo ")
     assert '"127.0.0.1/8' in loopback
     assert "domain_name=linux" not in "".join(

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from support.scope import FakeScope, Thing, defaults, fetched, lines, read
+from telegraf_execd_libvirt.connection.errors import LibvirtError
 from telegraf_execd_libvirt.connection.requests import Abandoned
-from telegraf_execd_libvirt.sources import SOURCES, guest_agent
+from telegraf_execd_libvirt.sources import SOURCES, guest_agent, guest_call
 from telegraf_execd_libvirt.sources.guest_info import MOST_SERIES, Limits, Line
 
 AGENT = 18
 
+#: VIR_DOMAIN_GUEST_INFO_*: all but the disks.
+LOAD, KINDS = 128, 0b11011111
 
 CONNECTED = (
     "<domain><devices><channel><target name='org.qemu.guest_agent.0' state='connected'/></channel>"
@@ -30,6 +33,8 @@ INFO = {
     "timezone.name": "UTC",
     "timezone.offset": 0,
     "hostname": "web\n1",
+    "load.1m": 0.5,
+    "load.15m": 0.25,
     "fs.count": 3,
     "fs.0.name": "vda1",
     "fs.0.mountpoint": "/",
@@ -69,6 +74,7 @@ def test_guest_agent() -> None:
         "libvirt_guest_user,domain_name=a,project=shop count=2i",
         'libvirt_guest_os,domain_name=a,project=shop hostname="web 1",id="debian",'
         'pretty_name="Debian 12",kernel_release="6.1.0",timezone="UTC",timezone_offset_s=0i',
+        "libvirt_guest_load,domain_name=a,project=shop load1=0.5,load15=0.25",
         "libvirt_guest_interface,domain_name=a,interface=eth0,project=shop "
         'mac="52:54:00:00:00:01",addresses="192.0.2.2/24,fe80::1/64"',
     ]
@@ -177,7 +183,37 @@ def test_the_timeout_of_the_agent_is_that_of_the_fetch() -> None:
         fetched(source.new(), scope)
         calls = [(method, arguments[0]) for _, method, arguments in scope.calls if arguments]
         limit = "agentSetResponseTimeout"
-        assert calls[-3:] == [(limit, 2), ("guestInfo", 0), (limit, -2)]
+        assert calls[-3:] == [(limit, 2), ("guestInfo", KINDS), (limit, -2)]
+
+
+def test_libvirts_and_agents_that_lack_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A libvirt that does not know the load is asked for it once. An agent that lacks a command is
+    asked for everything instead, for an hour or until it connects again; a silent one is not."""
+    source, now, asked = SOURCES["guest_agent"], 1000.0, list[int]()
+    monkeypatch.setattr(guest_call.time, "monotonic", lambda: now)
+    code = 8
+
+    def info(kinds: int, _: int) -> Any:
+        asked.append(kinds)
+        scope.error = LibvirtError(8 if kinds & LOAD else code, 10, "refused")
+        return None if kinds & LOAD or (kinds and code) else INFO
+
+    fetch, guest = source.new(), agent(guestInfo=info)
+    scope = FakeScope(guest, options=defaults(source))
+    for code, after, expected in (
+        (0, 0, [KINDS, KINDS ^ LOAD]),
+        (1, 60, [KINDS ^ LOAD, 0]),
+        (1, 60, [0]),
+        (1, 3600, [KINDS ^ LOAD, 0]),
+        (86, 3600, [KINDS ^ LOAD]),
+    ):
+        now += after
+        asked.clear()
+        assert len(fetched(fetch, scope)) == (6 if code != 86 else 0)
+        assert asked == expected
+    assert scope.counted == 5
+    fetched(fetch, scope)
+    assert scope.counted == 6, "an agent that is silent is connected"
 
 
 def test_a_call_that_is_given_up_leaves_a_pause() -> None:
@@ -203,7 +239,7 @@ def test_a_paused_guest_is_not_asked() -> None:
     scope = FakeScope(domain, options=defaults(source))
     assert fetched(fetch, scope) == [] and (scope.error, scope.held) == (None, None)
     domain.answers["state"] = [1, 1]
-    assert len(fetched(fetch, scope)) == 5
+    assert len(fetched(fetch, scope)) == 6
 
 
 def test_a_silent_agent_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +259,7 @@ def test_a_silent_agent_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303]
     domain.answers["guestInfo"] = INFO
     now += 3600
-    assert len(fetched(fetch, scope)) == 5
+    assert len(fetched(fetch, scope)) == 6
     domain.answers["guestInfo"] = None
     fetched(fetch, scope)
     now += 60
@@ -248,7 +284,7 @@ def test_a_silent_agent_stays_an_error_until_it_connects() -> None:
         assert (scope.error, scope.held, len(scope.calls)) == (None, "silent", asked)
     scope.failures, scope.held = {}, None
     fetch.happened(AGENT, domain.uuid, "a", (1, 2))
-    assert len(fetched(fetch, scope)) == 5
+    assert len(fetched(fetch, scope)) == 6
     assert (scope.error, scope.held) == (None, None)
 
 

@@ -67,7 +67,7 @@ def _help(error: LibvirtError, uri: str) -> str:
             "libvirt asks polkit by way of D-Bus: start both, or set auth_unix_ro to none in "
             "libvirtd.conf"
         )
-    return _cgroup_help(error.message)
+    return _AGENT_HELP.get(error.code) or _cgroup_help(error.message)
 
 
 def _cgroup_help(message: str) -> str:
@@ -123,6 +123,11 @@ def own_daemon(uri: str) -> str:
     system = f"{shown[: -len('session')]}system"
     return f"{shown} is {whose} user's own daemon, with no guests of the system, which {system} has"
 
+
+_AGENT_HELP = {
+    86: "does qemu-guest-agent run in the guest, and does no backup keep it frozen?",
+    97: "restart qemu-guest-agent in the guest",
+}
 
 _CONTROLLER = re.compile(r"cgroup (\w+) controller is not mounted")
 

@@ -71,6 +71,7 @@ _SOURCE_HEALTH = Metric(
             "fetches that failed or did not return in time, without calls that the driver lacks",
         ),
         _gauge("hanging", "fetches that did not return in time and still hang"),
+        _gauge("counted", "agents that are connected; only of guest_agent"),
     ),
 )
 
@@ -118,6 +119,7 @@ class SourceHealth:
     errors: int
     hanging: int
     dropped: int = 0
+    counted: Optional[int] = None
 
     def record(self, uri: str) -> Domain:
         """The record of the source; ``uri`` is what may be shown of the hypervisor's URI."""

@@ -154,6 +154,7 @@ class Feed:
             errors=self.errors,
             hanging=hung,
             dropped=self.dropped,
+            counted=self.counted if self.source.counts else None,
         )
 
     def drop(self, dropped: Mapping[str, int]) -> None:

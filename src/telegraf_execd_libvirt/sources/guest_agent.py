@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
-from ..domain.record import Domain, is_arriving
+from ..domain.record import Domain
 from ..groups.schema import Metric, Type, gauge, text
+from .guest_call import Asked, is_ready
 from .guest_info import MOST_LINES, MOST_SERIES, Limits, lines
 from .source import MINUTE, Option, Scope, Source
 
@@ -26,16 +27,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 3600.0
 
 #: VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, and its state for an agent that has connected.
 _AGENT, _CONNECTED = 18, 1
-
-_CHANNEL = "org.qemu.guest_agent.0"
-
-#: The method that limits the answers of an agent for all clients, and libvirt's default
-#: (VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK): commands of others, such as the freeze before a
-#: backup, may take long.
-_LIMIT, _WAIT = "agentSetResponseTimeout", -2
-
-#: virDomainState of a domain whose CPUs run.
-_RUNNING = 1
 
 #: File systems that the guest cannot write, or without files.
 PSEUDO_FILESYSTEMS = (
@@ -64,24 +55,23 @@ class _Agents:
         #: The pauses of guests, by UUID.
         self._pauses: dict[str, _Pause] = {}
         self._limits = Limits()
-        #: The UUIDs of guests whose agents may still have the timeout of this source.
-        self._limited: set[str] = set()
+        self._asked = Asked()
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
         with self._lock:
             connected, self._connected = self._connected, set()
         for uuid in connected:
             self._pauses.pop(uuid, None)
+            self._asked.connected(uuid)
         seen = set()
         for handle in scope.domains(active=True, hung=True):
             uuid = scope.uuid(handle)
             seen.add(uuid)
-            is_limited = uuid in self._limited and not scope.is_hung(handle)
-            if is_limited and scope.set(handle, _LIMIT, _WAIT):
-                self._limited.discard(uuid)
+            self._asked.restore(scope, handle)
             pause = self._pauses.get(uuid)
             if pause is not None and time.monotonic() < pause.until:
                 scope.hold(pause.error)
+                scope.counted += 1
                 continue
             if scope.is_hung(handle) or not is_ready(scope, handle):
                 continue
@@ -89,7 +79,7 @@ class _Agents:
             # If the call is abandoned, this pause stays.
             seconds = min(_LONGEST_PAUSE, 2 * pause.seconds if pause else _FIRST_PAUSE)
             pause = self._pauses[uuid] = _Pause(time.monotonic() + seconds, seconds, None)
-            info = ask(scope, handle, self._limited)
+            info = self._asked.ask(scope, handle)
             if info is None:
                 pause.error = scope.error
                 continue
@@ -102,7 +92,7 @@ class _Agents:
                 yield scope.domain(handle, line.prefix, line.keys, **line.tags)
         self._limits.forget_others(seen, time.monotonic())
         if scope.sees_all:
-            self._limited &= seen
+            self._asked.forget_others(seen)
         for uuid in self._pauses.keys() - seen:
             del self._pauses[uuid]
 
@@ -120,40 +110,13 @@ def _too_many(name: str) -> str:
     )
 
 
-def is_ready(scope: Scope, handle: Any) -> bool:
-    """Whether a domain's agent is connected and its CPUs run: a paused guest cannot answer."""
-    targets = scope.xml(handle).iterfind("devices/channel/target")
-    if not any(t.get("name") == _CHANNEL and t.get("state") == "connected" for t in targets):
-        return False
-    state = scope.quietly(handle, "state")
-    if state is None:
-        return True
-    keys = {"state.state": state[0], "state.reason": state[1]}
-    return bool(state[0] == _RUNNING) and not is_arriving(keys)
-
-
-def ask(scope: Scope, handle: Any, limited: set[str]) -> Optional[dict[str, Any]]:
-    """The report of a guest's agent, within the timeout of the source; None if it fails. The guest
-    is added to ``limited`` if its agent may have kept that timeout, which holds for all clients."""
-    everything = 0
-    # Half of the timeout: the agent first synchronizes, which may take as long as the answer.
-    seconds = max(1, int(scope.timeout / 2))
-    failed: list[bool] = [True]
-    try:
-        with scope.changed(handle, _LIMIT, seconds, _WAIT) as failed:
-            info: Optional[dict[str, Any]] = scope.call(handle, "guestInfo", everything, 0)
-    finally:
-        if failed:
-            limited.add(scope.uuid(handle))
-    return info
-
-
 SOURCE = Source(
     name="guest_agent",
-    summary="file systems, users, operating system and addresses of guests",
-    reads="file systems, users, operating system, host name and addresses of guests",
+    summary="file systems, users, operating system, load and addresses of guests",
+    reads="file systems, users, operating system, host name, load and addresses of guests",
     calls="`virDomainGetGuestInfo` for each guest with a connected agent, at most 4 at the same "
-    "time. It needs a [read-write connection](permissions.md#guest-agent).",
+    "time, for the kinds of information that are written. It needs a "
+    "[read-write connection](permissions.md#guest-agent).",
     new=_Agents,
     events=(_AGENT,),
     interval=MINUTE,
@@ -218,6 +181,15 @@ SOURCE = Source(
                 text("machine", "hardware name, such as x86_64"),
                 text("timezone", "name of the time zone"),
                 gauge("timezone_offset_s", "s", "offset from UTC", Type.INT),
+            ),
+        ),
+        Metric(
+            prefix="guest_load",
+            help="The load of the guest: processes that run or wait; libvirt 11.2, QEMU 10.0",
+            fields=(
+                gauge("load1", "", "average of the last minute", Type.DOUBLE),
+                gauge("load5", "", "average of the last 5 minutes", Type.DOUBLE),
+                gauge("load15", "", "average of the last 15 minutes", Type.DOUBLE),
             ),
         ),
         Metric(

@@ -59,6 +59,9 @@ def lines(info: Info, excluded: Container[str], users: bool) -> Iterator[Line]:
         known["timezone_offset_s"] = info["timezone.offset"]
     if known:
         yield Line("guest_os", known, {})
+    load = {f"load{end}": info.get(f"load.{end}m") for end in (1, 5, 15)}
+    if any(value is not None for value in load.values()):
+        yield Line("guest_load", load, {})
     yield from _interfaces(info)
 
 
