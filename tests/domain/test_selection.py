@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given
@@ -58,8 +57,7 @@ def test_several_globs_match_if_one_does() -> None:
     globs = compile_globs(("web-*", "db", "db?"))
     names = ["web-1", "db", "db1", "db12", "web", ""]
     assert [name for name in names if globs.matches(name)] == ["web-1", "db", "db1"]
-    assert not compile_globs(()).matches("web")
-    assert not compile_globs(()).matches("")
+    assert not any(map(compile_globs(()).matches, names))
 
 
 @pytest.mark.parametrize(
@@ -87,10 +85,10 @@ def test_wrong_glob_is_explained(glob: str, message: str) -> None:
         compile_globs(("fine*", glob))
 
 
-LETTERS = st.sampled_from("ab-")
-CLASSES = st.tuples(st.sampled_from(["", "!"]), st.text("abc", min_size=1, max_size=2))
+#: The elements of a glob: texts, `*` and `?`, characters in brackets, choices in braces.
 ITEMS = st.recursive(
-    LETTERS | st.sampled_from(["*", "?"]) | CLASSES,
+    st.sampled_from("ab-*?")
+    | st.tuples(st.sampled_from(["", "!"]), st.text("abc", min_size=1, max_size=2)),
     lambda inner: st.lists(st.lists(inner, max_size=3), min_size=1, max_size=3),
     max_leaves=6,
 )
@@ -134,42 +132,31 @@ def test_globs_match_what_a_naive_matcher_matches(items: list[object], names: li
 
 @given(st.text(), st.text())
 def test_any_text_is_a_glob_or_explained(glob: str, name: str) -> None:
-    """Any text is compiled, or is a ValueError with a position."""
+    """Any text is compiled, or is a ValueError with a position. A backslash before every character
+    takes its special meaning."""
     problem = ""
     try:
         compile_globs((glob,)).matches(name)
     except ValueError as error:
         problem = str(error)
     assert not problem or re.match("character [0-9]+: ", problem)
-
-
-@given(st.text())
-def test_escaped_text_matches_itself_only(name: str) -> None:
-    """A backslash before every character takes its special meaning."""
-    globs = compile_globs(("".join(f"\\{char}" for char in name),))
-    assert globs.matches(name) and not globs.matches(f"{name}x")
+    escaped = compile_globs(("".join(f"\\{char}" for char in name),))
+    assert escaped.matches(name) and not escaped.matches(f"{name}x")
 
 
 @pytest.mark.parametrize("glob", ["*a" * 30 + "*b", "{*a,*}" * 20 + "b", "{a,aa,*}" * 20 + "b"])
 def test_hostile_glob_is_no_burden(glob: str) -> None:
-    """Globs that make a backtracking matcher run for ages are decided at once."""
-    start = time.process_time()
+    """Globs that make a backtracking matcher run for ages are decided."""
     assert not compile_globs((glob,)).matches("a" * 1_000)
-    assert time.process_time() - start < 5
 
 
-def test_many_names_are_not_kept_forever() -> None:
-    """The results that are kept are limited."""
+def test_results_are_kept() -> None:
+    """Users of the same globs share their results, whose number is limited; without globs there
+    are none."""
+    first, second = compile_globs(("shared*",)), compile_globs(("shared*",))
+    assert first.matches("shared-1") and "shared-1" in second._known
+    none = compile_globs(())
+    assert not none.matches("web") and not none._known
     globs = compile_globs(("1*",))
     assert sum(globs.matches(str(number)) for number in range(40_000)) == 11_111
     assert len(globs._known) <= 32_768
-
-
-def test_results_are_kept_once() -> None:
-    """Users of the same globs share their results; without globs there are none."""
-    first, second = compile_globs(("shared*",)), compile_globs(("shared*",))
-    assert first.matches("shared-1")
-    assert "shared-1" in second._known
-    none = compile_globs(())
-    assert not none.matches("web")
-    assert not none._known

@@ -1,32 +1,51 @@
-"""Paths in applications' metadata, and the texts that become values of tags."""
+"""Libvirt's XML, paths in applications' metadata, and the texts that become values of tags."""
 
 from __future__ import annotations
+
+from typing import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telegraf_execd_libvirt.domain.devices import parse
+from telegraf_execd_libvirt.domain.identity import IdentityReader
 from telegraf_execd_libvirt.domain.xml import clean, is_path
 
+#: Entities that expand to gigabytes.
+BOMB = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(9))
 
+
+@pytest.mark.parametrize("read", [parse, IdentityReader().read], ids=["devices", "identity"])
 @pytest.mark.parametrize(
-    "path", ["a", "a/b", "a/@b", "a/b-c/d.e_f/@g", "instance/owner/project/@uuid", "ž/漢"]
-)
-def test_paths(path: str) -> None:
-    """Names of elements, and an attribute at the end."""
-    assert is_path(path)
-
-
-@pytest.mark.parametrize(
-    "path",
+    ("xml", "problem"),
     [
+        *((text, "cannot be read") for text in ("", "<domain>", "no xml", "<a/><b/>")),
+        *((text, "cannot be read") for text in ("<domain>&b;</domain>", "<domain><n:a/></domain>")),
+        ("<!DOCTYPE domain><domain/>", "document type"),
+        ('<!DOCTYPE d SYSTEM "file:///etc/passwd"><domain/>', "document type"),
+        (f'<!DOCTYPE d [<!ENTITY l0 "ha">{BOMB}]><domain>&l9;</domain>', "document type"),
+        ("<domain>\ud800</domain>", "surrogates"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_xml_that_is_not_libvirts_is_refused(
+    read: Callable[[str], object], xml: str, problem: str
+) -> None:
+    """Broken and hostile XML is a ValueError and nothing else."""
+    with pytest.raises(ValueError, match=problem):
+        read(xml)
+
+
+def test_paths() -> None:
+    """Names of elements, and an attribute at the end; no prefixes, wildcards, conditions or empty
+    names."""
+    paths = ("a", "a/b", "a/@b", "a/b-c/d.e_f/@g", "instance/owner/project/@uuid", "ž/漢")
+    others = (
         *("", "/", "/a", "a/", "a//b", "@a", "/@a", "a@b", "a/@", "a/@b/c", "a/@b/@c"),
         *("nova:name", "a/nova:b", "*", "a/*", "a[1]", "a b", "a\n", "1a", ".", "..", "a/{n}b"),
-    ],
-)
-def test_what_is_no_path(path: str) -> None:
-    """Anything else is not accepted: no prefixes, wildcards, conditions or empty names."""
-    assert not is_path(path)
+    )
+    assert [path for path in (*paths, *others) if is_path(path)] == [*paths]
 
 
 @given(st.text())
