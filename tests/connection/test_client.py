@@ -6,11 +6,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import libvirt
 import pytest
 
-from telegraf_execd_libvirt.connection.client import ClientLog
+from telegraf_execd_libvirt.connection.client import ClientLog, takes_channels
 from telegraf_execd_libvirt.log import log
 from telegraf_execd_libvirt.program.output import divert
 
@@ -98,3 +99,21 @@ def test_without_a_reader_nobody_waits() -> None:
     begin = time.monotonic()
     assert ClientLog(-1).reasons() == []
     assert time.monotonic() - begin < 0.5
+
+
+@pytest.mark.parametrize(
+    ("dispatch", "safe"),
+    [
+        (None, False),
+        (lambda self, dom, state, reason, data: None, False),
+        (lambda self, dom, channel, state, reason, data: None, True),
+    ],
+)
+def test_events_of_channels_need_their_name(
+    monkeypatch: pytest.MonkeyPatch, dispatch: Callable[..., None] | None, safe: bool
+) -> None:
+    """Events of channels are asked for only if the binding passes the channel's name: otherwise it
+    would take a number for an address."""
+    name = "_dispatchDomainEventChannelLifecycleCallback"
+    monkeypatch.setattr(libvirt.virConnect, name, dispatch, raising=False)
+    assert takes_channels() is safe

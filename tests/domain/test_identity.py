@@ -53,7 +53,8 @@ DEVICES = """
       <mac address='52:54:00:00:00:01'/><source bridge='br0'/><target dev='vnet0'/>
     </interface>
     <interface type='network'>
-      <mac address='52:54:00:00:00:02'/><source network='default' bridge='virbr0'/>
+      <mac address='52:54:00:00:00:aa' currentAddress='52:54:00:00:00:02'/>
+      <source network='default' bridge='virbr0'/>
       <target dev='vnet1'/>
     </interface>
     <interface type='network'><source network='default'/><target dev='vnet2'/></interface>

@@ -31,7 +31,11 @@ LIFECYCLE, IO_ERROR, COMPLETED = 0, 6, 21
         (18, (1, 2), ("agent", "connected")),
         (COMPLETED, ({"operation": 5},), ("job_completed", "migration_out")),
         (24, ("vda", "/disk", 10, 1), ("block_threshold", "vda")),
+        (22, ("virtio-disk1",), ("device_removal_failed", "virtio-disk1")),
         (25, (1, 0, 0), ("memory_failure", "guest")),
+        (27, ("net0", "52:54:00:00:00:01", "52:54:00:00:00:02"), ("nic_mac_change", "net0")),
+        (28, (3,), ("vcpu_removed", "3")),
+        (29, ("com.example", 2, 2), ("channel_lifecycle", "com.example disconnected")),
     ],
 )
 def test_names_of_events(kind: int, arguments: tuple[Any, ...], expected: tuple[str, str]) -> None:

@@ -18,7 +18,7 @@ from ..domain.record import Stats
 from ..log import conceal, hide, log
 from ..uri import redact_uri
 from . import ssh
-from .client import client_log, start_events
+from .client import client_log, start_events, takes_channels
 from .errors import ErrorKind, LibvirtError, message_of, readable
 from .raised import translated
 from .refusals import refused
@@ -46,6 +46,9 @@ EXTENSION: Optional[str] = getattr(getattr(libvirt, "libvirtmod", None), "__file
 
 NOWAIT: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 BACKING: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
+
+#: VIR_DOMAIN_EVENT_ID_CHANNEL_LIFECYCLE, which older bindings do not name.
+_CHANNEL_LIFECYCLE = 29
 
 #: Objects that belong to a domain.
 _OF_DOMAINS = (libvirt.virDomainSnapshot, libvirt.virDomainCheckpoint)
@@ -127,6 +130,8 @@ class Connection:
             changed(details[-1], uuid(handle), name(handle), details[:-1])
 
         for kind in kinds:
+            if kind == _CHANNEL_LIFECYCLE and not takes_channels():
+                continue
             try:
                 number = self._connection.domainEventRegisterAny(None, kind, event, kind)
             except libvirt.libvirtError as error:

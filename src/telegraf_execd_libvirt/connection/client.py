@@ -25,6 +25,9 @@ from ..log import conceal, log
 #: costs as much CPU time as the request itself.
 _PAUSE_SECONDS = 0.02
 
+#: The arguments of the callback of a channel without its name: self, domain, state, reason, data.
+_WITHOUT_CHANNEL = 5
+
 _lock = threading.Lock()
 _running = False
 
@@ -116,3 +119,10 @@ class ClientLog:
 
 #: The lines of this process.
 client_log = ClientLog()
+
+
+def takes_channels() -> bool:
+    """Whether libvirt-python passes the name of a channel to the callbacks of its events. Up to
+    12.8 at least its C function lacks this argument, and the first event would end the process."""
+    dispatch = getattr(libvirt.virConnect, "_dispatchDomainEventChannelLifecycleCallback", None)
+    return dispatch is not None and dispatch.__code__.co_argcount > _WITHOUT_CHANNEL

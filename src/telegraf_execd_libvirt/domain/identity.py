@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Optional
 
-from .inventory import bridge, inventory
+from .inventory import bridge, inventory, mac
 from .record import Device, Identity, name_keys
 from .xml import (
     MetadataTag,
@@ -65,7 +65,7 @@ DOMAIN_TAGS: dict[str, Source] = {
 DEVICE_TAGS: dict[str, tuple[str, Source]] = {
     "device": ("block", _target),
     "interface": ("net", _target),
-    "mac": ("net", attribute_of("mac", "address")),
+    "mac": ("net", mac),
     "bridge": ("net", bridge),
     "serial": ("block", text_of("serial")),
 }

@@ -73,6 +73,12 @@ def _usb_id(device: ET.Element) -> Optional[str]:
 _TARGET = attribute_of("target", "dev")
 _MAC = attribute_of("mac", "address")
 
+
+def mac(interface: ET.Element) -> Optional[str]:
+    """The MAC address that the guest uses: libvirt 11.2 reports one that it has changed."""
+    return attribute(interface, "mac", "currentAddress") or _MAC(interface)
+
+
 #: The tags of each kind of info line: a source gets the element of its kind, for ``domain_info``
 #: the root, for ``hostdev_info`` a ``<hostdev>`` or an ``<interface>`` that is one.
 INVENTORY: dict[str, dict[str, Source]] = {
@@ -102,7 +108,7 @@ INVENTORY: dict[str, dict[str, Source]] = {
     },
     "interface_info": {
         "interface": _TARGET,
-        "mac": _MAC,
+        "mac": mac,
         "model": attribute_of("model", "type"),
         "type": lambda interface: interface.get("type"),
         "network": attribute_of("source", "network"),

@@ -65,7 +65,12 @@ NAMES: dict[int, Callable[..., tuple[str, str]]] = {
     18: lambda state, *_: ("agent", _word(_AGENT, state)),
     21: lambda parameters, *_: ("job_completed", operation(parameters)),
     24: lambda disk, *_: ("block_threshold", str(disk)),
+    22: lambda alias, *_: ("device_removal_failed", str(alias)),
     25: lambda recipient, *_: ("memory_failure", _word(_MEMORY_FAILURE, recipient)),
+    # A guest chooses its MAC addresses, so the detail is the device.
+    27: lambda alias, *_: ("nic_mac_change", str(alias)),
+    28: lambda vcpu, *_: ("vcpu_removed", str(vcpu)),
+    29: lambda channel, state, *_: ("channel_lifecycle", f"{channel} {_word(_AGENT, state)}"),
 }
 
 
@@ -90,7 +95,8 @@ SOURCE = Source(
     summary="counters of events: lifecycle, reboot, watchdog, I/O errors and others",
     reads="counters of libvirt's events, by event and detail: `started`, `stopped`, `crashed` and "
     "the other lifecycle events, `reboot`, `watchdog`, `io_error`, `block_threshold`, `agent`, "
-    "`job_completed`, `control_error`, `memory_failure`",
+    "`job_completed`, `control_error`, `memory_failure`, `device_removal_failed`, with libvirt "
+    "11.2 `nic_mac_change`, with 12.4 `vcpu_removed` and `channel_lifecycle`",
     calls="one to list the domains. Events are counted from the first connection on; those during "
     "a reconnect are lost. Counters of a domain that no longer exists are written once more and "
     "then dropped.",
