@@ -160,7 +160,7 @@ def test_check(hypervisor: Debian) -> None:
 
 def test_real_guests(hypervisor: Debian) -> None:
     """The tests of real guests pass: default and full set, all sources, no unknown key."""
-    files = ("agent_real", "device_events", "metrics", "sources_real", "tags_real")
+    files = ("agent_real", "events", "metrics", "sources_real", "tags_real")
     paths = [f"tests/real/test_{name}.py" for name in files]
     run_tests(hypervisor, "real", PYTHON, "-m", "pytest", *paths)
 

@@ -1,6 +1,6 @@
 """The fixtures of the tests that need a real hypervisor.
 
-The rule: one hypervisor serves all tests of this folder, and each test finds it healthy.
+The rule: one hypervisor serves all tests of a file, and each test finds it healthy.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ import pytest
 from support.hypervisor import Hypervisor
 from support.missing import available
 from support.plugin import Plugin
+from support.ticks import Ticks
 from support.watcher import Watcher, write_config
 
 
 @pytest.fixture(scope="session")
 def hypervisor() -> Iterator[Hypervisor]:
-    """The hypervisor of all tests; its Linux guest is booted."""
+    """The hypervisor of most files; its Linux guest is booted."""
     with available(Hypervisor) as started:
         started.wait_until_booted()
+        yield started
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[Hypervisor]:
+    """Another hypervisor, with one guest."""
+    with available(lambda: Hypervisor(idle_guests=1, linux=False)) as started:
         yield started
 
 
@@ -33,17 +41,43 @@ def healthy(hypervisor: Hypervisor) -> Iterator[None]:
 
 
 @pytest.fixture
-def watch(hypervisor: Hypervisor, tmp_path: Path) -> Iterator[Callable[..., Watcher]]:
-    """Start a plugin with these sources of a hypervisor; wait until each has been read once."""
+def write(hypervisor: Hypervisor, tmp_path: Path) -> Callable[..., Path]:
+    """Write a configuration for a hypervisor; see write_config for the other arguments."""
+
+    def write(
+        *options: str, sources: str = "", host: Hypervisor = hypervisor, **tables: str
+    ) -> Path:
+        path = tmp_path / f"{len([*tmp_path.iterdir()])}.conf"
+        return write_config(path, host.uri, sources, *options, **tables)
+
+    return write
+
+
+@pytest.fixture
+def start(write: Callable[..., Path]) -> Iterator[Callable[..., Ticks]]:
+    """Start a plugin with a configuration from `write`; check its streams after the test."""
+    started: list[Plugin] = []
     with ExitStack() as stack:
 
-        def begin(sources: str, host: Hypervisor = hypervisor, **options: str) -> Watcher:
-            path = tmp_path / f"{host.folder.name}.conf"
-            config = write_config(path, host.uri, sources, **options)
-            watcher = Watcher(stack.enter_context(Plugin("--config", config)))
-            for name in sources.split():
-                uri = "qemu+unix:///session"
-                watcher.wait_for(f"libvirt_source_health,libvirt_uri={uri},source={name} up=1i")
-            return watcher
+        def begin(*options: str, **more: object) -> Ticks:
+            path = write(*options, **more)
+            started.append(stack.enter_context(Plugin("--config", path)))
+            return Ticks(started[-1])
 
         yield begin
+    for plugin in started:
+        plugin.check_streams()
+
+
+@pytest.fixture
+def watch(start: Callable[..., Ticks]) -> Callable[..., Watcher]:
+    """Start a plugin with these sources; wait until each has been read once."""
+
+    def begin(sources: str, **more: object) -> Watcher:
+        watcher = Watcher(start('statistics_groups = ["state"]', sources=sources, **more).plugin)
+        for name in sources.split():
+            uri = "qemu+unix:///session"
+            watcher.wait_for(f"libvirt_source_health,libvirt_uri={uri},source={name} up=1i")
+        return watcher
+
+    return begin

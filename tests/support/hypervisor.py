@@ -40,8 +40,11 @@ OFF = "off"
 ODD = 'odd name,=é"\\'
 """A running guest whose name has characters that line protocol and shells escape."""
 
-RUNNING, PAUSED, SHUT_OFF = "1", "3", "5"
+PAUSED, SHUT_OFF = "3", "5"
 """Values of state.state in domstats."""
+
+PLUGGED = "vdz"
+"""The target of a disk that is plugged into a running guest."""
 
 STAND_IN = "nobody"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -137,9 +140,11 @@ class Hypervisor(Closing):
         # The guests first: a starting daemon waits for the guests it finds.
         send(signal.SIGCONT, living(self.folder))
         self.start_daemon()
-        wait_for(self._daemon_knows, 20.0, "libvirtd to notice that guests ended", self._log)
+        wait_for(self._daemon_knows, 60.0, "libvirtd to notice that guests ended", self._log)
         self._put_guests_in_place()
         if LINUX in self.guests:
+            if f"'{PLUGGED}'" in self.virsh("dumpxml", LINUX):
+                self.virsh("detach-disk", LINUX, PLUGGED, "--live")
             self.wait_until_booted()
 
     # Queries
@@ -170,7 +175,7 @@ class Hypervisor(Closing):
                 current[key] = value
         return stats
 
-    def wait_until_booted(self, seconds: float = 60.0) -> None:
+    def wait_until_booted(self) -> None:
         """Wait until LINUX's balloon driver reports memory statistics."""
 
         def reports() -> bool:
@@ -180,17 +185,40 @@ class Hypervisor(Closing):
                 self.start_guest(LINUX)
             return int(stats.get("balloon.last-update", 0)) > 0
 
-        wait_for(reports, seconds, f"{LINUX} to boot", self.folder / "console.log")
+        wait_for(reports, 90.0, f"{LINUX} to boot", self.folder / "console.log")
 
     # Guests
 
     def define(self, name: str) -> None:
         """Define another cheap guest, shut off: firmware only, 32 MiB, one empty disk."""
-        self._define(self._cheap_definition(name))
+        self.define_xml(self._cheap_definition(name))
+
+    def define_program(
+        self, name: str, program: bytes, devices: str = "", machine: str = "q35"
+    ) -> None:
+        """Define a cheap guest that runs a program of boot_program.py; it stays after a panic."""
+        disk = self._empty_disk(8)
+        with disk.open("r+b") as file:
+            file.write(boot_sector(program))
+        about = "<on_crash>preserve</on_crash>"
+        devices = _disk("vda", "raw", disk) + devices
+        self.define_xml(_definition(name, 32, devices, about=about, machine=machine))
+
+    def define_with(self, name: str, devices: str) -> None:
+        """Define a cheap guest with these devices and no disk."""
+        self.define_xml(_definition(name, 32, devices))
+
+    def define_linux(self, name: str, devices: str, arguments: str = "") -> None:
+        """Define another guest that boots Linux, with these devices and kernel arguments."""
+        self.define_xml(_definition(name, 128, devices, boot=self._linux(arguments)))
+
+    def define_xml(self, definition: str) -> None:
+        """Define a guest."""
+        self.virsh("define", "/dev/stdin", stdin=definition)
 
     def undefine(self, name: str) -> None:
         """Stop a guest if it runs, and undefine it."""
-        if self.domstats(name, "--state")[name]["state.state"] != SHUT_OFF:
+        if self._states()[name] != SHUT_OFF:
             self.stop_guest(name)
         self.virsh("undefine", name)
 
@@ -202,6 +230,12 @@ class Hypervisor(Closing):
         """Turn off a guest, even if its process is paused."""
         self.resume_process(name)  # Otherwise libvirt waits 15 s before it sends SIGKILL
         self.virsh("destroy", name)
+
+    def plug_disk(self, name: str, *options: str) -> str:
+        """Plug one more disk into a running guest, until it is healed; return its target."""
+        disk = self._empty_disk(1)
+        self.virsh("attach-disk", name, str(disk), PLUGGED, "--live", *options)
+        return PLUGGED
 
     def guest_pid(self, name: str) -> int:
         """The pid of the guest's QEMU, from libvirt's record: works without the daemon."""
@@ -218,43 +252,6 @@ class Hypervisor(Closing):
     def resume_process(self, name: str) -> None:
         """Continue the guest's QEMU."""
         os.kill(self.guest_pid(name), signal.SIGCONT)
-
-    def define_program(
-        self, name: str, program: bytes, devices: str = "", machine: str = "q35"
-    ) -> None:
-        """Define a cheap guest that runs a program of boot_program.py; it stays after a panic."""
-        disk = self._empty_disk(8)
-        with disk.open("r+b") as file:
-            file.write(boot_sector(program))
-        self._define(
-            _definition(
-                name,
-                memory_mib=32,
-                about="<on_crash>preserve</on_crash>",
-                devices=_disk("vda", "raw", disk) + devices,
-                machine=machine,
-            )
-        )
-
-    def define_with(self, name: str, devices: str) -> None:
-        """Define a cheap guest with these devices and no disk."""
-        self._define(_definition(name, memory_mib=32, devices=devices))
-
-    def define_xml(self, definition: str) -> None:
-        """Define a guest, a pool or anything else that `virsh define` takes."""
-        self._define(definition)
-
-    def define_linux(self, name: str, devices: str, arguments: str = "") -> None:
-        """Define another guest that boots Linux, with these devices and kernel arguments."""
-        self._define(
-            _definition(
-                name,
-                memory_mib=128,
-                boot=f"<kernel>{self.folder}/kernel</kernel><initrd>{self.folder}/initrd</initrd>"
-                f"<cmdline>console=ttyS0 panic=1 {arguments}</cmdline>",
-                devices=devices,
-            )
-        )
 
     def own_folder(self, name: str) -> Path:
         """A folder that the daemon and its guests may write to."""
@@ -290,7 +287,7 @@ class Hypervisor(Closing):
             [*self._wrapper, "libvirtd", "--pid-file", str(pid_file)],
             self._environment(),
         )
-        wait_for(self._daemon_listens, 20.0, "libvirtd to listen", self._log, self._daemon)
+        wait_for(self._daemon_listens, 60.0, "libvirtd to listen", self._log, self._daemon)
         try:
             self.virsh("list")  # answered once all drivers are ready
         except HypervisorError as error:
@@ -380,7 +377,7 @@ class Hypervisor(Closing):
             self.undefine(name)
         for name, definition in self.guests.items():
             if name not in states:
-                self._define(definition)
+                self.define_xml(definition)
             state = states.get(name, SHUT_OFF)
             if name == OFF:
                 if state != SHUT_OFF:
@@ -390,11 +387,14 @@ class Hypervisor(Closing):
             elif state == PAUSED:
                 self.virsh("resume", name)
 
-    def _define(self, definition: str) -> None:
-        self.virsh("define", "/dev/stdin", stdin=definition)
-
     def _cheap_definition(self, name: str) -> str:
-        return _definition(name, memory_mib=32, devices=_disk("vda", "raw", self._empty_disk(8)))
+        return _definition(name, 32, _disk("vda", "raw", self._empty_disk(8)))
+
+    def _linux(self, arguments: str = "") -> str:
+        return (
+            f"<kernel>{self.folder}/kernel</kernel><initrd>{self.folder}/initrd</initrd>"
+            f"<cmdline>console=ttyS0 panic=1 {arguments}</cmdline>"
+        )
 
     def _linux_definition(self) -> str:
         overlay = self.folder / "overlay.qcow2"
@@ -406,16 +406,15 @@ class Hypervisor(Closing):
 <target dev='{self.tap}' managed='no'/></interface>"""
         return _definition(
             LINUX,
-            memory_mib=192,
-            vcpus=2,
-            iothreads=2,
-            about=f"<title>Boots Linux</title>{NOVA}",
-            boot=f"<kernel>{self.folder}/kernel</kernel><initrd>{self.folder}/initrd</initrd>"
-            "<cmdline>console=ttyS0 panic=1</cmdline>",
-            devices=_disk("vda", "qcow2", overlay)
+            192,
+            _disk("vda", "qcow2", overlay)
             + _disk("vdb", "raw", self._empty_disk(16))
             + console
             + (interface if self.tap else ""),
+            vcpus=2,
+            iothreads=2,
+            about=f"<title>Boots Linux</title>{NOVA}",
+            boot=self._linux(),
         )
 
     def _empty_disk(self, mib: int) -> Path:

@@ -1,4 +1,4 @@
-"""A plugin that collects once a second, read tick by tick.
+"""A plugin read tick by tick: it collects once a second, or when a test asks for it.
 
 The rule: a test looks at each tick in the order in which they are written, and never waits for a
 time.
@@ -6,11 +6,13 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from support.metrics import Series, fields_of
 from support.plugin import Plugin
+from telegraf_execd_libvirt.sources import SOURCES
 
 OPTIONS = 'interval = "1s"\ntimeout = "5s"\n'
 """Options of a plugin whose ticks are read."""
@@ -18,7 +20,10 @@ OPTIONS = 'interval = "1s"\ntimeout = "5s"\n'
 END = "libvirt_health,"
 """The line that ends a tick."""
 
-BESIDE = ("libvirt_source_health,", "libvirt_snapshot,", "libvirt_event,", "libvirt_job,")
+BESIDE = (
+    "libvirt_source_health,",
+    *(f"libvirt_{metric.prefix}," for source in SOURCES.values() for metric in source.metrics),
+)
 """Lines of sources, which come at any time."""
 
 Fields = frozenset[tuple[Series, str]]
@@ -26,6 +31,9 @@ Fields = frozenset[tuple[Series, str]]
 
 MOST_TICKS = 5
 """The number of ticks in which a change must have been noticed; slow machines need some."""
+
+SECONDS = 90.0
+"""How long a change may take that only a defect prevents."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,10 @@ class Tick:
     domains: Mapping[str, Fields]
     health: Mapping[str, object]
     troubled: Mapping[str, Mapping[str, object]]
+
+    def fields(self, name: str) -> Fields:
+        """The fields of a domain, none if it is missing."""
+        return self.domains.get(name, frozenset())
 
     @property
     def whole(self) -> bool:
@@ -68,6 +80,29 @@ class Ticks:
         self.expected = tick.domains
         return self
 
+    def calm(self) -> Ticks:
+        """Ask for ticks until nothing is missing in one, and expect what that has."""
+        self.expected = self.until(lambda tick: tick.whole).domains
+        return self
+
+    def tick(self) -> Tick:
+        """Ask for a tick, and read it."""
+        self.plugin.tick()
+        return self.next()
+
+    def until(self, condition: Callable[[Tick], object]) -> Tick:
+        """Ask for ticks until the condition holds for one; return it."""
+        deadline = time.monotonic() + SECONDS
+        while not condition(tick := self.tick()):
+            problem = f"{tick.health}, {tick.troubled}, {self.lacking(tick)}"
+            assert time.monotonic() < deadline, f"{problem}, {self.plugin.log.lines}"
+            time.sleep(0.02)
+        return tick
+
+    def lacking(self, tick: Tick) -> set[str]:
+        """The domains of which a tick has not all fields."""
+        return {name for name in self.expected if self.expected[name] - tick.fields(name)}
+
     def next(self) -> Tick:
         """The next tick."""
         lines = self.plugin.metrics.wait_for(
@@ -81,7 +116,7 @@ class Ticks:
         """The next tick, which has all fields of these domains, `blocks`: also of their disks."""
         tick = self.next()
         for name in names:
-            lacks = self.expected[name] - tick.domains.get(name, frozenset())
+            lacks = self.expected[name] - tick.fields(name)
             if not blocks:
                 lacks = frozenset(at for at in lacks if not at[0][0].startswith("libvirt_block"))
             assert not lacks, f"{name} lacks {len(lacks)} fields; {self.plugin.log.lines}"

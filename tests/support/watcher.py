@@ -5,30 +5,35 @@ The rule: a test waits for a line, not for a time.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from support.hypervisor import Hypervisor
-from support.plugin import SECONDS, Plugin, eventually
+from support.plugin import Plugin, eventually
+from telegraf_execd_libvirt.sources import SOURCES
 
-BOOT_SECONDS = 90.0
-"""How long a guest may need to boot Linux."""
+SECONDS = 90.0
+"""How long a line may take; a guest needs some of them to boot Linux."""
 
 
-def write_config(path: Path, uri: str, sources: str, **options: str) -> Path:
-    """A configuration with these sources at each tick, and options of some of them."""
+def write_config(path: Path, uri: str, sources: str, *options: str, **tables: str) -> Path:
+    """A configuration with health, these statistics and options; sources are read at each tick, and
+    `tables` has their options."""
     names = sources.split()
-    listed = ", ".join(f'"{name}"' for name in names)
-    tables = "".join(
-        f'[inputs.libvirt.{name}]\ninterval = "1ms"\n{options.get(name, "")}\n' for name in names
-    )
-    path.write_text(
-        f'[[inputs.libvirt]]\nlibvirt_uri = "{uri}"\nstatistics_groups = ["state"]\n'
-        f'additional_statistics = ["health", {listed}]\n{tables}'
-    )
+    listed = ", ".join(f'"{name}"' for name in ["health", *names])
+    lines = [
+        f'[[inputs.libvirt]]\nlibvirt_uri = "{uri}"\nadditional_statistics = [{listed}]',
+        *options,
+        *(
+            f'[inputs.libvirt.{name}]\ninterval = "1ms"\n{tables.get(name, "")}'
+            for name in names
+            if name in SOURCES
+        ),
+    ]
+    path.write_text("\n".join(lines))
     return path
 
 
@@ -52,19 +57,8 @@ class Watcher:
 
 @contextmanager
 def beside(hypervisor: Hypervisor, *arguments: str) -> Iterator[None]:
-    """Run a virsh command during the block."""
-    failures: list[Exception] = []
-
-    def command() -> None:
-        try:
-            hypervisor.virsh(*arguments)
-        except Exception as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=command)
-    thread.start()
-    try:
+    """Run a virsh command during the block; it must succeed."""
+    with ThreadPoolExecutor() as pool:
+        command = pool.submit(hypervisor.virsh, *arguments)
         yield
-    finally:
-        thread.join(60)
-    assert not failures
+        command.result()
