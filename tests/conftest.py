@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from support.missing import Missing, leave_out
-from telegraf_execd_libvirt import log
+from telegraf_execd_libvirt.connection import conceal
 
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -44,6 +44,6 @@ def left_out() -> Generator[None, Any, Any]:
 @pytest.fixture(autouse=True)
 def nothing_hidden() -> Iterator[None]:
     """The URIs of one test are no secrets in the next one."""
-    before = log._hidden
+    before = conceal._hidden
     yield
-    log._hidden = before
+    conceal._hidden = before

@@ -17,6 +17,9 @@ from urllib.parse import unquote
 #: Stands for what is not shown.
 HIDDEN = "…"
 
+#: The longest text that is searched for secrets.
+LONGEST_TEXT = 4000
+
 #: An apostrophe is a part of a URI, unless it may be the end of a quotation.
 _IN_MESSAGE = re.compile(r"://((?:[^\s'\"]|'(?![\s:,.;)]|$))*)")
 _PUNCTUATION = "):,.;"

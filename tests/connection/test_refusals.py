@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import tomli
 
-from telegraf_execd_libvirt import log
+from telegraf_execd_libvirt.connection import conceal
 from telegraf_execd_libvirt.connection.advice import advice
+from telegraf_execd_libvirt.connection.conceal import hide
 from telegraf_execd_libvirt.connection.errors import ErrorKind, LibvirtError
 from telegraf_execd_libvirt.connection.refusals import refused
-from telegraf_execd_libvirt.log import hide
 
 CASES: list[dict[str, Any]] = tomli.loads(
     (Path(__file__).parents[1] / "data/refusals.toml").read_text("utf-8")
@@ -137,7 +137,7 @@ def test_paths_of_parameters_become_their_names() -> None:
 
 def test_a_question_mark_in_the_user_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """What follows it is no parameter; neither its name nor its value changes the message."""
-    monkeypatch.setattr(log, "_hidden", ())
+    monkeypatch.setattr(conceal, "_hidden", ())
     uri = "qemu+tcp://?wombat:@x@[::1]:1/system?known_hosts=/&y"
     hide(uri)
     found = refused(LibvirtError(1, 45, f"Unable to parse URI {uri}"), uri)

@@ -15,10 +15,11 @@ from typing import Any, Callable, Optional
 import libvirt
 
 from ..domain.record import Stats
-from ..log import conceal, hide, log
+from ..log import log
 from ..uri import redact_uri
 from . import ssh
 from .client import client_log, start_events, takes_channels
+from .conceal import conceal, hide
 from .errors import ErrorKind, LibvirtError, message_of, readable
 from .raised import translated
 from .refusals import refused

@@ -19,7 +19,8 @@ from typing import Any, Callable
 
 import libvirt
 
-from ..log import conceal, log
+from ..log import log
+from .conceal import conceal
 
 #: The pause after each turn of the loop. Without pauses, each request wakes the loop twice, which
 #: costs as much CPU time as the request itself.

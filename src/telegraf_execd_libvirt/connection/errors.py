@@ -16,8 +16,8 @@ from enum import Enum
 from traceback import extract_tb
 from typing import Optional
 
-from ..log import conceal
 from ..uri import PARAMETERS, parameters, redact_uri, user_name, with_home
+from .conceal import conceal
 
 
 class ErrorKind(Enum):

@@ -12,7 +12,8 @@ from typing import Callable
 
 import libvirt
 
-from ..log import LONGEST_TEXT, conceal
+from ..uri import LONGEST_TEXT
+from .conceal import conceal
 from .errors import LibvirtError, message_of
 
 _OBJECTS = {

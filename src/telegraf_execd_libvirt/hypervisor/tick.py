@@ -23,8 +23,6 @@ BATCH = 100
 #: Domains in one request for XML.
 _XML_BATCH = 20
 
-_NONE: frozenset[str] = frozenset()
-
 
 @dataclass(eq=False)
 class Batch:
@@ -118,15 +116,12 @@ class Tick:
     @property
     def read(self) -> bool:
         """Whether anything was read; a hypervisor without domains counts as read."""
-        if self.empty or self._written or self._held:
-            return True
-        return any(batch.done and batch.has_statistics for batch in self.batches)
+        some = self.empty or self._written or self._held
+        return bool(some) or any(b.done and b.has_statistics for b in self.batches)
 
     @property
     def incomplete(self) -> frozenset[str]:
         """The names of the domains that are held because they lack keys."""
-        if not self._held:
-            return _NONE  # the usual case
         return frozenset(name for name, held in self._held.items() if held.incomplete)
 
     @property
@@ -142,10 +137,8 @@ class Tick:
     @property
     def lacks(self) -> bool:
         """Whether a request that hangs may still bring something that is worth waiting for."""
-        if self.unread or not self.read:
-            return True
         nameless = any(held.domain.identity is None for held in self._held.values())
-        return nameless or bool(self.incomplete - self.hung)
+        return bool(self.unread or not self.read or nameless or self.incomplete - self.hung)
 
     def enqueue(self, batch: Batch) -> None:
         """Queues a request."""
@@ -236,8 +229,7 @@ class Tick:
 
     def end(self) -> None:
         """Writes the domains that are still held."""
-        if self._held:
-            self._write_held(self._held.values())
+        self._write_held(self._held.values())
 
     def _write_held(self, all_held: Iterable[_Held]) -> None:
         by_time: dict[float, list[Domain]] = {}

@@ -19,6 +19,7 @@ from .. import __version__, log
 from ..config.config import Config, ConfigError, load, sample_config
 from ..config.options import uri as read_uri
 from ..config.values import Problems, parse_duration
+from ..connection import conceal
 from ..connection.ssh import remove_all
 from ..connection.undo import changes
 from ..log import log as logger
@@ -36,8 +37,8 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         for argument in sys.argv:
             if "://" in argument:
-                log.hide(argument)
-        message = log.one_line(log.conceal(message))
+                conceal.hide(argument)
+        message = log.one_line(conceal.conceal(message))
         try:
             Output(2).write(f"E! {message} (see {_NAME} --help)\n".encode())
         except (Closed, OSError):

@@ -19,7 +19,8 @@ import threading
 import time
 from typing import Callable, Union
 
-from ..log import conceal, log
+from ..connection.conceal import conceal
+from ..log import log
 
 #: A line from another source is cut after this many bytes.
 _LONGEST_STRAY = 4096
