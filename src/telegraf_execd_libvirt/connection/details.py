@@ -88,10 +88,8 @@ class Details:
 
     def check_name(self, handle: Handle, name: str) -> None:
         """Logs once that the name of a domain, shown with escapes, is not UTF-8."""
-        misnamed, uuid = self.facts.misnamed, api.uuid(handle)
-        if uuid not in misnamed and not api.is_utf8(handle):
-            misnamed.add(uuid)
-            log.warning("domain %s: its name is not UTF-8; written as %s", uuid, name)
+        if not api.is_utf8(handle):
+            self.facts.tell(api.uuid(handle), "its name is not UTF-8; written as", name)
 
     def identity(self, handle: Handle, stats: Stats) -> tuple[Optional[Identity], bool]:
         """The domain's identity, if it is known, and whether its XML is to be read. The XML is out

@@ -27,6 +27,9 @@ from .xml_cache import XmlCache
 #: The pinning of a domain that is off is read again after at most this time.
 _OLDEST_PINS_SECONDS = 600.0
 
+#: Guests may come and go.
+_MOST_NAMED = 10_000
+
 #: A method of libvirt's: the class of its object, and its name.
 Method = tuple[type, str]
 
@@ -50,10 +53,8 @@ class Facts:
     dropped: set[str] = field(default_factory=set)
     #: The number of domains that fit in one answer, if not all of a batch do.
     fits: Optional[int] = None
-    #: The UUIDs of the domains whose statistics cannot be read, and those whose names are not
-    #: UTF-8.
-    unreadable: set[str] = field(default_factory=set)
-    misnamed: set[str] = field(default_factory=set)
+    #: The domains that the log has named: their UUIDs, and what is wrong with each.
+    named: set[tuple[str, str]] = field(default_factory=set)
     #: The polkit actions that calls beside the bulk statistics need and do not have.
     refused: set[str] = field(default_factory=set)
     #: The methods that the driver does not have, each with the error of its call.
@@ -82,6 +83,14 @@ class Facts:
         if error.code == NO_SUPPORT:
             error.__traceback__ = error.__context__ = None  # they would keep the connection open
             self.unsupported[method] = error
+
+    def tell(self, uuid: str, what: str, details: object) -> None:
+        """Warns once of what is wrong with a domain. A full memory of that begins anew."""
+        if (uuid, what) not in self.named:
+            if len(self.named) >= _MOST_NAMED:
+                self.named.clear()
+            self.named.add((uuid, what))
+            log.warning("domain %s: %s %s", uuid, what, details)
 
     def forget(self, uuid: str) -> None:
         """A domain has changed."""

@@ -173,9 +173,7 @@ class Reader:
                 yield from self._halve(handles[start : start + fits], mask)
         for uuid, failure in self._unreadable.items():
             self._check(failure)
-            if uuid not in self._facts.unreadable:
-                self._facts.unreadable.add(uuid)
-                log.warning("domain %s: no statistics: %s", uuid, failure)
+            self._facts.tell(uuid, "no statistics:", failure)
 
     def _halve(self, handles: Optional[list[Handle]], mask: int) -> Iterator[Records]:
         """Make one call; if its answer cannot be received, one call for each half, and so on."""
