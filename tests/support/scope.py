@@ -111,6 +111,10 @@ class FakeScope:
     def inventory(self, handle: Thing, kind: str) -> Sequence[Mapping[str, str]]:
         return inventory(kind, parse_xml(handle.xml))
 
+    def changes(self, handle: Thing) -> Sequence[str] | None:
+        changes: Sequence[str] | None = handle.answers.get("changes")
+        return changes
+
     def host(self, method: str, *arguments: Any) -> Any:
         result = self._host.get(method)
         return result(*arguments) if callable(result) else result

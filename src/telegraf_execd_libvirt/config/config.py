@@ -15,7 +15,6 @@ from typing import Any, Optional
 import tomli
 
 from ..domain.identity import IdentityReader
-from ..domain.inventory import INVENTORY
 from ..domain.selection import Selection
 from ..domain.xml import MetadataTag
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS, TELEGRAF_GROUPS
@@ -110,7 +109,7 @@ class HypervisorConfig:
             self.additional_device_tags,
             self.metadata_tags,
             info="domain" in self.additional_statistics,
-            kinds=[name for name in INVENTORY if name in self.additional_statistics],
+            kinds=sorted({kind for source in self.sources for kind in source.inventory}),
             backing_chain=self.backing_chain,
         )
 

@@ -10,13 +10,14 @@ libvirt reports that the driver does not have it, and then it is not called agai
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from ..domain.devices import Devices
 from ..domain.record import Identity, Stats
+from ..domain.restart import NO_CHANGES, changes
 from ..log import log
 from ..uri import driver_and_transport, is_remote, parameters
 from .completeness import Completeness
@@ -29,6 +30,10 @@ _OLDEST_PINS_SECONDS = 600.0
 
 #: Guests may come and go.
 _MOST_NAMED = 10_000
+
+#: The definition of a running domain is read again after at most this time: not each change of it
+#: has an event.
+_OLDEST_DEFINITION_SECONDS = 300.0
 
 #: A method of libvirt's: the class of its object, and its name.
 Method = tuple[type, str]
@@ -47,6 +52,10 @@ class Facts:
     #: The mapping of domains that are off.
     pins: XmlCache[Stats] = field(
         default_factory=lambda: XmlCache(pinned, Stats(), _OLDEST_PINS_SECONDS)
+    )
+    #: What a restart of running domains would change.
+    restarts: XmlCache[Sequence[str]] = field(
+        default_factory=lambda: XmlCache(changes, NO_CHANGES, _OLDEST_DEFINITION_SECONDS)
     )
     has_bulk: bool = True
     #: The flags of bulk statistics that the driver does not know, as the log names them.
@@ -97,6 +106,7 @@ class Facts:
         self.devices.forget(uuid)
         self.identities.forget(uuid)
         self.pins.forget(uuid)
+        self.restarts.forget(uuid)
 
 
 def running_names(uri: str) -> list[str]:

@@ -29,6 +29,7 @@ SOURCES: dict[str, Source] = {
         "message",
         "host_cpu",
         "guest_agent",
+        "domain_config",
         "domain_info",
         "block_info",
         "interface_info",

@@ -33,6 +33,7 @@ def info_source(name: str, of: str, help: str) -> Source:
         calls=_CALLS,
         new=lambda: fetch,
         interval=MINUTE,
+        inventory=(name,),
         metrics=(
             Metric(
                 prefix=name,

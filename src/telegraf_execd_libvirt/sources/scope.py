@@ -29,6 +29,9 @@ from .calls import Calls
 #: libvirt's filter for lists: VIR_CONNECT_LIST_DOMAINS_ACTIVE.
 _ACTIVE = 1
 
+#: VIR_DOMAIN_XML_INACTIVE.
+_INACTIVE = 2
+
 
 class Scope(Calls):
     """One fetch of a source on a connection. ``options`` and ``timeout`` are those of the source;
@@ -188,6 +191,22 @@ class Scope(Calls):
                 api.uuid(handle), api.life(handle), partial(self.call, handle, "XMLDesc")
             )
         return (known or NO_IDENTITY).inventory.get(kind, ())
+
+    def changes(self, handle: Handle) -> Optional[Sequence[str]]:
+        """What a restart of a persistent domain would change; nothing if it does not run, None if
+        that is not known."""
+        uuid, life = api.uuid(handle), api.life(handle)
+        if life == -1:
+            return ()
+        cache = self._facts.restarts
+        if self.is_hung(handle):
+            return cache.find(uuid, life)[0]
+        return cache.get(uuid, life, partial(self._definitions, handle))
+
+    def _definitions(self, handle: Handle) -> Optional[tuple[str, str]]:
+        """The XML of a domain's definition, and of what runs."""
+        texts = [self.call(handle, "XMLDesc", flags) for flags in (_INACTIVE, 0)]
+        return None if None in texts else (texts[0], texts[1])
 
     def _cached(self, cache: XmlCache[T], handle: Handle) -> Optional[T]:
         read = partial(self.quietly, handle, "XMLDesc")

@@ -63,6 +63,7 @@ class Source:
     events (VIR_DOMAIN_EVENT_ID_*) that the function gets, see :class:`Listener`. With
     ``read_only=False`` it needs a connection with more rights; ``advice`` says how to grant them.
     A timeout in nanoseconds below ``least_timeout`` is probably a mistake.
+    ``inventory`` has the kinds of info lines whose tags it needs.
     ``counts`` says what the scope has ``counted``, and ``none`` what helps if that is nothing.
     """
 
@@ -79,6 +80,7 @@ class Source:
     least_timeout: int = 0
     options: tuple[Option, ...] = ()
     advice: str = ""
+    inventory: tuple[str, ...] = ()
     counts: str = ""
     none: str = ""
 
