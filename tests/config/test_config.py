@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.config.config import Config, ConfigError, HypervisorConfig, load, parse
+from telegraf_execd_libvirt.config.intervals import GroupIntervals
 from telegraf_execd_libvirt.config.values import Problems
 from telegraf_execd_libvirt.domain.xml import MetadataTag
+from telegraf_execd_libvirt.hypervisor.plan import plan_of
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import SourceTable
 from telegraf_execd_libvirt.uri import aliases
@@ -68,6 +70,10 @@ def test_all_options() -> None:
           additional_device_tags = ["mac"]
           [inputs.libvirt.tags]
             rack = "r1"
+          [inputs.libvirt.group_intervals]
+            default = "10s"
+            vcpu_mapping = "5m"
+            spread = false
           [[inputs.libvirt.metadata_tags]]
             namespace = "urn:a"
             path = "app/site/@name"
@@ -99,7 +105,30 @@ def test_all_options() -> None:
             MetadataTag("urn:a", "app/site/@name", "site"),
             MetadataTag("urn:b", "app", "owner"),
         ),
+        group_intervals=GroupIntervals({"vcpu_mapping": 300 * 10**9}, 10 * 10**9, spread=False),
     )
+
+
+def test_intervals_of_groups_that_are_not_read() -> None:
+    """An interval of a group that nothing reads has no effect, and a warning says so; summaries
+    read groups, too."""
+    config, problems = read(
+        """
+        [[inputs.libvirt]]
+          statistics_groups = ["state"]
+          additional_statistics = ["node"]
+          group_intervals = { balloon = "1m", block = "1m", vcpu_mapping = "1m" }
+        """
+    )
+    assert problems.errors == [] and problems.warnings == [
+        f'inputs.libvirt[0].group_intervals.{name}: has no effect: "{name}" is not in {option}'
+        for name, option in (
+            ("block", "statistics_groups"),
+            ("vcpu_mapping", "additional_statistics"),
+        )
+    ]
+    plan = plan_of(config.hypervisors[0], "")
+    assert plan.intervals == {"state": 0.0, "balloon": 60.0, "vcpu": 0.0}
 
 
 def test_globs_select_domains() -> None:

@@ -52,6 +52,12 @@ class Judge:
         self.asked: list[str] = []
         self.more = more
         self._completeness = Completeness([STATISTICS_GROUPS[name] for name in groups])
+        self._all = self._completeness
+
+    def part(self, *groups: str) -> Judge:
+        """From now on only these groups are asked."""
+        self._completeness = self._all.of(frozenset(groups))
+        return self
 
     def __call__(self, life: int = 1, **answer: Stats) -> set[str]:
         """The incomplete domains of an answer."""
@@ -96,6 +102,17 @@ def test_one_key_of_the_monitor_is_enough(key: str) -> None:
 def test_all_groups(case: str, answers: list[dict[str, Stats]], expected: list[set[str]]) -> None:
     """Only a running guest without any key of the monitor is incomplete, if others have some."""
     assert judged(ALL, *answers) == expected, case
+
+
+def test_parts_of_the_groups() -> None:
+    """What was seen with all groups counts for a few of them: a guest that lacks the key of these
+    is incomplete, also if it is the only one that is asked; other groups need no monitor."""
+    judge = Judge(*ALL)
+    assert judge.part("state", "balloon")(a=CUT) == set()
+    assert judge.part(*ALL)(a=WHOLE) == set()
+    assert judge.part("state", "balloon")(a=CUT) == {"a"}
+    assert judge.part("block")(a={"block.count": 1}) == {"a"}
+    assert judge.part("state", "interface")(a=CUT) == set()
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_sample_shows_the_defaults() -> None:
         statistics_groups=shown.statistics_groups,
         interval=10_000_000_000,
         source_tables=shown.source_tables,
+        group_intervals=shown.group_intervals,
         tags={"rack": "r12"},
         metadata_tags=(
             MetadataTag("http://opennebula.org/xmlns/libvirt/1.0", "vm/uname", "owner"),

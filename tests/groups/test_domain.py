@@ -13,7 +13,7 @@ from support.translation import Point
 from support.translation import points as translate
 from telegraf_execd_libvirt.domain.record import STATE_NAMES, Domain, Stats, Value
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
-from telegraf_execd_libvirt.groups.domain import GROUP, summarize
+from telegraf_execd_libvirt.groups.domain import GROUP, GROUP_OF, summarize
 
 NOW = 1_800_000_000.5
 
@@ -225,3 +225,12 @@ def test_needed_groups_have_all_keys() -> None:
     for group in words.values():
         fewer = {key: value for key, value in stats.items() if key.partition(".")[0] not in group}
         assert summarize(fewer, {}, NOW) != summarize(stats, {}, NOW)
+
+
+def test_each_value_has_its_group() -> None:
+    """The group of each value is known, except those from the XML: a value without a group is not
+    kept while its group is not asked."""
+    texts = {"uuid", "title", "os_type", "machine"}
+    keys = {field.key for metric in GROUP.metrics for field in metric.fields} - texts
+    assert {f"domain.{key}" for key in keys} == GROUP_OF.keys()
+    assert {*GROUP_OF.values()} == {*GROUP.needs}

@@ -16,15 +16,16 @@ RACK = "rack=r1"
     ("record", "lines"),
     [
         (  # a hypervisor that was read
-            Health(True, 5, 1, 2, 77, 3, 1, 2, 4, "12.8.0", "9.0.0").record("qemu:///system"),
+            Health(True, 5, 1, 2, 77, 66, 3, 1, 2, 4, "12.8.0", "9.0.0").record("qemu:///system"),
             f"libvirt_health,libvirt_uri=qemu:///system,{RACK} up=1i,domains=5i,"
-            "domains_incomplete=1i,domains_locked=2i,collect_time_ns=77i,calls_hanging=3i,"
+            "domains_incomplete=1i,domains_locked=2i,collect_time_ns=77i,longest_call_time_ns=66i,"
+            "calls_hanging=3i,"
             'reconnects=1i,errors=2i,defects=4i,daemon_version="9.0.0",libvirt_version="12.8.0" 1',
         ),
         (  # one that was never reached lacks only what is not known
-            Health(False, 0, 0, 0, 1, 0, 0, 0, 0, "12.8.0").record("a:///"),
+            Health(False, 0, 0, 0, 1, 0, 0, 0, 0, 0, "12.8.0").record("a:///"),
             f"libvirt_health,libvirt_uri=a:///,{RACK} up=0i,domains=0i,domains_incomplete=0i,"
-            "domains_locked=0i,collect_time_ns=1i,calls_hanging=0i,reconnects=0i,errors=0i,"
+            "domains_locked=0i,collect_time_ns=1i,longest_call_time_ns=0i,calls_hanging=0i,reconnects=0i,errors=0i,"
             'defects=0i,libvirt_version="12.8.0" 1',
         ),
         (

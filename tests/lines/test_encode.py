@@ -196,6 +196,29 @@ def test_the_fast_way_is_taken(mocker: Any) -> None:
     assert not made.called and not plain.called
 
 
+def test_groups_in_turn_keep_the_fast_way(mocker: Any) -> None:
+    """A domain that is asked for other groups from tick to tick has a template for each of them, as
+    long as it is there."""
+    encoder, made = Encoder(HypervisorConfig()), mocker.spy(encode, "Template")
+    few: dict[str, Value] = {"state.state": 1, "cpu.time": 5}
+
+    def encoded(number: int) -> bytes:
+        stats = {**few, "cpu.time": number, **({} if number % 3 else {"block.count": number})}
+        domain = Domain("a", True, stats, groups=frozenset({"state", *stats}))
+        text = encoder.encode([domain], number)
+        assert text == encoder.encode_plain([domain], number)
+        encoder.forget_others(["a"])
+        return text
+
+    for number in range(12):
+        encoded(number)
+    assert made.call_count == 4 and encoded(12).count(b"\n") == 3
+    encoder.forget_others()
+    encoder.forget_others()
+    encoded(13)
+    assert made.call_count == 5
+
+
 def test_templates_go_with_their_domains() -> None:
     """A thousand domains that came and went need no more memory than the one that is there."""
     encoder = Encoder(HypervisorConfig())

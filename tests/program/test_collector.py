@@ -13,6 +13,7 @@ from line_protocol_parser import parse_line
 
 from support.plugin import SECONDS, Stream, eventually
 from telegraf_execd_libvirt.config.config import HypervisorConfig
+from telegraf_execd_libvirt.config.intervals import GroupIntervals
 from telegraf_execd_libvirt.connection.details import Details
 from telegraf_execd_libvirt.connection.reader import Reader
 from telegraf_execd_libvirt.groups import domain, node
@@ -28,6 +29,8 @@ from telegraf_execd_libvirt.program.twins import Twins
 from telegraf_execd_libvirt.sources import SOURCES
 
 GUESTS = ("a", "b", "c")
+
+HOUR = 3600 * 10**9
 
 
 def broken(*_: Any, **__: Any) -> Any:
@@ -47,8 +50,9 @@ def broken_for_b(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def ticks(tmp_path: Path) -> Iterator[Callable[[int], list[list[dict[str, Any]]]]]:
-    """The parsed lines of as many ticks of three guests, each with all summaries and a source."""
+def ticks(tmp_path: Path) -> Iterator[Callable[..., list[list[dict[str, Any]]]]]:
+    """The parsed lines of as many ticks of three guests, each with all summaries and a source, and
+    with further options."""
     read, write = os.pipe()
     stream = Stream(os.fdopen(read, "rb"))
     guests = "".join(
@@ -63,8 +67,9 @@ def ticks(tmp_path: Path) -> Iterator[Callable[[int], list[list[dict[str, Any]]]
         tags={"rack": "r 1"},
     )
 
-    def collect(count: int) -> list[list[dict[str, Any]]]:
-        collector = Collector(config, 0, Twins([config]), Output(write), lambda: None, lambda: None)
+    def collect(count: int, **options: Any) -> list[list[dict[str, Any]]]:
+        mine = replace(config, **options)
+        collector = Collector(mine, 0, Twins([mine]), Output(write), lambda: None, lambda: None)
         found = []
         for number in range(count):
             collector.hypervisor.tick(number + 1)
@@ -176,3 +181,36 @@ def test_the_next_engine(
         (1, 3, 1),
         (1, 3, 1),
     ]
+
+
+@pytest.mark.parametrize(
+    ("groups", "default", "domains"),
+    [({"state": HOUR, "balloon": HOUR}, 0, GUESTS), ({}, HOUR, ())],
+)
+@pytest.mark.parametrize("metric_set", ["telegraf", "full"])
+def test_summaries_keep_what_they_last_knew(
+    ticks: Callable[..., list[list[dict[str, Any]]]],
+    groups: dict[str, int],
+    default: int,
+    domains: tuple[str, ...],
+    metric_set: str,
+) -> None:
+    """Groups that are not due are not written. The summaries of the node and of domains that are
+    asked for other groups have the same values as before, and all domains count as read."""
+    intervals = GroupIntervals(groups, default, spread=False)
+    first, *later = ticks(3, group_intervals=intervals, metric_set=metric_set)
+    assert {*fields(first, "libvirt_state")} == {*GUESTS} == {*fields(first, "libvirt_domain")}
+    for lines in later:
+        assert not fields(lines, "libvirt_state") and not fields(lines, "libvirt_balloon")
+        assert {*fields(lines, "libvirt_vcpu_total")} == {*domains}
+        assert {*fields(lines, "libvirt_domain")} == {*domains}
+        for name, now in fields(lines, "libvirt_domain").items():
+            before = fields(first, "libvirt_domain")[name]
+            assert before.keys() == now.keys() and {"state", "memory_max_kib"} <= now.keys()
+        (before,), (now,) = (fields(each, "libvirt_node").values() for each in (first, lines))
+        assert {k: v for k, v in now.items() if not k.startswith("cpu_")} == {
+            k: v for k, v in before.items() if not k.startswith("cpu_")
+        }
+        assert now["domains_running"] == 3
+        health = fields(lines, "libvirt_health")[""]
+        assert (health["up"], health["domains"], health["domains_incomplete"]) == (1, 3, 0)

@@ -266,16 +266,15 @@ class Client:
         names: Optional[Sequence[str]] = request.names
         if names is not None:
             names = yield from self._known(connection, names, request.uuids, request.look_up)
-        call = Call(
-            "statistics",
-            names,
-            monitor=not request.no_monitor,
-            nowait=True,
-            block=not (request.without_block or request.no_monitor),
-        )
-        guests = (yield call) if names is None or names else ()
+        groups = request.groups
+        monitor = not request.no_monitor and (groups is None or not groups <= {"state"})
+        block = not request.without_block and (groups is None or "block" in groups)
+        call = Call("statistics", names, monitor, nowait=True, block=block and monitor)
+        guests = (yield call) if names is None or (names and groups != frozenset()) else ()
+        if groups is not None and not groups:  # they were only looked up
+            guests = [self._daemon.guests[n] for n in names or () if n in self._daemon.guests]
         partial = set(call.skipped)
-        if self._scenario.own:
+        if self._scenario.own and (groups is None or "block" in groups):
             running = [guest.name for guest in guests if guest.running]
             partial |= request.hung.intersection(running)
             asked = [name for name in running if name not in request.skip]
@@ -293,7 +292,7 @@ class Client:
             identity = self._identity(guest)
             if self._scenario.tags and (identity is None or self._is_old(guest)):
                 due.append(guest.name)
-            domains.append(Domain(guest.name, guest.running, stats, identity))
+            domains.append(Domain(guest.name, guest.running, stats, identity, groups))
         uuids = {guest.name: guest.uuid for guest in guests} if request.names is None else {}
         connection.last = Piece(domains, frozenset(partial), due, uuids)
 

@@ -55,6 +55,8 @@ class TickRecord:
     paused: float = 0.0
     written: dict[str, float] = field(default_factory=dict)
     incomplete: set[str] = field(default_factory=set)
+    #: The guests for which nothing was due.
+    resting: frozenset[str] = frozenset()
     outcome: Optional[messages.Outcome] = None
     ended: float = 0.0
     #: Other ticks that were due before it began, and count as one with it.
@@ -336,6 +338,7 @@ class Run:
             tick, self.current = self.current, None
             assert tick is not None
             tick.outcome, tick.ended = action, now
+            tick.resting = action.resting
             for hook in self._on["tick"]:
                 hook(tick)
             began = self._ended.popleft()
@@ -375,6 +378,8 @@ def _plan(scenario: Scenario) -> messages.Plan:
         host=scenario.host,
         is_remote=scenario.remote,
         sources=sources,
+        intervals=scenario.intervals,
+        spread=scenario.spread,
     )
 
 

@@ -51,6 +51,8 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
         if max(numbers, default=0) < guests:
             yield replace(scenario, guests=guests)
     simple = {"calls": 1, "by_name": False, "host": False, "tags": False, "own": False}
+    if scenario.intervals:
+        yield replace(scenario, intervals={})
     for name, value in simple.items():
         if getattr(scenario, name) != value:
             yield replace(scenario, **{name: value})  # type: ignore[arg-type]

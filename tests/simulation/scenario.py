@@ -7,8 +7,8 @@ faults or guests it is another scenario that can run, so that a failing one can 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
@@ -68,7 +68,8 @@ class Fetching(NamedTuple):
 class Scenario:
     """One run. Times are seconds: ``trip`` is a round trip to the daemon, ``each`` the work for the
     statistics of one guest, ``login`` the time to connect. ``tags``: the XML is read; ``own``:
-    statistics need calls for one domain. ``ticks`` is the number of those until the last fault."""
+    statistics need calls for one domain; ``intervals`` are those of groups, ``spread`` over ticks.
+    ``ticks`` is the number of those until the last fault."""
 
     seed: int
     guests: int
@@ -89,6 +90,8 @@ class Scenario:
     ticks: int
     calm: int
     faults: Sequence[Fault]
+    intervals: Mapping[str, float] = field(default_factory=dict)
+    spread: bool = True
 
     @property
     def quiet(self) -> float:
@@ -159,7 +162,18 @@ def draw(seed: int) -> Scenario:
         ticks=ticks,
         calm=calm,
         faults=sorted(_faults(random, calm, ticks, interval, timeout, guests)),
+        intervals=_intervals(random, interval),
+        spread=random.random() < 0.7,
     )
+
+
+def _intervals(random: Random, interval: float) -> dict[str, float]:
+    """The intervals of the groups of the simulated daemon: those in which state and memory, then
+    disks are asked."""
+    if random.random() < 0.6:
+        return {}
+    first = random.choice((0.0, 0.0, 0.5 * interval, interval, 2 * interval))
+    return {"state": 0.0, "balloon": first, "block": interval * random.choice((2, 2.5, 3, 6, 10))}
 
 
 def _fetching(random: Random, interval: float, timeout: float) -> Fetching:

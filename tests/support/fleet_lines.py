@@ -80,6 +80,7 @@ class _Plugin:
             domains_incomplete=sum(not guest.complete for guest in guests),
             domains_locked=len(present) - len(guests),
             collect_time_ns=host.collect_ns,
+            longest_call_time_ns=host.collect_ns,
             calls_hanging=host.hanging,
             reconnects=host.reconnects,
             errors=self._errors,

@@ -23,6 +23,7 @@ from ..sources import SOURCES
 from ..sources.source import Settings, Source, SourceTable
 from ..uri import has_password
 from .file import read
+from .intervals import GroupIntervals, check_unused
 from .options import DEFAULT_URI, OLD_NAMES, OPTIONS, check_together, source_table
 from .tags import check_fields
 from .values import Problems, expand
@@ -61,6 +62,7 @@ class HypervisorConfig:
     additional_domain_tags: tuple[str, ...] = ()
     additional_device_tags: tuple[str, ...] = ()
     metadata_tags: tuple[MetadataTag, ...] = ()
+    group_intervals: GroupIntervals = field(default_factory=GroupIntervals)
     source_tables: Mapping[str, SourceTable] = field(default_factory=dict)
 
     @property
@@ -232,6 +234,7 @@ def _hypervisor(
     result = HypervisorConfig(**values)
     groups = (*result.groups, *result.additions, *(source.group for source in result.sources))
     check_fields(values, groups, result.full, path, problems)
+    check_unused(result.group_intervals, (*result.read_groups, *groups), path, problems)
     if len(problems.errors) > before:
         return HypervisorConfig()
     if not (result.groups or result.additions or result.sources):
@@ -240,10 +243,3 @@ def _hypervisor(
             "is empty and so is additional_statistics: nothing to gather",
         )
     return result
-
-
-def sample_config() -> str:
-    """The commented sample configuration."""
-    from importlib import resources  # imported here: costs 1 MiB and 5 ms
-
-    return resources.files(__package__).joinpath("sample.conf").read_text("utf-8")

@@ -27,6 +27,7 @@ from ..uri import (
     unknown_values,
 )
 from . import tags
+from .intervals import group_intervals
 from .values import (
     Getter,
     Problems,
@@ -149,6 +150,7 @@ OPTIONS: dict[str, Getter] = {
         DEVICE_TAGS, _elsewhere(DOMAIN_TAGS, "additional_domain_tags")
     ),
     "metadata_tags": tags.metadata_tags,
+    "group_intervals": group_intervals,
 }
 
 #: Names from an example in the README of the built-in plugin, which that plugin does not read.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Callable
+from typing import Callable, Optional
 
 from ..domain.record import Domain, Stats, is_arriving
 from ..groups import STATISTICS_GROUPS
@@ -41,16 +41,29 @@ class Completeness:
     each guest has each of these keys: halt polling needs KVM, a vhost-user disk has no counters.
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(self, groups: Sequence[Group], seen: Optional[set[str]] = None) -> None:
+        self._groups = groups
+        self._parts: dict[frozenset[str], Completeness] = {}
         self._keys = frozenset(group.monitor_key for group in groups if group.monitor_key)
         self._disks = any(group.name == "block" for group in groups)
         #: Whether the states of domains are read anyway.
         self._state = any(group.name == "state" for group in groups)
+        #: The keys of monitors that domains have had, for all requests; whether one of these.
+        self._all_seen: set[str] = set() if seen is None else seen
         self._seen = False
         #: The domains whose monitor answers without a wanted key.
         self._mute = XmlCache(bool, False, _OLDEST_MUTE_SECONDS)
         #: The bits of the groups that show that a monitor answers, unless all are read anyway.
         self._evidence = sum({g.bit for g in _EVIDENCE} - {g.bit for g in groups})
+
+    def of(self, names: Optional[frozenset[str]]) -> Completeness:
+        """That of requests for the groups of these names only (None: for all)."""
+        if names is None:
+            return self
+        if names not in self._parts:
+            groups = [group for group in self._groups if group.name in names]
+            self._parts[names] = Completeness(groups, self._all_seen)
+        return self._parts[names]
 
     def incomplete(
         self,
@@ -105,10 +118,20 @@ class Completeness:
         lacking = [d for d in running if self._keys.isdisjoint(d.stats)]
         if self._disks and lacking:
             lacking = [domain for domain in lacking if not self._answers(domain.stats)]
-        self._seen = self._seen or len(lacking) < len(running)
         if not self._seen:
-            return frozenset()
+            self._see(running)
+            if not self._seen:
+                return frozenset()
         return frozenset(domain.name for domain in lacking if not is_arriving(domain.stats))
+
+    def _see(self, domains: Sequence[Domain]) -> None:
+        """Looks whether a domain has a key of its monitor, or has had it in any answer."""
+        for domain in domains:
+            self._all_seen |= self._keys.intersection(domain.stats)
+            if self._disks and any(key.endswith(_DISK_KEY) for key in domain.stats):
+                self._all_seen.add(_DISK_KEY)
+        disk = {_DISK_KEY} if self._disks else set()
+        self._seen = not self._all_seen.isdisjoint(self._keys | disk)
 
     def _is_mute(self, stats: Stats) -> bool:
         """Whether an answer with the ``evidence`` has none of the wanted keys, though the monitor

@@ -19,7 +19,7 @@ from .api import Connection, Handle, Records
 from .domain_calls import DomainCalls
 from .errors import ErrorKind, LibvirtError
 from .facts import Facts
-from .requests import BatchRequest, Host, Identities, Progress, Wanted
+from .requests import BatchRequest, Groups, Host, Identities, Progress, Wanted
 from .vcpus import read_cpus
 
 #: CPUs that are added to the host are known after at most this time.
@@ -53,8 +53,8 @@ class Details:
         """Adds the keys from calls for one domain; returns the names of the domains for which only
         some calls are made. Raises LibvirtError only if the connection is dead."""
         cut: set[str] = set()
-        wanted = self._groups()
-        if self._wanted.mapping:
+        wanted = self._groups(request.groups)
+        if self._wanted.mapping and (request.groups is None or "vcpu_mapping" in request.groups):
             wanted.add("vcpu_mapping")
         if not wanted:
             return cut
@@ -74,17 +74,18 @@ class Details:
     def keeps(self) -> bool:
         """Whether anything is kept that depends on the domains' configuration."""
         wanted = self._wanted
-        has_calls = self._connection.driver != "QEMU" or bool(self._groups())
+        has_calls = self._connection.driver != "QEMU" or bool(self._groups(None))
         return wanted.identity or wanted.mapping or wanted.sources or has_calls
 
-    def _groups(self) -> set[str]:
-        """The names of the wanted groups that this driver's bulk statistics do not have."""
+    def _groups(self, due: Optional[Groups]) -> set[str]:
+        """The names of the wanted groups that this driver's bulk statistics do not have, of those
+        that are ``due`` (None: of all)."""
         in_bulk: frozenset[str] = frozenset()
         if self.facts.has_bulk:
             in_bulk = _BULK_GROUPS.get(self._connection.driver, _FILLED)
         if in_bulk is _FILLED:
             return set()  # the usual case
-        return {group.name for group in self._wanted.all_groups} & (_FILLED - in_bulk)
+        return {group.name for group in self._wanted.groups_of(due)} & (_FILLED - in_bulk)
 
     def check_name(self, handle: Handle, name: str) -> None:
         """Logs once that the name of a domain, shown with escapes, is not UTF-8."""

@@ -111,7 +111,7 @@ class Reader:
         for handle, stats in records:
             life = api.life(handle)
             identity, is_due = self._details.identity(handle, stats)
-            domain = Domain(api.name(handle), life != -1, stats, identity)
+            domain = Domain(api.name(handle), life != -1, stats, identity, request.groups)
             domains.append(domain)
             if "\\x" in domain.name:
                 self._details.check_name(handle, domain.name)
@@ -127,7 +127,7 @@ class Reader:
             partial.update(domain.name for domain in domains if domain.active)
         elif self._facts.has_bulk:
             ask = functools.partial(self._ask_more, request)
-            partial |= self._facts.completeness.incomplete(
+            partial |= self._facts.completeness.of(request.groups).incomplete(
                 [handle for handle, _ in records], domains, ask
             )
         if request.names is None:

@@ -19,6 +19,14 @@ from .errors import LibvirtError
 
 _ALL_GROUPS = 0
 
+#: The bits of groups that this program does not know, and the name that stands for them in the
+#: groups of a request. libvirt ignores the bits of those that it does not have.
+_OTHER_BITS = 0x7FFFFFFF & ~sum(group.bit for group in STATISTICS_GROUPS.values())
+OTHERS = "others"
+
+#: Names of groups.
+Groups = frozenset[str]
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -37,28 +45,33 @@ class Wanted:
     events: frozenset[int] = frozenset()
     sources: bool = False
 
-    @property
-    def all_groups(self) -> Sequence[Group]:
-        """The groups to read, with ``state`` if states select domains."""
+    def groups_of(self, due: Optional[Groups]) -> Sequence[Group]:
+        """The groups to read of those that are ``due`` (None: of all), with ``state`` if states
+        select domains."""
+        groups = [g for g in self.groups if g.name in due] if due is not None else self.groups
         state = STATISTICS_GROUPS["state"]
-        if self.selection.by_state and state not in self.groups:
-            return [*self.groups, state]
-        return self.groups
+        if self.selection.by_state and state not in groups:
+            return [*groups, state]
+        return groups
 
     def mask(self, request: BatchRequest) -> Optional[int]:
         """The bits of the groups of a request; None if there are none."""
-        if not (request.no_monitor or request.without_block):
+        cut = request.no_monitor or request.without_block
+        if request.groups is None and not cut:
             return self._mask
-        groups = STATISTICS_GROUPS.values() if self.everything else self.all_groups
+        groups = self.groups_of(request.groups)
         left_out = {g.name for g in groups if request.no_monitor and g.needs_monitor}
         if request.without_block:
             left_out.add("block")
-        return sum(g.bit for g in groups if g.name not in left_out) or None
+        bits = sum(g.bit for g in groups if g.name not in left_out)
+        if self.everything and OTHERS in (request.groups or ()) and not cut:
+            bits |= _OTHER_BITS
+        return bits or None
 
     @cached_property
     def _mask(self) -> Optional[int]:
         """The bits of all groups."""
-        return _ALL_GROUPS if self.everything else sum(g.bit for g in self.all_groups) or None
+        return _ALL_GROUPS if self.everything else sum(g.bit for g in self.groups_of(None)) or None
 
 
 class Abandoned(Exception):
@@ -103,7 +116,8 @@ class BatchRequest:
     each.
     With ``no_monitor`` only statistics that need no monitor are requested, ``without_block`` those
     of disks are left out. ``hung`` names domains whose own calls hang: only calls that need no
-    monitor are made for them. For domains in ``skip`` only bulk statistics are requested.
+    monitor are made for them. For domains in ``skip`` only bulk statistics are requested. Of the
+    wanted groups only these ``groups`` are requested (None: all).
     """
 
     names: Optional[Sequence[str]] = None
@@ -113,6 +127,7 @@ class BatchRequest:
     without_block: bool = False
     hung: frozenset[str] = frozenset()
     skip: frozenset[str] = frozenset()
+    groups: Optional[Groups] = None
 
 
 @dataclass(frozen=True)

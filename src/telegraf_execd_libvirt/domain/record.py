@@ -101,13 +101,15 @@ NO_IDENTITY = Identity()
 class Domain(NamedTuple):
     """One domain and its statistics; ``active`` comes from the same answer.
 
-    The identity is the same object as long as nothing changes; None: not yet known.
+    The identity is the same object as long as nothing changes; None: not yet known. ``groups``
+    names the groups that it was asked for (None: all).
     """
 
     name: str
     active: bool
     stats: Stats
     identity: Optional[Identity] = NO_IDENTITY
+    groups: Optional[frozenset[str]] = None
 
 
 def record(subject: str, prefix: str, keys: Mapping[str, Any], tags: Mapping[str, str]) -> Domain:

@@ -96,6 +96,22 @@ GROUP = Group(
 
 _COPIED = {key: f"domain.{field.name}" for key, field in {**_SIZES, **_RESIDENT}.items()}
 
+_COMPUTED = {
+    "state": ("state", "reason", "state_name", "reason_name", "running"),
+    "balloon": ("memory_used_kib", "memory_used_percent", "balloon_age_s"),
+    "cpu_total": ("cpu_time",),
+}
+
+#: The statistics groups from which the keys are computed; texts come from the XML.
+GROUP_OF = {
+    **{f"domain.{name}": group for group, names in _COMPUTED.items() for name in names},
+    **{copy: key.partition(".")[0] for key, copy in _COPIED.items()},
+    **{
+        f"domain.{field.name}": "interface" if word == "net" else word
+        for (word, _), field in _SUMMED.items()
+    },
+}
+
 
 class _Layout(NamedTuple):
     """The keys of a domain that are summed up.

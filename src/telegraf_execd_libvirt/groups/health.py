@@ -31,6 +31,12 @@ _HEALTH = Metric(
         _gauge("domains_incomplete", "of these, domains without the keys that need their monitor"),
         _gauge("domains_locked", "domains that were not read because libvirt has locked them"),
         _gauge("collect_time_ns", "duration of the tick until its lines were ready", "ns"),
+        _gauge(
+            "longest_call_time_ns",
+            "duration of the longest request to libvirt in the tick, such as the bulk call for a "
+            "batch of domains; until the end of the tick if it hangs",
+            "ns",
+        ),
         _gauge("calls_hanging", "libvirt calls that did not return in time"),
         _counter("reconnects", "number of reconnects"),
         _counter("errors", "ticks in which the hypervisor could not be read"),
@@ -94,6 +100,7 @@ class Health:
     domains_incomplete: int
     domains_locked: int
     collect_time_ns: int
+    longest_call_time_ns: int
     calls_hanging: int
     reconnects: int
     errors: int

@@ -58,7 +58,10 @@ _NODE = Metric(
     ),
 )
 
-GROUP = Group(name="node", needs=("state", "balloon", "vcpu"), metrics=(_NODE,))
+#: The groups of the keys that the sums need.
+GROUP_OF = {"state.state": "state", "balloon.maximum": "balloon", "vcpu.current": "vcpu"}
+
+GROUP = Group(name="node", needs=(*GROUP_OF.values(),), metrics=(_NODE,))
 
 
 class Node:

@@ -7,6 +7,7 @@ thread, no clock.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
 
@@ -18,11 +19,13 @@ from ..connection.requests import (
     WatchRequest,
     XmlRequest,
 )
+from .batch import Batch
 from .links import Links
 from .messages import Action, Ask, Plan
 from .patience import MOST_HANGING, MOST_HANGING_PER_DOMAIN, MOST_LOCKED, RETRY_PAUSES, Patience
 from .running import Running, Runs
-from .tick import Batch, Tick
+from .schedule import Schedule
+from .tick import Tick
 
 #: Connections that may serve requests for XML at once.
 _XML_CALLS = 4
@@ -39,20 +42,24 @@ class Asking:
         self._links = links
         self._runs = runs
         self._actions = actions
+        self._schedule = Schedule(plan, runs.roster)
 
     def begin(self, tick: Tick) -> None:
         """Queues the first requests of a tick."""
         roster, count = self._runs.roster, self._runs.count
+        if self._schedule.active:
+            self._schedule.begin(tick.began, self._patience.interval)
+            tick.schedule = self._schedule
         if roster.blocked:
             tick.add(roster.free, self._runs.size)
-            if roster.locked and not roster.free:
+            if not tick.queue and (roster.locked or tick.resting):
                 tick.enqueue(Batch(BatchRequest(())))  # there is nothing to ask, but no outage
             if roster.listing is None:
                 tick.enqueue(Batch(ListRequest()))
             for name, lock in roster.locked.items():
                 if lock.link is None:
-                    tick.enqueue(Batch(BatchRequest((name,)), retry=True, repeats=1))
-        elif count is None or count > self._runs.size or self._plan.by_name:
+                    self._look_up(tick, [name], repeats=1)
+        elif count is None or count > self._runs.size or self._plan.by_name or tick.schedule:
             tick.enqueue(Batch(ListRequest()))
         else:
             tick.enqueue(Batch(BatchRequest()))
@@ -63,8 +70,7 @@ class Asking:
         """Hands batches to connections, as many as may run at once."""
         if 0 < tick.retry_at <= now:
             tick.retry_at = 0.0
-            if names := self._retryable(tick):
-                tick.enqueue(Batch(BatchRequest(tuple(sorted(names))), retry=True))
+            self._look_up(tick, sorted(self._retryable(tick)))
         while (batch := self._next_batch(tick, now)) is not None:
             if not self._links.idle:
                 tick.refused = tick.refused or not self._links.connect(now)
@@ -80,6 +86,11 @@ class Asking:
             self._runs.running[link] = Running(batch, tick, request, link, now)
             link.progress.begin(now)
             self._actions.append(Ask(link, request))
+
+    def _look_up(self, tick: Tick, names: Sequence[str], repeats: int = 0) -> None:
+        """Queues requests for domains that are locked or came incomplete."""
+        for request in tick.requests(names, len(names) or 1, rest=False):
+            tick.enqueue(Batch(request, retry=True, repeats=repeats))
 
     def _next_batch(self, tick: Tick, now: float) -> Optional[Batch]:
         """The first queued batch that may start now. Hung requests for XML delay only requests for

@@ -146,7 +146,7 @@ class Engine:
         took = now - self._tick.began - self._tick.paused
         slow = took > _NO_TIME_SECONDS and self._tick.hung_at is None
         if slow and self._runs.in_time(self._tick):
-            self.journal.slow(self._tick.longest or took)
+            self.journal.slow(max(self._tick.took.values(), default=took))
         self._due = event.timestamp, event.at
 
     def _begin(self, timestamp: int, now: float) -> None:

@@ -12,11 +12,12 @@ from typing import Callable, Optional
 from ..connection.errors import Unreachable
 from ..connection.requests import Listing, Piece, WatchRequest
 from .asking import Asking
+from .batch import BATCH
 from .links import Links
 from .messages import Ended, Outcome
 from .patience import SETTLE_SECONDS, Patience
 from .running import Running, Runs
-from .tick import BATCH, Tick
+from .tick import Tick
 
 
 class Hanging:
@@ -84,9 +85,8 @@ class Hanging:
                 if not self._runs.roster.uuids:
                     self._runs.roster.note(dict.fromkeys(self._running_names(), ""))
                 if self._runs.roster.uuids:
-                    tick.add(
-                        self._runs.roster.free, self._runs.size, None if batch.lists else batch
-                    )
+                    first = None if batch.lists else batch
+                    tick.add(self._runs.roster.free, self._runs.size, first, rest=False)
             single = batch.for_all or isinstance(batch.request, WatchRequest)
             if not (single or batch.done or batch.retry):
                 batch.repeats += 1
@@ -114,8 +114,8 @@ class Hanging:
             return
         tick.careful = tick.careful and tick.hung_list is not run.link
         if run.tick is tick or self._runs.roster.blocked:
-            tick.empty = not listing.uuids
             tick.add(listing.uuids, self._runs.size)
+            tick.empty = len(tick.resting) == len(listing.uuids)
 
     def ended(self, event: Ended, run: Running, tick: Optional[Tick], now: float) -> None:
         """A request has ended."""
@@ -128,6 +128,8 @@ class Hanging:
         unlocked = self._runs.roster.returned(run.link, event.alive)
         if tick is None:
             return
+        if run.tick is tick:
+            tick.longest = max(tick.longest, event.seconds)
         if tick.hung_list is run.link:
             tick.hung_list = None
         if unlocked:
@@ -155,11 +157,13 @@ class Hanging:
         if tick.read and not tick.unread and not roster.blocked:
             self._runs.count = tick.count
         if tick.read and not self._runs.running:
-            self._patience.learn(tick.longest)
+            for groups, seconds in tick.took.items():
+                self._patience.learn(seconds, groups)
 
     def outcome(self, tick: Tick, trouble: Optional[Unreachable], now: float) -> Outcome:
         """The outcome of a tick that has ended."""
         roster = self._runs.roster
+        mine = (now - run.started for run in self._runs.running.values() if run.tick is tick)
         return Outcome(
             timestamp=tick.timestamp,
             seconds=now - tick.began,
@@ -173,4 +177,6 @@ class Hanging:
             host=tick.host,
             existing=roster.existing,
             trouble=trouble,
+            resting=frozenset(tick.resting),
+            longest=max([tick.longest, *mine]),
         )

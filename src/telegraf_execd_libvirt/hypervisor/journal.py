@@ -65,6 +65,7 @@ class Journal:
             domains_locked=len(outcome.locked),
             domains_untagged=outcome.untagged,
             collect_time_ns=int(outcome.seconds * 1e9),
+            longest_call_time_ns=int(outcome.longest * 1e9),
             calls_hanging=outcome.hanging,
             reconnects=reconnects,
             errors=self.errors,

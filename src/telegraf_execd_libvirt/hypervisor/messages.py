@@ -6,12 +6,21 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Optional, Union
 
 from ..connection.errors import LibvirtError, Unreachable
-from ..connection.requests import NO_HOST, Content, FetchRequest, Host, Progress, Records, Request
+from ..connection.requests import (
+    NO_HOST,
+    Content,
+    FetchRequest,
+    Groups,
+    Host,
+    Progress,
+    Records,
+    Request,
+)
 from ..domain.record import Domain
 from ..sources.source import Settings, Source
 from .patience import FETCH_LINKS
@@ -20,7 +29,8 @@ from .patience import FETCH_LINKS
 @dataclass
 class Plan:
     """What a configuration asks of the engine of one hypervisor. ``calls``: batches at the same
-    time; ``by_name``: names select the domains; ``host``: read the host."""
+    time; ``by_name``: names select the domains; ``host``: read the host. ``intervals`` has the
+    seconds of each group if there are any, see :mod:`.schedule`; ``only``: ask for these groups."""
 
     name: str
     uri: str
@@ -31,6 +41,9 @@ class Plan:
     host: bool = False
     is_remote: bool = False
     sources: Sequence[tuple[Source, Settings]] = ()
+    intervals: Mapping[str, float] = field(default_factory=dict)
+    spread: bool = True
+    only: Optional[Groups] = None
 
     @property
     def links(self) -> int:
@@ -179,7 +192,8 @@ class Outcome:
     ``incomplete`` names the domains without the keys that need their monitor, ``locked`` has those
     that libvirt has locked. Numbers: ``domains`` were read, ``untagged`` ones of them without XML,
     ``unread`` ones were not; ``existing`` ones are there, if that is known; ``hanging`` requests
-    and connection attempts.
+    and connection attempts. ``resting`` names the domains for which nothing was due; they count as
+    read. ``longest``: the seconds of the longest request, until now if it hangs.
     """
 
     timestamp: int = 0
@@ -193,6 +207,8 @@ class Outcome:
     host: Host = NO_HOST
     existing: Optional[int] = None
     trouble: Optional[Unreachable] = None
+    resting: frozenset[str] = frozenset()
+    longest: float = 0.0
 
     @property
     def up(self) -> bool:

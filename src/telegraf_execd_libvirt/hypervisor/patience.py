@@ -9,9 +9,10 @@ lock this one out if a refused key is tried at each tick.
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
+from ..connection.requests import Groups
 
 #: A random number between two others.
 Uniform = Callable[[float, float], float]
@@ -85,7 +86,9 @@ class Patience:
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.interval = 0.0
-        self._usual = self._last = 0.0
+        self._usual = 0.0
+        #: The usual time and the last one by the groups of a request; whether it came again.
+        self._times: dict[Optional[Groups], tuple[float, float, bool]] = {}
 
     @property
     def known(self) -> bool:
@@ -115,13 +118,16 @@ class Patience:
         """After this time another request may start beside a request that is still running."""
         return max(_SLOW_SECONDS, 2 * self._usual) if self._usual else self.seconds(0) / 2
 
-    def learn(self, seconds: float) -> None:
-        """Notes the longest request of a tick in which each has returned. The usual time is the
-        shorter one of two ticks, and at most doubles in one tick, so that one slow guest does not
-        blunt the policy."""
-        ceiling = max(2 * self._usual, _LEAST_SECONDS / _USUAL_TIMES)
-        self._usual = min(seconds, self._last, ceiling) if self._usual else seconds
-        self._last = seconds
+    def learn(self, seconds: float, groups: Optional[Groups] = None) -> None:
+        """Notes the longest request for these groups in a tick in which each has returned. The
+        usual time is the shorter one of two ticks, and at most doubles in one tick, so that one
+        slow guest does not blunt the policy. It is that of the slowest groups which come again."""
+        usual, last, _ = known = self._times.get(groups, (0.0, 0.0, False))
+        ceiling = max(2 * usual, _LEAST_SECONDS / _USUAL_TIMES)
+        usual = min(seconds, last, ceiling) if usual else seconds
+        self._times[groups] = usual, seconds, any(known)
+        times = self._times.values()
+        self._usual = max([t for t, _, again in times if again] or [t for t, _, _ in times])
 
     @property
     def attempt_seconds(self) -> float:

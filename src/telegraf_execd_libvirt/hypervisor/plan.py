@@ -9,7 +9,7 @@ from ..config.config import HypervisorConfig
 from ..config.values import format_duration
 from ..connection.completeness import Completeness
 from ..connection.facts import Facts
-from ..connection.requests import Wanted
+from ..connection.requests import OTHERS, Wanted
 from ..connection.xml_cache import XmlCache
 from ..domain.devices import NO_DEVICES, parse
 from ..domain.record import NO_IDENTITY
@@ -24,6 +24,9 @@ _OLDEST_IDENTITY_SECONDS = 600.0
 
 def plan_of(config: HypervisorConfig, name: str) -> Plan:
     """What the engine of the hypervisor of this name does."""
+    groups = [group.name for group in config.read_groups]
+    groups += [vcpu_mapping.GROUP.name] if vcpu_mapping.GROUP in config.additions else []
+    groups += [OTHERS] if _everything(config) else []
     return Plan(
         name=name,
         uri=config.libvirt_uri,
@@ -34,7 +37,13 @@ def plan_of(config: HypervisorConfig, name: str) -> Plan:
         host=node.GROUP in config.additions,
         is_remote=is_remote(config.libvirt_uri),
         sources=[(source, config.settings(source)) for source in config.sources],
+        intervals=config.group_intervals.of(groups),
+        spread=config.group_intervals.spread,
     )
+
+
+def _everything(config: HypervisorConfig) -> bool:
+    return config.full and config.statistics_groups is None
 
 
 def wanted_of(config: HypervisorConfig, explained: bool = False) -> Wanted:
@@ -42,7 +51,7 @@ def wanted_of(config: HypervisorConfig, explained: bool = False) -> Wanted:
     return Wanted(
         groups=config.read_groups,
         selection=config.selection,
-        everything=config.full and config.statistics_groups is None,
+        everything=_everything(config),
         backing_chain=config.backing_chain,
         bulk=config.bulk_statistics,
         mapping=vcpu_mapping.GROUP in config.additions,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..connection.requests import BatchRequest, Request
+from .batch import BATCH, Batch
 from .messages import Link
 from .patience import MOST_HANGING
 from .roster import Roster
-from .tick import BATCH, Batch, Tick
+from .tick import Tick
 
 
 @dataclass(eq=False)

@@ -7,69 +7,31 @@ as soon as it is complete and its identity is known, or else at the end. No thre
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
-from ..connection.requests import NO_HOST, BatchRequest, Host, ListRequest, Piece, XmlRequest
-from ..connection.requests import Request as Asked
+from ..connection.requests import NO_HOST, BatchRequest, Groups, Host, Piece, XmlRequest
 from ..domain.record import NO_IDENTITY, Domain, Identity
+from .batch import Batch, Held
 from .messages import Link, Reading
-
-#: Domains in one batch. Larger batches need more memory, smaller ones more calls.
-BATCH = 100
+from .schedule import Schedule
 
 #: Domains in one request for XML.
 _XML_BATCH = 20
 
 
 @dataclass(eq=False)
-class Batch:
-    """One request and its repeats; ``retry``: for domains that came incomplete."""
-
-    request: Asked
-    retry: bool = False
-    repeats: int = 0
-    failures: int = 0
-    done: bool = False
-
-    def __post_init__(self) -> None:
-        self.for_xml = isinstance(self.request, XmlRequest)
-        self.lists = isinstance(self.request, ListRequest)
-        #: Whether it brings domains for the first time.
-        self.has_statistics = isinstance(self.request, BatchRequest) and not self.retry
-
-    @property
-    def for_all(self) -> bool:
-        """Whether it asks about all domains, so that the lock of one delays it."""
-        request = self.request
-        return self.lists or (isinstance(request, BatchRequest) and request.names is None)
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The domains of a batch of statistics."""
-        return (isinstance(self.request, BatchRequest) and self.request.names) or ()
-
-
-@dataclass
-class _Held:
-    """A domain that waits for its keys (``incomplete``) or its identity, and when it was asked."""
-
-    domain: Domain
-    asked: float
-    incomplete: bool
-
-
-@dataclass(eq=False)
 class Tick:
-    """``began`` and ``deadline`` are monotonic times, ``longest`` the seconds of the longest batch.
-    ``hung`` names the domains that did not respond in the last tick and whose requests still hang:
-    they are not waited for."""
+    """``began`` and ``deadline`` are monotonic times. ``hung`` names the domains that did not
+    respond in the last tick and whose requests still hang: they are not waited for."""
 
     timestamp: int
     began: float
     deadline: float
+    #: What is due; None: all groups of each domain.
+    schedule: Optional[Schedule] = None
     hung: frozenset[str] = frozenset()
     batches: list[Batch] = field(default_factory=list)
     queue: deque[Batch] = field(default_factory=deque)
@@ -82,6 +44,8 @@ class Tick:
     retries: int = 0
     retry_at: float = 0.0
     settle_until: float = 0.0
+    #: The seconds of the longest batch of statistics, by its groups, and of the longest request.
+    took: dict[Optional[Groups], float] = field(default_factory=dict)
     longest: float = 0.0
     #: The seconds in which nobody read stdout.
     paused: float = 0.0
@@ -90,10 +54,13 @@ class Tick:
     error: Optional[LibvirtError] = None
     refused: bool = False
     host: Host = NO_HOST
-    #: The UUIDs of the selected domains by name; whether all are known, and whether there are none.
+    #: The UUIDs of the selected domains by name; whether all are known, and whether there are none
+    #: to ask.
     uuids: dict[str, str] = field(default_factory=dict)
     listed: bool = False
     empty: bool = False
+    #: The names of the domains for which nothing is due, and which are there.
+    resting: set[str] = field(default_factory=set)
     #: What is to be written.
     ready: list[Reading] = field(default_factory=list)
     #: The names of the domains that came without keys, also if they came again with them.
@@ -101,13 +68,14 @@ class Tick:
     _asked: set[str] = field(default_factory=set)
     _identifying: set[str] = field(default_factory=set)
     _written: set[str] = field(default_factory=set)
-    _held: dict[str, _Held] = field(default_factory=dict)
+    _held: dict[str, Held] = field(default_factory=dict)
     _untagged: set[str] = field(default_factory=set)
 
     @property
     def count(self) -> int:
-        """The number of domains that were read, the held ones included."""
-        return len(self._written) + len(self._held)
+        """The number of domains that were read, the held ones included, and those for which
+        nothing was due."""
+        return len(self._written) + len(self._held) + len(self.resting)
 
     def has(self, name: str) -> bool:
         """Whether this domain was read."""
@@ -145,17 +113,33 @@ class Tick:
         self.batches.append(batch)
         self.queue.append(batch)
 
-    def add(self, names: Iterable[str], size: int, first: Optional[Batch] = None) -> None:
+    def add(
+        self,
+        names: Iterable[str],
+        size: int,
+        first: Optional[Batch] = None,
+        rest: bool = True,
+    ) -> None:
         """Queues batches of this size for the domains that are not in one; ``first`` becomes the
-        first one."""
+        first one. Domains for which nothing is due may ``rest``, or else are only looked up."""
         self.listed = True
         new = [name for name in names if name not in self._asked]
         self._asked.update(new)
-        requests = [BatchRequest(new[at : at + size]) for at in range(0, len(new), size)]
+        requests = [*self.requests(new, size, rest)]
         if first is not None:
             first.request, *requests = requests or [BatchRequest(())]
         for request in requests:
             self.enqueue(Batch(request))
+
+    def requests(self, names: Sequence[str], size: int, rest: bool) -> Iterator[BatchRequest]:
+        """Requests for what is due."""
+        parts = self.schedule.split(names) if self.schedule is not None else {None: names}
+        for groups, some in parts.items():
+            if groups is not None and not groups and rest:
+                self.resting.update(some)
+                continue
+            for at in range(0, len(some), size):
+                yield BatchRequest(some[at : at + size], groups=groups)
 
     def leave_out(self, name: str, batch: Batch) -> None:
         """A locked domain is not asked for now."""
@@ -170,8 +154,9 @@ class Tick:
         batch.done = True
         if batch in self.queue:
             self.queue.remove(batch)
-        if batch.has_statistics:
-            self.longest = max(self.longest, seconds)
+        if batch.has_statistics and isinstance(batch.request, BatchRequest):
+            groups = batch.request.groups
+            self.took[groups] = max(self.took.get(groups, 0.0), seconds)
 
     def fail(self, error: LibvirtError, batch: Batch, connections: int) -> None:
         """Queues a batch again, or notes that it has failed for good. A lost connection does not
@@ -193,6 +178,8 @@ class Tick:
         back, those that were written are dropped. XML goes before further batches."""
         ready = []
         self.lacked |= piece.incomplete
+        if self.schedule is not None:
+            self.schedule.take(piece)
         for domain in piece.domains:
             name = domain.name
             if name in self._written:
@@ -201,7 +188,7 @@ class Tick:
             if held is not None and domain.identity is None:
                 domain = domain._replace(identity=held.domain.identity)
             if name in piece.incomplete or domain.identity is None:
-                self._held[name] = _Held(domain, asked, name in piece.incomplete)
+                self._held[name] = Held(domain, asked, name in piece.incomplete)
             else:
                 ready.append(domain)
         piece.domains.clear()
@@ -231,7 +218,7 @@ class Tick:
         """Writes the domains that are still held."""
         self._write_held(self._held.values())
 
-    def _write_held(self, all_held: Iterable[_Held]) -> None:
+    def _write_held(self, all_held: Iterable[Held]) -> None:
         by_time: dict[float, list[Domain]] = {}
         for held in all_held:
             domain = held.domain._replace(identity=held.domain.identity or NO_IDENTITY)

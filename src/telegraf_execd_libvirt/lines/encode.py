@@ -55,7 +55,8 @@ class Encoder:
         self._uint_support = config.influx_uint_support
         #: What is known of a set of keys; made once for all domains that have them.
         self._layout = lru_cache(_REMEMBERED_LAYOUTS)(self._lay_out)
-        self._templates: dict[str, Template] = {}
+        #: The templates of domains, by the groups that were asked: they have different keys.
+        self._templates: dict[Optional[frozenset[str]], dict[str, Template]] = {None: {}}
         self._seen: set[str] = set()
 
     def encode(self, domains: list[Domain], timestamp: int) -> bytes:
@@ -69,20 +70,23 @@ class Encoder:
         texts = []
         for domain in pop_each(domains):
             self._seen.add(domain.name)
+            templates = self._templates.get(domain.groups)
+            if templates is None:
+                templates = self._templates[domain.groups] = {}
             try:
-                template = self._templates.get(domain.name)
+                template = templates.get(domain.name)
                 text = template.fill(domain) if template and template.settled else None
                 if template is None or text is None:
                     layout = self._layout(tuple(domain.stats), domain.active)
                     template = Template(layout, domain, self._tags, template)
-                    self._templates[domain.name] = template
+                    templates[domain.name] = template
                     text = template.fill(domain)
                 if text is None:
                     texts.append(self._plain(domain, timestamp))
                 else:
                     texts.append(text.replace(TIMESTAMP_MARK, stamp))
             except Exception as defect:  # the edge of a domain
-                self._templates.pop(domain.name, None)
+                templates.pop(domain.name, None)
                 self._failed(defect)
         return _utf8("".join(texts))
 
@@ -110,10 +114,14 @@ class Encoder:
                 self._failed(defect)
         return _utf8("".join(lines.values()))
 
-    def forget_others(self) -> None:
-        """Drops the templates of domains that were not encoded since the last call."""
-        if len(self._templates) > len(self._seen):
-            self._templates = {name: self._templates[name] for name in self._seen}
+    def forget_others(self, resting: Iterable[str] = ()) -> None:
+        """Drops the templates of domains that were not encoded since the last call, and do not
+        rest."""
+        kept = self._seen.union(resting)
+        for groups, templates in self._templates.items():
+            if not kept.issuperset(templates):
+                found = {name: each for name, each in templates.items() if name in kept}
+                self._templates[groups] = found
         self._seen.clear()
 
     def _plain(self, domain: Domain, timestamp: int) -> str:

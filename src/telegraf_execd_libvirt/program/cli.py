@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Callable, NoReturn, Optional
 
 from .. import __version__, log
-from ..config.config import Config, ConfigError, load, sample_config
+from ..config.config import Config, ConfigError, load
+from ..config.file import sample_config
 from ..config.options import uri as read_uri
 from ..config.values import Problems, parse_duration
 from ..connection import conceal

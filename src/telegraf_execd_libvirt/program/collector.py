@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Callable
 
 from ..config.config import HypervisorConfig
-from ..domain.record import NO_IDENTITY, Domain
+from ..domain.record import NO_IDENTITY, Domain, Stats
 from ..groups import domain as domain_group
 from ..groups import health as health_group
 from ..groups import node as node_group
@@ -22,6 +22,7 @@ from ..lines.encode import Encoder
 from ..lines.protocol import format_line
 from ..log import log
 from ..uri import redact_uri
+from .kept import Kept
 from .output import Closed, Output
 from .twins import Twins
 
@@ -102,7 +103,7 @@ class Collector:
 
     def _end(self, outcome: Outcome) -> None:
         if outcome.up:
-            self._encoder.forget_others()
+            self._encoder.forget_others(outcome.resting)
             self._compared &= self._source_names
         lines = self._encoder.encode_plain(self._summaries.records(outcome), outcome.timestamp)
         lines += self._summaries.health(outcome, self._encoder)
@@ -148,6 +149,9 @@ class _Summaries:
             read.add("state")
         self._extra = tuple(f"{word}." for word in read - wanted) if strict else ()
         self._node = node_group.Node()
+        #: What is known of the groups that are not asked in each tick.
+        summaries = self._with_domain or self._with_node
+        self._kept = Kept() if hypervisor.plan.intervals and summaries else None
 
     def add(self, reading: Reading) -> None:
         """Adds keys to the domains of a reading, and drops keys that are not configured."""
@@ -162,11 +166,15 @@ class _Summaries:
     def _add(self, domain: Domain, incomplete: bool) -> None:
         if self._with_health and incomplete:
             domain.stats.update(health_group.INCOMPLETE)
-        if self._with_node:
-            self._node.add(domain.active, domain.stats)
+        known, summary = domain.stats, Stats()
         if self._with_domain:
             info = (domain.identity or NO_IDENTITY).info
-            domain.stats.update(domain_group.summarize(domain.stats, info, time.time()))
+            summary = domain_group.summarize(domain.stats, info, time.time())
+        if self._kept is not None:
+            summary, known = self._kept.complete(domain, summary)
+        if self._with_node:
+            self._node.add(domain.active, known)
+        domain.stats.update(summary)
         if self._extra:
             for key in [key for key in domain.stats if key.startswith(self._extra)]:
                 del domain.stats[key]
@@ -174,6 +182,11 @@ class _Summaries:
     def records(self, outcome: Outcome) -> list[Domain]:
         """The record of the node after a tick, and those of locked domains."""
         node, self._node = self._node, node_group.Node()
+        if self._kept is not None and outcome.up:
+            for active, known in self._kept.rest(outcome.resting):
+                node.add(active, known)
+            if not (outcome.unread or outcome.locked):
+                self._kept.forget_others()
         records = []
         if self._with_node and outcome.up:
             host = outcome.host

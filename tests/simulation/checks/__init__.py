@@ -7,6 +7,7 @@ from .asking import Asking
 from .attempts import Attempts
 from .bounds import Bounds
 from .fetched import FetchedOthers
+from .intervals import Intervals
 from .late import Late
 from .locks import Locks
 from .logged import Logged
@@ -20,6 +21,6 @@ from .stamps import Stamps
 from .tables import Tables
 
 ALL: tuple[type[Check], ...] = (
-    *(Asking, Attempts, Bounds, FetchedOthers, Late, Locks, Logged, Lost),
+    *(Asking, Attempts, Bounds, FetchedOthers, Intervals, Late, Locks, Logged, Lost),
     *(Once, Outage, Outcomes, Paused, Recovered, Stamps, Tables),
 )

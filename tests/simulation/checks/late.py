@@ -4,7 +4,8 @@ In a tick in which a fault of the guest begins or ends, they are written later t
 most the smaller one of a third of the timeout and half an interval, beside the time to connect and
 to ask again: once to find out which guest it is and once for the others, and once more if the guest
 has calls of its own. In other ticks they are later by at most 0.1 s, beside the time to look up the
-domains on a new connection. No tick is left out.
+domains on a new connection. No tick is left out. If groups have intervals, a fault that only the
+calls for one group meet counts in each tick while it lasts.
 
 Calls for a guest that another client uses for long fail after 30 s, so the next
 ones hang anew.
@@ -53,7 +54,12 @@ class Late(Check):
             return
         look_ups = scenario.guests * scenario.trip
         most = (self._usual + look_ups) * _JITTER + _LATER_SECONDS
-        if changes := sum(before <= change <= tick.ended for change in self._changes):
+        changes = sum(before <= change <= tick.ended for change in self._changes)
+        if scenario.intervals:  # a call may meet a fault long after it began
+            lasting = zip(self._changes[::2], self._changes[1::2])
+            met = sum(begin <= tick.ended and before <= end for begin, end in lasting)
+            changes = max(changes, met)
+        if changes:
             # For each fault a call for all domains hangs, and one of the guest's own.
             hung = (changes + 1) // 2 * (2 if scenario.own else 1)
             patience = min(scenario.timeout / 3, scenario.interval / 2) * (1 + hung) / 2

@@ -36,7 +36,7 @@ class Lost(Check):
         assert outcome is not None
         if not self._applies or (tick.number == 0 and not outcome.up):
             return
-        missing = self._known - tick.written.keys()
+        missing = self._known - tick.written.keys() - tick.resting
         few = len(self._locked) < MOST_LOCKED and len(self._hung) < MOST_HANGING
         if missing and (few or len(missing) > outcome.unread):
             self.fail(f"tick {tick.number} lacks {sorted(missing)}, unread={outcome.unread}")

@@ -20,6 +20,7 @@ class Outage(Check):
         if tick.written and not outcome.up:
             self.fail(f"tick {tick.number} has lines, but {outcome.trouble}")
         explained = bool(outcome.unread) or not self._lives
+        explained |= bool(tick.resting)
         explained |= tick.expected <= {domain.name for domain in outcome.locked}
         if outcome.up and not tick.written and not explained:
             self.fail(f"tick {tick.number} has no lines, but up, and nothing is unread")

@@ -23,8 +23,9 @@ class Outcomes(Check):
         most = self.run.scenario.timeout + tick.paused + _BUSY_SECONDS
         if tick.ended - tick.began > most:
             self.fail(f"tick {tick.number} took {tick.ended - tick.began:.3f} s")
-        if outcome.domains != len(tick.written):
-            self.fail(f"{outcome.domains} domains are counted, {len(tick.written)} written")
+        read = len(tick.written) + (len(tick.resting) if outcome.up else 0)
+        if outcome.domains != read:
+            self.fail(f"{outcome.domains} domains are counted, {read} read")
         if outcome.incomplete != tick.incomplete:
             self.fail(f"incomplete: {sorted(outcome.incomplete)}, {sorted(tick.incomplete)}")
 

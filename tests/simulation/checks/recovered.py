@@ -38,7 +38,7 @@ class Recovered(Check):
             return
         texts = {
             "the reason": outcome.trouble,
-            "missing": sorted(tick.expected - tick.written.keys()),
+            "missing": sorted(tick.expected - tick.resting - tick.written.keys()),
             "incomplete": sorted(tick.incomplete),
             "locked": outcome.locked,
             "unread": outcome.unread,

@@ -65,6 +65,7 @@ class Tables(Check):
             self.fail("the voice remembers too much")
         grown = len(found) - self._calm
         new = max(0, len(run.daemon.guests) - self._guests)
-        most = _SLACK + 2 * run.engine.links.keep + 8 * new + run.client.never
+        each = 8 + 2 * len(run.scenario.intervals)
+        most = _SLACK + 2 * run.engine.links.keep + each * new + run.client.never
         if self._calm and grown > most:
             self.fail(f"the tables have grown by {grown}, with {new} new guests")
