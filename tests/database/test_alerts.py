@@ -1,6 +1,5 @@
 """The alerts fire for what they are about and for nothing else, in both languages."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from support.fleet import Disk, Fleet, Guest, Host
 from support.fleet_lines import SHOWN_SOURCES, lines
 from support.grafana import FOLDER, LANGUAGES, Period, seconds
 from support.missing import needed
+from support.process import finish
 
 RULES = FOLDER / "alerts" / "libvirt-rules.yml"
 CASES = Path(__file__).parents[1] / "data" / "alerts-test.yml"
@@ -111,6 +111,4 @@ def test_latency_of_slow_requests_on_several_disks(filled):
 def test_the_rules_file(program, package, arguments, said):
     """Prometheus and vmalert find no error in the rules. Each alert fires after its time, and stays
     silent where nothing is wrong."""
-    command = [needed(program, package), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0 and said in result.stdout, result
+    assert said in finish(needed(program, package), *arguments)

@@ -1,10 +1,11 @@
 """InfluxDB 1.x accepts the plugin's lines, and returns the same names and numbers; queries can use
 the tags that are configured."""
 
-import subprocess
 import sys
 
 from line_protocol_parser import parse_line
+
+from support.process import finish
 
 TIME = 1700000000123456789
 LARGEST = 9223372036854775807
@@ -43,8 +44,7 @@ HOST = """<node>
 
 def collect(*options):
     """The lines of one collection."""
-    plugin = [sys.executable, "-m", "telegraf_execd_libvirt", "--once", *options]
-    return subprocess.run(plugin, capture_output=True, text=True, timeout=60, check=True).stdout
+    return finish(sys.executable, "-m", "telegraf_execd_libvirt", "--once", *options)
 
 
 def configured(path, options):

@@ -19,7 +19,7 @@ import pytest
 
 from support.documents import ROOT, Block, blocks, manual_blocks
 from support.missing import needed
-from support.process import kill
+from support.process import finish, kill
 
 BLOCKS = [
     *blocks("sh"),
@@ -34,7 +34,7 @@ ELSEWHERE = {
     "podman": "tests/platforms/test_container.py, with a base that is not Telegraf's",
     "dnf": "nothing: it needs Fedora or RHEL",
 }
-HERE = [block for block in BLOCKS if not re.search(r"\b(apt-get|pipx?|podman|dnf)\b", block.text)]
+HERE = [block for block in BLOCKS if not re.search(rf"\b({'|'.join(ELSEWHERE)})\b", block.text)]
 
 #: The stand-ins of a host, as scripts.
 STAND_INS = {
@@ -99,19 +99,7 @@ def run(tmp_path: Path):
         for program, package in {"make": "make", "virsh": "libvirt-clients"}.items():
             if re.search(rf"^{program}\b", block.text, re.MULTILINE):
                 needed(program, package)
-        done = subprocess.run(
-            ["sh", "-eu", "-c", block.moved(tmp_path)],
-            cwd=checkout,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        return finish("sh", "-eu", "-c", block.moved(tmp_path), cwd=checkout, env=env)
 
     yield run
     kill(guest)
@@ -127,7 +115,7 @@ def test_block_runs(block: Block, run) -> None:
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_block_is_shell(block: Block) -> None:
     """A block that runs elsewhere, or nowhere, is at least in the language of the shell."""
-    subprocess.run(["sh", "-n", "-c", block.text], check=True)
+    finish("sh", "-n", "-c", block.text)
 
 
 def test_the_example_of_an_error_is_what_libvirt_says(run) -> None:

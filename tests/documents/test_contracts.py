@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import tomli
 
 from support.documents import ROOT
 from support.missing import Missing
+from support.process import finish
 
 PACKAGE = Path("src", "telegraf_execd_libvirt")
 TOOLS = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
@@ -55,17 +55,10 @@ def report(tmp_path_factory) -> dict[str, str]:
         path = folder / PACKAGE / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{text}\n", "utf-8")
-    done = subprocess.run(
-        [command, "--no-cache", "--no-logo"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder / "src"), "COLUMNS": "200", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    details = done.stdout.partition("\nBroken contracts\n")[2]
+    plain = {"PYTHONPATH": str(folder / "src"), "COLUMNS": "200", "NO_COLOR": "1"}
+    options = ("--no-cache", "--no-logo")
+    said = finish(command, *options, status=1, cwd=folder, env={**os.environ, **plain})
+    details = said.partition("\nBroken contracts\n")[2]
     names = "|".join(re.escape(each["name"]) for each in CONTRACTS.values())
     _, *parts = re.split(rf"^({names})\n-+$", details, flags=re.MULTILINE)
     named = dict(zip(parts[::2], parts[1::2]))
@@ -102,4 +95,4 @@ def test_no_libvirt_at_run_time() -> None:
         for path in sorted((ROOT / PACKAGE / room).glob("*.py"))
     ]
     code = f"import sys, {', '.join(modules)}; sys.exit('libvirt' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    finish(sys.executable, "-c", code)

@@ -8,35 +8,28 @@ Each run has its virtual environment in .venvs, which is kept until pyproject.to
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
 
 import pytest
-import tomli
 
+from support.documents import PROJECT, ROOT, libraries
 from support.missing import Missing
+from support.process import ProcessError, finish
 
-ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 DISTRIBUTION = Path("/usr/bin/python3")
 
-PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
 OLDEST = [r.replace(">=", "==") for r in PROJECT["dependencies"] if "tomli" in r]
 
 # What the tests import; the tools for style, types, builds and dashboards are needed only once.
-TOOLS = (
+LIBRARIES = libraries(
     *("build", "coverage", "grafana-foundation-sdk", "hatchling", "import-linter", "mypy"),
     *("pytest-xdist", "ruff", "vulture"),
 )
-LIBRARIES = [
-    requirement
-    for requirement in PROJECT["optional-dependencies"]["test"]
-    if not requirement.startswith(TOOLS)
-]
 
 #: The tests of the source's rooms, and of those that need the requirements.
 ROOMS = [
@@ -57,12 +50,9 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Pyth
 def ask(python, code: str) -> Optional[str]:
     """The output of the code, or None if it fails, as pyenv's shims of absent versions do."""
     try:
-        done = subprocess.run(
-            [python, "-c", code], cwd="/", capture_output=True, text=True, timeout=60, check=False
-        )
-    except OSError:
+        return finish(python, "-c", code, cwd="/").strip()
+    except (OSError, ProcessError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def find_python(version: str) -> Optional[Path]:
@@ -85,19 +75,7 @@ RUNS["oldest"] = (DISTRIBUTION, ("--system-site-packages",), REQUIRING)
 def run(*command) -> None:
     """Run a command outside the environment of this pytest; fail with its whole output."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "PYTHON"))}
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=ROOT,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    if done.returncode != 0:
-        pytest.fail(f"{done.args} gave {done.returncode}:\n{done.stdout}", pytrace=False)
+    finish(*command, cwd=ROOT, env=environ, timeout=900)
 
 
 def run_tests(name: str) -> Path:
@@ -116,7 +94,7 @@ def run_tests(name: str) -> Path:
         pip = (sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "install")
         oldest = OLDEST if name == "oldest" else []
         needed = [*PROJECT["dependencies"], *LIBRARIES, *oldest]
-        run(*pip, "--quiet", "--disable-pip-version-check", *needed)
+        run(*pip, "--quiet", "--disable-pip-version-check", "--no-compile", *needed)
         (packages,) = environment.glob("lib/python*/site-packages")
         (packages / "project.pth").write_text(f"{ROOT / 'src'}\n")
         stamp.write_text(made_from)

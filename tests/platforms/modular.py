@@ -16,7 +16,7 @@ import pytest
 
 from support.metrics import fields_of
 from support.plugin import Plugin, eventually, run
-from support.process import Workspace
+from support.process import Workspace, finish
 from support.watcher import Watcher, write_config
 from telegraf_execd_libvirt.sources import SOURCES
 
@@ -73,10 +73,7 @@ class Daemons:
 
 def virsh(*arguments: str, stdin: str = "") -> str:
     """Run a virsh command."""
-    command = ["virsh", "-q", "-c", URI, *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return finish("virsh", "-q", "-c", URI, *arguments, input=stdin)
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tomli
 
 from support.debian import Debian
-from support.documents import ROOT
+from support.documents import libraries
 from support.plugin import LINE
 from support.process import Workspace
 
@@ -36,14 +35,7 @@ PACKAGES = (
 DRIVERS = ("libvirt-daemon-driver-network", "libvirt-daemon-driver-storage")
 
 #: What the tests import; style, types and builds are checked only once.
-TOOLS = ("build", "coverage", "hatchling", "mypy", "ruff", "vulture")
-LIBRARIES = [
-    requirement
-    for requirement in tomli.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]["test"]
-    if not requirement.startswith(TOOLS)
-]
+LIBRARIES = libraries("build", "coverage", "hatchling", "mypy", "ruff", "vulture")
 
 #: What builds libvirt with a daemon for each driver, which Debian does not have.
 BUILD = (

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from support import guest_kernel
 from support.missing import Missing, needed
-from support.process import Closing, ProcessError, Workspace, end_of, wait_for
+from support.process import Closing, ProcessError, Workspace, end_of, finish, wait_for
 
 NAME = "box"
 """The running container."""
@@ -134,17 +134,8 @@ class Containers(Closing):
 
     def virsh(self, *arguments: str) -> str:
         """Run a virsh command and return its output."""
-        done = subprocess.run(
-            ["virsh", "-q", "-c", self.uri, *arguments],
-            env={"PATH": PATH, "LC_ALL": "C", "HOME": str(self.folder)},
-            capture_output=True,
-            encoding="utf-8",
-            timeout=60,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"virsh {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout
+        env = {"PATH": PATH, "LC_ALL": "C", "HOME": str(self.folder)}
+        return finish("virsh", "-q", "-c", self.uri, *arguments, env=env)
 
     def domifstat(self) -> dict[str, int]:
         """virsh's counters of the container's network interface."""
@@ -175,8 +166,8 @@ class Containers(Closing):
             copy = root / path.relative_to("/")
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
-        mke2fs = ["mke2fs", "-q", "-t", "ext4", "-d", str(root), str(self.folder / "disk"), "256M"]
-        subprocess.run(mke2fs, env={"PATH": PATH}, check=True, capture_output=True)
+        mke2fs = ("mke2fs", "-q", "-t", "ext4", "-d", root, self.folder / "disk", "256M")
+        finish(*mke2fs, env={"PATH": PATH})
         shutil.rmtree(root)
 
     def _boot(self, workspace: Workspace) -> None:
@@ -197,7 +188,7 @@ class Containers(Closing):
         def answers() -> bool:
             try:
                 self.virsh("list")
-            except (RuntimeError, subprocess.TimeoutExpired):
+            except (ProcessError, subprocess.TimeoutExpired):
                 return False
             return True
 
@@ -211,10 +202,7 @@ def _libraries(programs: list[Path]) -> set[Path]:
     """The libraries that the programs load, by the paths at which they are found."""
     found: set[Path] = set()
     for program in programs:
-        output = subprocess.run(
-            ["ldd", str(program)], check=True, capture_output=True, encoding="utf-8"
-        ).stdout
-        found |= {Path(path) for path in re.findall(r"(/\S+) \(0x", output)}
+        found |= {Path(path) for path in re.findall(r"(/\S+) \(0x", finish("ldd", program))}
     return found
 
 

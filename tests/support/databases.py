@@ -9,7 +9,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 from urllib.error import HTTPError, URLError
@@ -19,7 +18,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from line_protocol_parser import parse_line
 
 from support.missing import Missing, needed
-from support.process import ProcessError, Workspace, wait_for
+from support.process import ProcessError, Workspace, finish, wait_for
 
 # With port 0 the system chooses a port, and the log names it. Other listeners are off by default.
 CONFIG = """
@@ -43,9 +42,9 @@ LISTENING = re.compile(r"Listening on HTTP\b.*\baddr=(127\.0\.0\.1:\d+)")
 def start_influxdb(workspace: Workspace) -> str:
     """Start InfluxDB 1.x; return its host and port."""
     influxd = needed("influxd", "influxdb")
-    version = subprocess.run([influxd, "version"], capture_output=True, text=True, check=False)
-    if not version.stdout.startswith("InfluxDB v1."):
-        raise Missing(f"InfluxDB 1.x, not {version.stdout.strip()}")
+    version = finish(influxd, "version")
+    if not version.startswith("InfluxDB v1."):
+        raise Missing(f"InfluxDB 1.x, not {version.strip()}")
     config, log = workspace.folder / "influxdb.conf", workspace.log("influxd")
     config.write_text(CONFIG.format(folder=workspace.folder))
     env = {**os.environ, "HOME": str(workspace.folder)}
@@ -220,8 +219,7 @@ class FilledPrometheus(Prometheus):
         promtool = needed("promtool", "prometheus")
         (self._workspace.folder / "metrics.txt").write_text(open_metrics(batches))
         command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "metrics.txt", "filled"]
-        made = subprocess.run(command, cwd=self._workspace.folder, capture_output=True, check=False)
-        assert made.returncode == 0, made
+        finish(*command, cwd=self._workspace.folder)
         self.address = start_prometheus(self._workspace, "filled")
 
 

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomli
+
 ROOT = Path(__file__).resolve().parents[2]
+PROJECT: dict[str, Any] = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def libraries(*tools: str) -> list[str]:
+    """What the tests require, without these tools."""
+    required = PROJECT["optional-dependencies"]["test"]
+    return [requirement for requirement in required if not requirement.startswith(tools)]
 
 
 def load_script(module: str) -> Any:

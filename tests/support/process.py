@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 SECONDS_TO_DIE = 20.0
 
@@ -124,6 +124,21 @@ def wait_for(
         if time.monotonic() > deadline:
             raise ProcessError(f"waited {seconds:g} s for {what}: {end_of(log)}")
         time.sleep(0.05)
+
+
+def finish(*command: object, status: int = 0, **options: Any) -> str:
+    """Run a command to its end; return its stdout, or raise ProcessError with its output if it has
+    another exit status."""
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        [str(part) for part in command],
+        **{"input": "", "timeout": 60, **options},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != status:
+        raise ProcessError(f"{done.args} gave {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
 
 
 def end_of(log: Path) -> str:

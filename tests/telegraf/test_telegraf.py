@@ -18,7 +18,7 @@ import pytest
 
 from support.metrics import fields_of
 from support.plugin import environment, eventually
-from support.process import children, kill
+from support.process import children, finish, kill
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "telegraf.conf"
 TELEGRAF = shutil.which("telegraf")
@@ -92,16 +92,8 @@ def test_a_plugin_that_is_killed_is_started_again(
 
 def test_one_collection(conf: Path) -> None:
     """`telegraf --test` prints the metrics of one tick."""
-    done = subprocess.run(
-        [str(TELEGRAF), "--config", str(conf), "--test"],
-        capture_output=True,
-        env=environment(),
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "> libvirt_state,domain_name=test" in done.stdout
+    printed = finish(TELEGRAF, "--config", conf, "--test", env=environment())
+    assert "> libvirt_state,domain_name=test" in printed
 
 
 def stamps(output: Path) -> set[str]:
