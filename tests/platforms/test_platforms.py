@@ -62,6 +62,9 @@ meson setup build -Dauto_features=disabled -Ddocs=disabled -Dtests=disabled \
 ninja -C build install
 """
 
+#: The tests of real guests find this in their cache; they have no network.
+DOWNLOAD = "from support.guest_kernel import *; kernel_and_initrd(); agent_program()"
+
 PROJECT = "/srv/project"
 PYTHON = "/srv/venv/bin/python"
 
@@ -111,12 +114,14 @@ def prepared(installed: Debian) -> Debian:
 
 @pytest.fixture(scope="module")
 def hypervisor(prepared: Debian) -> Debian:
-    """The release with libvirtd and QEMU, neither of them started."""
+    """The release with libvirtd and QEMU, neither of them started, and what guests boot."""
     policy = prepared.root / "usr" / "sbin" / "policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
     drivers = () if prepared.release == "bookworm" else DRIVERS
     prepared.install(*PACKAGES, *drivers)
+    python = ("env", f"PYTHONPATH={PROJECT}/tests", PYTHON, "-c", DOWNLOAD)
+    prepared.run("download", *python, online=True)
     return prepared
 
 
