@@ -145,12 +145,14 @@ def compared(text: str, language: str) -> dict[str, set[str]]:
 
 def events() -> set[tuple[str, str]]:
     """All events and details that the source event can name."""
-    # By the numbers of virDomainEventID: lifecycle, I/O error, completed job, block threshold.
+    # By the numbers of virDomainEventID: lifecycle, I/O error, completed job, block threshold,
+    # life cycle of a channel.
     lists: dict[int, list[tuple[object, ...]]] = {
         0: [(event, detail) for event in range(20) for detail in range(20)],
         6: [("", "", action, "") for action in range(20)],
         21: [({"operation": number},) for number in range(20)],
         24: [("vda",)],
+        29: [("channel", state) for state in range(20)],
     }
     others = [(number,) for number in range(20)]
     found = {
