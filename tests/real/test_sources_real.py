@@ -227,7 +227,7 @@ def test_cells_and_messages(hypervisor: Hypervisor, watch: Callable[..., Watcher
     hypervisor.define_xml(
         "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
         "<name>tainted</name><memory unit='MiB'>32</memory><os><type>hvm</type></os>"
-        "<qemu:commandline><qemu:arg value='-no-hpet'/></qemu:commandline></domain>"
+        "<qemu:commandline><qemu:arg value='-no-user-config'/></qemu:commandline></domain>"
     )
     hypervisor.start_guest("tainted")
     watcher = watch("numa_cell message")
