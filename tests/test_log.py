@@ -25,12 +25,31 @@ def logged(code: str) -> list[str]:
     return done.stderr.splitlines()
 
 
-def test_prefixes_are_telegrafs() -> None:
-    """Each level has the prefix by which Telegraf reads it, in the order of the messages."""
-    names = ("error", "warning", "info", "debug")
-    assert logged("\n".join(f'logger.{name}("text %s", 1)' for name in names)) == [
-        *("E! text 1", "W! text 1", "I! text 1", "D! text 1")
-    ]
+def test_messages() -> None:
+    """Each level has the prefix by which Telegraf reads it, in the order of the messages. A URI
+    loses its user and its query. An unexpected exception is one line with its type, text and
+    place, also in a thread."""
+    code = r"""
+import threading
+
+def fail():
+    raise ValueError("two\nlines")
+
+for level in ("error", "warning", "info", "debug"):
+    getattr(logger, level)("text %s", 1)
+logger.error("at %s", "esx://me:pw@host/?token=x")
+try:
+    fail()
+except ValueError:
+    logger.exception("failed")
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+"""
+    *plain, first, second = logged(code)
+    assert plain == ["E! text 1", "W! text 1", "I! text 1", "D! text 1", "E! at esx://host/"]
+    assert re.fullmatch(r"E! failed: ValueError: two\\nlines at <string>:\d+", first)
+    assert re.fullmatch(r"E! internal error.*: ValueError: two\\nlines at <string>:\d+", second)
 
 
 @given(st.text())
@@ -41,42 +60,12 @@ def test_a_message_is_one_line(text: str) -> None:
     assert len(line.splitlines()) <= 1
 
 
-def test_printable_text_is_unchanged() -> None:
-    """A short printable text stays as it is, in any script; other characters are escaped."""
+def test_a_line() -> None:
+    """A short printable text stays as it is, in any script; other characters are escaped. A line
+    has a limited length, and keeps its start."""
     assert one_line("größe 日本 'x'") == "größe 日本 'x'"
     assert one_line("a\nb\x1b") == r"a\nb\x1b"
-
-
-def test_long_lines_are_cut() -> None:
-    """A line has a limited length, and keeps its start."""
-    line = one_line("x" * 100_000)
-    assert len(line) == LONGEST_LINE and line == "x" * (LONGEST_LINE - 1) + "…"
-
-
-def test_credentials_are_left_out() -> None:
-    """A URI in a message loses its user and its query."""
-    assert logged('logger.error("at %s", "esx://me:pw@host/?token=x")') == ["E! at esx://host/"]
-
-
-def test_exceptions_are_one_line() -> None:
-    """An unexpected exception is one line with its type, text and place, also in a thread."""
-    code = r"""
-import threading
-
-def fail():
-    raise ValueError("two\nlines")
-
-try:
-    fail()
-except ValueError:
-    logger.exception("failed")
-thread = threading.Thread(target=fail)
-thread.start()
-thread.join()
-"""
-    first, second = logged(code)
-    assert re.fullmatch(r"E! failed: ValueError: two\\nlines at <string>:\d+", first)
-    assert re.fullmatch(r"E! internal error.*: ValueError: two\\nlines at <string>:\d+", second)
+    assert one_line("x" * 100_000) == "x" * (LONGEST_LINE - 1) + "…"
 
 
 FLUSH_AT_EACH_STEP = """

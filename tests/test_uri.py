@@ -21,6 +21,8 @@ from telegraf_execd_libvirt.uri import (
     with_parameter,
 )
 
+MESSAGE = "[0] (test:///a@b): x@y, (qemu+ssh://h:22): z"
+
 
 @pytest.mark.parametrize(
     ("text", "shown"),
@@ -32,10 +34,7 @@ from telegraf_execd_libvirt.uri import (
         ("two a://u@h/x?y b://p:q@h2/z?w end", "two a://h/x b://h2/z end"),
         ("no uri at all? yes@home", "no uri at all? yes@home"),
         ("open 'a://u:it's@h/?k=/it's/K': no, a://u'v@h", "open 'a://h/': no, a://h"),
-        (
-            "[0] (test:///a@b): x@y, (qemu+ssh://h:22): z",
-            "[0] (test:///a@b): x@y, (qemu+ssh://h:22): z",
-        ),
+        (MESSAGE, MESSAGE),
         ("at a://u:p/w@h/x: no; a://h:pass", "at a://: no; a://"),
     ],
 )
@@ -51,10 +50,10 @@ def test_a_text_is_cut_before_a_uri_that_is_incomplete() -> None:
     assert cut("at esx://host/ since then", 18) == "at esx://host/ si…"
 
 
-def test_the_time_to_redact_is_linear() -> None:
+def test_a_long_text_is_redacted() -> None:
     """No text of a daemon holds up the program: this took hours when it grew with the square."""
-    assert redact("://" * 2_000_000).startswith("://")
-    assert redact("://a?" * 1_000_000) == "://a"
+    assert redact("://" * 200_000).startswith("://")
+    assert redact("://a?" * 200_000) == "://a"
 
 
 @pytest.mark.parametrize(
@@ -104,27 +103,41 @@ def test_no_secret_is_shown(user: str, password: str, query: str, host: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("uri", "holds"),
+    ("uri", "driver", "of_uri", "remote"),
     [
-        ("qemu:///system", False),
-        ("qemu+ssh://root@host/system?keyfile=/k", False),
-        ("esx://root:secret@host/", True),
-        ("esx://root:sec/ret@host/", True),
-        ("esx://root:secret", True),
-        ("x://host/?password=secret", True),
-        ("x://host/?a=1&auth_token=t", True),
-        ("test:///path/with:colon@sign", False),
+        ("qemu:///system", ("qemu", ""), "", False),
+        ("qemu+unix:///system?socket=/a@b", ("qemu", "unix"), "unix", False),
+        ("qemu://host/system", ("qemu", ""), "", True),  # libvirt takes TLS
+        ("esx://root@host/?no_verify=1", ("esx", ""), "", True),
+        ("qemu+SSH:///system", ("qemu", "ssh"), "ssh", True),
+        ("kvm2", ("kvm2", ""), "alias", True),
     ],
 )
-def test_has_password(uri: str, holds: bool) -> None:
-    """A password is found in the user part and in the query."""
-    assert has_password(uri) is holds
+def test_where_a_uri_leads(uri: str, driver: tuple[str, str], of_uri: str, remote: bool) -> None:
+    """The scheme has the driver and the transport. A host or a transport leads elsewhere, and an
+    alias may; its transport cannot be known."""
+    assert (driver_and_transport(uri), transport(uri), is_remote(uri)) == (driver, of_uri, remote)
 
 
-def test_driver_and_transport() -> None:
-    """The scheme is split into driver and transport."""
-    assert driver_and_transport("qemu+ssh://h/system") == ("qemu", "ssh")
-    assert driver_and_transport("qemu:///system") == ("qemu", "")
+@pytest.mark.parametrize(
+    ("uri", "user", "password"),
+    [
+        ("qemu:///system", "", False),
+        ("alias", "", False),
+        ("test:///path/with:colon@sign", "", False),
+        ("esx://host?a=b@c", "", False),
+        ("qemu+ssh://root@host/system?keyfile=/k", "root", False),
+        ("qemu+ssh://me%40org:secret@host:22/system", "me@org", True),
+        ("esx://root:sec/ret@host/", None, True),
+        ("esx://root:secret", None, True),
+        ("x://host/?password=secret", "", True),
+        ("x://host/?a=1&auth_token=t", "", True),
+    ],
+)
+def test_the_user_and_the_password(uri: str, user: object, password: bool) -> None:
+    """A password is found in the user part, behind the name, and in the query."""
+    assert has_password(uri) is password
+    assert user is None or user_name(uri) == user
 
 
 @pytest.mark.parametrize(
@@ -142,51 +155,10 @@ def test_parameters(uri: str, found: dict[str, str]) -> None:
 
 def test_a_parameter_is_added_and_removed() -> None:
     """The rest of the URI stays as it is."""
-    assert with_parameter("a://h/p", "x", "1", without="z") == "a://h/p?x=1"
-    assert with_parameter("a://h/p?y=%20#f", "x", "1", without="z") == "a://h/p?y=%20&x=1#f"
-    assert with_parameter("a://h/p?Z=1&y=%20;z=2#f", "x", "1", without="z") == "a://h/p?y=%20&x=1#f"
-    assert with_parameter("a://h/p?z=1", "x", "1", without="z") == "a://h/p?x=1"
-
-
-@pytest.mark.parametrize(
-    ("uri", "found"),
-    [
-        ("qemu:///system", ""),
-        ("qemu+ssh://me%40org:secret@host:22/system", "me@org"),
-        ("esx://host?a=b@c", ""),
-        ("alias", ""),
-    ],
-)
-def test_user_name(uri: str, found: str) -> None:
-    """The password and the host are left out."""
-    assert user_name(uri) == found
-
-
-@pytest.mark.parametrize(
-    ("uri", "found"),
-    [
-        ("qemu:///system", ""),
-        ("qemu+SSH://h/system", "ssh"),
-        ("qemu+tls:///system", "tls"),
-        ("kvm2", "alias"),
-    ],
-)
-def test_transport(uri: str, found: str) -> None:
-    """The transport is in lower case; an alias has none that can be known."""
-    assert transport(uri) == found
-
-
-@pytest.mark.parametrize(
-    ("uri", "remote"),
-    [
-        ("qemu:///system", False),
-        ("qemu+unix:///system?socket=/a@b", False),
-        ("qemu://host/system", True),  # libvirt takes TLS
-        ("esx://root@host/?no_verify=1", True),
-        ("qemu+ssh:///system", True),
-        ("kvm2", True),
-    ],
-)
-def test_is_remote(uri: str, remote: bool) -> None:
-    """A host or a transport leads elsewhere, and an alias may."""
-    assert is_remote(uri) is remote
+    for query, changed in (
+        ("", "?x=1"),
+        ("?z=1", "?x=1"),
+        ("?y=%20#f", "?y=%20&x=1#f"),
+        ("?Z=1&y=%20;z=2#f", "?y=%20&x=1#f"),
+    ):
+        assert with_parameter(f"a://h/p{query}", "x", "1", without="z") == f"a://h/p{changed}"
