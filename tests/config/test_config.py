@@ -14,6 +14,7 @@ from telegraf_execd_libvirt.config.config import Config, ConfigError, Hypervisor
 from telegraf_execd_libvirt.config.intervals import GroupIntervals
 from telegraf_execd_libvirt.config.values import Problems
 from telegraf_execd_libvirt.domain.xml import MetadataTag
+from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
 from telegraf_execd_libvirt.hypervisor.plan import plan_of
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import SourceTable
@@ -156,35 +157,6 @@ def test_names_of_tags_that_are_not_in_use_are_free() -> None:
     assert found.tags == {"title": "t"} and found.metadata_tags[0].tag == "bridge"
 
 
-@pytest.mark.parametrize(("extra", "warned"), [("", []), ('"domain"', ["title"])])
-def test_a_tag_takes_the_place_of_a_field(extra: str, warned: list[str]) -> None:
-    """A warning says that the summary has no field of that name."""
-    _, problems = read(
-        '[[inputs.libvirt]]\nadditional_domain_tags = ["title", "instance_name"]\n'
-        f"additional_statistics = [{extra}]"
-    )
-    assert problems.errors == []
-    assert problems.warnings == [
-        "inputs.libvirt[0].additional_domain_tags: "
-        f"the tag {name} takes the place of the field {name} of libvirt_domain"
-        for name in warned
-    ]
-
-
-def test_names_and_globs_that_are_mistaken_for_each_other() -> None:
-    """A star in a name, and an exclamation mark before a glob, give a warning with what is meant,
-    because a domain may have such a name."""
-    text = '[[inputs.libvirt]]\ndomains = ["a", "web*"]\ndomain_exclude = ["!db", "[!x]"]'
-    config, problems = read(text)
-    assert problems.errors == [] and config.hypervisors[0].domains == ("a", "web*")
-    assert problems.warnings == [
-        "inputs.libvirt[0].domains[1]: is a name, not a glob; "
-        'did you mean domain_include = ["web*"]?',
-        'inputs.libvirt[0].domain_exclude[0]: "!" negates only within brackets; '
-        'did you mean domain_include = ["db"]?',
-    ]
-
-
 def test_an_alias_of_libvirt_is_a_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alias in libvirt.conf is accepted, another word is not."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
@@ -201,16 +173,6 @@ def test_an_alias_of_libvirt_is_a_uri(tmp_path: Path, monkeypatch: pytest.Monkey
         assert "such as qemu:///system" in problems.errors[0]
 
 
-def test_option_below_the_table_of_tags_is_warned_of() -> None:
-    """An option there is a tag, which is hardly meant."""
-    _, problems = read('[[inputs.libvirt]]\n[inputs.libvirt.tags]\ntimeout = "5s"')
-    assert problems.errors == []
-    assert problems.warnings == [
-        "inputs.libvirt[0].tags.timeout: is read as a tag; "
-        "the option timeout belongs above the table of tags"
-    ]
-
-
 def test_every_option_can_be_set_by_its_name() -> None:
     """The options are the fields of HypervisorConfig, and the tables of sources."""
     _, problems = read("[[inputs.libvirt]]\nnonsense = 1")
@@ -219,50 +181,39 @@ def test_every_option_can_be_set_by_its_name() -> None:
     assert set(allowed) == (fields - {"source_tables"}) | set(SOURCES)
 
 
-def test_empty_uri_is_the_default() -> None:
-    """An empty URI means the default, as for the built-in plugin."""
-    assert table('[[inputs.libvirt]]\nlibvirt_uri = ""').libvirt_uri == "qemu:///system"
+@pytest.mark.parametrize(
+    ("options", "groups", "additions", "sources"),
+    [
+        # An additional statistic or a source without any group is valid.
+        (
+            'statistics_groups = []\nadditional_statistics = ["vcpu_mapping"]',
+            [],
+            ["vcpu_mapping"],
+            [],
+        ),
+        ('statistics_groups = []\nadditional_statistics = ["job"]', [], [], ["job"]),
+        # The order of groups does not depend on the configuration; the full set has the group vm.
+        ('statistics_groups = ["vm", "vcpu", "state"]', ["state", "vcpu", "vm"], [], []),
+        ('metric_set = "full"', [*STATISTICS_GROUPS], [], []),
+    ],
+)
+def test_what_is_gathered(
+    options: str, groups: list[str], additions: list[str], sources: list[str]
+) -> None:
+    """Groups of the bulk statistics, additional statistics and sources."""
+    found = table(f"[[inputs.libvirt]]\n{options}")
+    gathered = (found.groups, found.additions, found.sources)
+    assert [[each.name for each in kind] for kind in gathered] == [groups, additions, sources]
 
 
-def test_mapping_alone_is_something_to_gather() -> None:
-    """An additional statistic without any group is valid."""
-    text = '[[inputs.libvirt]]\nstatistics_groups = []\nadditional_statistics = ["vcpu_mapping"]'
-    assert table(text).groups == ()
-    assert [group.name for group in table(text).additions] == ["vcpu_mapping"]
-
-
-def test_groups_have_a_fixed_order() -> None:
-    """The order of groups does not depend on the configuration."""
-    text = '[[inputs.libvirt]]\nstatistics_groups = ["vm", "vcpu", "state"]'
-    assert [group.name for group in table(text).groups] == ["state", "vcpu", "vm"]
-
-
-def test_full_set_has_all_groups() -> None:
-    """The full set includes the group vm."""
-    assert table('[[inputs.libvirt]]\nmetric_set = "full"').groups[-1].name == "vm"
-
-
-def test_several_tables() -> None:
-    """Each table is one hypervisor."""
+def test_tables() -> None:
+    """Each table is one hypervisor; [inputs.libvirt] means the same as [[inputs.libvirt]], as for
+    Telegraf. An empty URI means the default, as for the built-in plugin."""
     config, _ = read('[[inputs.libvirt]]\nlibvirt_uri="a:///"\n[[inputs.libvirt]]\ntimeout="1s"')
     assert [item.libvirt_uri for item in config.hypervisors] == ["a:///", "qemu:///system"]
     assert [item.timeout for item in config.hypervisors] == [5 * 10**9, 10**9]
-
-
-def test_single_table_is_taken_too() -> None:
-    """[inputs.libvirt] means the same as [[inputs.libvirt]], as for Telegraf."""
     assert table('[inputs.libvirt]\ntimeout = "2s"').timeout == 2 * 10**9
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "value"),
-    [("domain_names", "domains", '["a"]'), ("libvirt_metrics", "statistics_groups", '["state"]')],
-)
-def test_old_names_are_read_with_a_warning(old: str, new: str, value: str) -> None:
-    """The old option names work, with a warning that has the new names."""
-    config, problems = read(f"[[inputs.libvirt]]\n{old} = {value}")
-    assert getattr(config.hypervisors[0], new) == tuple(tomli.loads(f"x={value}")["x"])
-    assert problems.warnings == [f"inputs.libvirt[0].{old}: is read as {new}; write {new} instead"]
+    assert table('[[inputs.libvirt]]\nlibvirt_uri = ""').libvirt_uri == "qemu:///system"
 
 
 def test_variables_are_expanded_everywhere() -> None:
@@ -316,19 +267,16 @@ def test_missing_file_is_an_error(tmp_path: Path) -> None:
 
 TOML_VALUES = st.recursive(
     st.text() | st.integers() | st.booleans() | st.floats() | st.datetimes(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from([field.name for field in dataclasses.fields(HypervisorConfig)])
-        | st.sampled_from(["domain_names", "libvirt_metrics"])
-        | st.text(),
-        TOML_VALUES,
-    )
+OPTION_NAMES = st.sampled_from(
+    [field.name for field in dataclasses.fields(HypervisorConfig)]
+    + ["domain_names", "libvirt_metrics"]
 )
+
+
+@given(st.dictionaries(OPTION_NAMES | st.text(), TOML_VALUES))
 def test_any_table_is_either_good_or_explained(values: dict[str, object]) -> None:
     """Any table is accepted or explained: each error begins with its table."""
     problems = Problems()
@@ -348,8 +296,11 @@ def test_tables_of_sources() -> None:
           [inputs.libvirt.job]
             interval = "1m"
             timeout = "300ms"
+          [inputs.libvirt.tags]
+            rack = "r1"
         """
     )
+    assert found.tags == {"rack": "r1"}
     job, block_job = found.sources
     assert (job.name, block_job.name) == ("job", "block_job")
     assert found.source_tables == {"job": SourceTable(60 * 10**9, 300 * 10**6)}
@@ -359,79 +310,104 @@ def test_tables_of_sources() -> None:
     assert (settings.interval, settings.timeout) == (0, 2 * 10**9)
 
 
-def test_table_of_a_source_that_is_not_read() -> None:
-    """A table without its name in additional_statistics gives one warning."""
-    _, problems = read('[[inputs.libvirt]]\n[inputs.libvirt.job]\ninterval = "1m"\ntimeout = "1s"')
-    assert problems.errors == []
-    assert problems.warnings == [
-        'inputs.libvirt[0].job: has no effect: "job" is not in additional_statistics'
-    ]
-
-
-def test_source_alone_is_something_to_gather() -> None:
-    """A source without any group is valid."""
-    text = '[[inputs.libvirt]]\nstatistics_groups = []\nadditional_statistics = ["job"]'
-    assert [source.name for source in table(text).sources] == ["job"]
+def errors_of(uri: str) -> list[str]:
+    """The errors of a configuration with this URI, without their places."""
+    errors = read(f'[[inputs.libvirt]]\nlibvirt_uri = "{uri}"')[1].errors
+    return [error.partition(": ")[2] for error in errors]
 
 
 def test_parameters_of_ssh_uris_are_checked() -> None:
     """A wrong method or a wrong way to verify host keys is an error, for the transport ssh."""
-    text = '[[inputs.libvirt]]\nlibvirt_uri = "qemu+{}://h/system?sshauth={}&known_hosts_verify={}"'
-    _, problems = read(text.format("ssh", "agent,PrivKey,magic", "perhaps"))
-    methods = "agent, privkey, password, keyboard-interactive"
-    assert problems.errors == [
-        f"inputs.libvirt[0].libvirt_uri: expected sshauth with {methods}",
-        "inputs.libvirt[0].libvirt_uri: expected known_hosts_verify with normal, auto, ignore",
+    uri = "qemu+{}://h/system?sshauth={}&known_hosts_verify={}"
+    assert errors_of(uri.format("ssh", "agent,PrivKey,magic", "perhaps")) == [
+        "expected sshauth with agent, privkey, password, keyboard-interactive",
+        "expected known_hosts_verify with normal, auto, ignore",
     ]
-    assert read(text.format("ssh", "agent", "auto"))[1].errors == []
-    assert read(text.format("libssh2", "magic", "perhaps"))[1].errors == []
+    assert errors_of(uri.format("ssh", "agent", "auto")) == []
+    assert errors_of(uri.format("libssh2", "magic", "perhaps")) == []
 
 
 @pytest.mark.parametrize("transport", ["ssh", "libssh", "libssh2"])
 @pytest.mark.parametrize("methods", ["password", "Keyboard-Interactive", "password,password"])
 def test_methods_of_ssh_that_would_ask(transport: str, methods: str) -> None:
     """Nobody answers a question for a password, so another method must be there."""
-    text = '[[inputs.libvirt]]\nlibvirt_uri = "qemu+{}://h/system?sshauth={}"'
-    assert read(text.format(transport, methods))[1].errors == [
-        "inputs.libvirt[0].libvirt_uri: expected sshauth with agent or privkey"
-    ]
-    assert read(text.format(transport, f"{methods},privkey"))[1].errors == []
-    assert read(text.format("tls", methods))[1].errors == []
+    uri = "qemu+{}://h/system?sshauth={}"
+    assert errors_of(uri.format(transport, methods)) == ["expected sshauth with agent or privkey"]
+    assert errors_of(uri.format(transport, f"{methods},privkey")) == []
+    assert errors_of(uri.format("tls", methods)) == []
+
+
+IN_PLACE = "the tag title takes the place of the field title of libvirt_domain"
 
 
 @pytest.mark.parametrize(
-    ("table", "warning"),
+    ("table", "warnings"),
     [
-        ('libvirt_uri = "qemu+ssh://h/system?keyfiel=/k"', "parameter 1 of the URI; did you mean"),
-        ('libvirt_uri = "qemu:///system?mode=direct&hunter2=x"', "does not know parameter 2"),
-        ('libvirt_uri = "qemu+ssh://h/system?socket=/s"', "the far host needs nc"),
-        ('timeout = "1s"\nadditional_statistics = ["guest_agent"]', "timeout: too short for guest"),
+        # A star in a name, and an exclamation mark before a glob: a domain may have such a name.
+        (
+            'domains = ["a", "web*"]\ndomain_exclude = ["!db", "[!x]"]',
+            [
+                'domains[1]: is a name, not a glob; did you mean domain_include = ["web*"]?',
+                'domain_exclude[0]: "!" negates only within brackets; '
+                'did you mean domain_include = ["db"]?',
+            ],
+        ),
+        ('additional_domain_tags = ["title", "instance_name"]', []),
+        (
+            'additional_domain_tags = ["title", "instance_name"]\n'
+            'additional_statistics = ["domain"]',
+            [f"additional_domain_tags: {IN_PLACE}"],
+        ),
+        (
+            '[inputs.libvirt.tags]\ntimeout = "5s"',
+            ["tags.timeout: is read as a tag; the option timeout belongs above the table of tags"],
+        ),
+        (
+            '[inputs.libvirt.job]\ninterval = "1m"\ntimeout = "1s"',
+            ['job: has no effect: "job" is not in additional_statistics'],
+        ),
+        *(
+            (f"{old} = {value}", [f"{old}: is read as {new}; write {new} instead"])
+            for old, new, value in (
+                ("domain_names", "domains", '["a"]'),
+                ("libvirt_metrics", "statistics_groups", '["state"]'),
+            )
+        ),
+        (
+            'libvirt_uri = "qemu+ssh://h/system?keyfiel=/k"',
+            ["parameter 1 of the URI; did you mean"],
+        ),
+        (
+            'libvirt_uri = "qemu:///system?mode=direct&hunter2=x"',
+            ["does not know parameter 2"],
+        ),
+        ('libvirt_uri = "qemu+ssh://h/system?socket=/s"', ["the far host needs nc"]),
+        ('libvirt_uri = "qemu+ssh://h/system?keyfile=/k&no_tty=1"', []),
+        ('libvirt_uri = "qemu:///system?socket=/s"', []),
+        (
+            'timeout = "1s"\nadditional_statistics = ["guest_agent"]',
+            ["timeout: too short for guest"],
+        ),
         (
             'additional_statistics = ["guest_agent"]\n[inputs.libvirt.guest_agent]\n'
             'timeout = "1500ms"',
-            "guest_agent.timeout: too short for guest_agent: expected at least 2s",
+            ["guest_agent.timeout: too short for guest_agent: expected at least 2s"],
         ),
+        ('timeout = "2s"\nadditional_statistics = ["guest_agent"]', []),
     ],
 )
-def test_probable_mistakes(tmp_path: Path, table: str, warning: str) -> None:
-    """What cannot work as it is meant is one warning, without the name of an unknown parameter,
-    which may be a secret."""
+def test_probable_mistakes(tmp_path: Path, table: str, warnings: list[str]) -> None:
+    """What cannot work as it is meant, and an old name, is one warning, without the name of an
+    unknown parameter, which may be a secret."""
     path = tmp_path / "plugin.conf"
     path.write_text(f"[[inputs.libvirt]]\n{table}\n")
-    (found,) = load(path, {}).warnings
-    assert warning in found and "hunter2" not in found
+    found = load(path, {}).warnings
+    assert len(found) == len(warnings)
+    for text, warning in zip(found, warnings):
+        assert "inputs.libvirt[0]." in text and warning in text and "hunter2" not in text
 
 
-@pytest.mark.parametrize(
-    "table",
-    [
-        'libvirt_uri = "qemu+ssh://h/system?keyfile=/k&no_tty=1"',
-        'libvirt_uri = "qemu:///system?socket=/s"',
-        'timeout = "2s"\nadditional_statistics = ["guest_agent"]',
-    ],
-)
-def test_no_mistakes(tmp_path: Path, table: str) -> None:
-    """What is right is no warning."""
-    path = tmp_path / "plugin.conf"
-    path.write_text(f"[[inputs.libvirt]]\n{table}\n")
-    assert not [*load(path, {}).warnings]
+def test_old_names_are_read() -> None:
+    """The old option names work."""
+    found = table('[[inputs.libvirt]]\ndomain_names = ["a*"]\nlibvirt_metrics = ["state"]')
+    assert (found.domains, found.statistics_groups) == (("a*",), ("state",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -11,36 +11,28 @@ from telegraf_execd_libvirt.domain.record import Domain, Stats
 from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
 
 ALL = ("state", "cpu_total", "balloon", "vcpu", "interface", "block", "iothread", "dirtyrate")
+DISKS = ("state", "block")
 
 WHOLE: Stats = {"state.state": 1, "balloon.rss": 1, "block.count": 1, "block.0.rd.reqs": 1}
 CUT: Stats = {"state.state": 1, "block.count": 1}
 NO_ANSWER: Stats = {**CUT, "balloon.current": 1}
 NO_DISK: Stats = {"state.state": 1, "block.count": 0}
-EMPTY_DRIVE: Stats = {
-    "state.state": 1,
-    "block.count": 2,
-    "block.0.name": "sda",
-    "block.1.rd.reqs": 1,
-}
+EMPTY_DRIVE: Stats = {**NO_DISK, "block.count": 2, "block.0.name": "sda", "block.1.rd.reqs": 1}
 
 
-class Handle:
-    """As much of libvirt's domain as its name, its UUID and its id."""
+class Handle(NamedTuple):
+    """As much of libvirt's domain as its name, its UUID and its id, a new one at each start."""
 
-    def __init__(self, name: str, life: int = 1) -> None:
-        self._name, self._life = name, life
+    text: str
+    life: int
 
     def name(self) -> str:
-        """Its name."""
-        return self._name
+        return self.text
 
-    def UUIDString(self) -> str:  # noqa: N802
-        """Its UUID: here its name."""
-        return self._name
+    UUIDString = name
 
     def ID(self) -> int:  # noqa: N802
-        """Its id, a new one at each start."""
-        return self._life
+        return self.life
 
 
 class Judge:
@@ -72,36 +64,44 @@ class Judge:
         return {*self._completeness.incomplete(handles, domains, ask)}
 
 
-def judged(groups: tuple[str, ...], *answers: dict[str, Stats]) -> list[set[str]]:
-    """The incomplete domains of each answer, whose monitors do not answer once more."""
-    judge = Judge(*groups)
-    return [judge(**answer) for answer in answers]
+OFF, GONE = {"off": CUT}, {"a": NO_DISK}
+BESIDE: dict[str, Stats] = {"a": WHOLE, "b": CUT}
 
 
 @pytest.mark.parametrize(
-    "key", ["balloon.rss", "cpu.haltpoll.success.time", "dirtyrate.calc_status"]
-)
-def test_one_key_of_the_monitor_is_enough(key: str) -> None:
-    """A domain with a key of any group that needs the monitor is complete."""
-    assert judged(ALL, {"a": {key: 0}, "b": CUT}) == [{"b"}]
-
-
-@pytest.mark.parametrize(
-    ("case", "answers", "expected"),
+    ("groups", "case", "answers", "expected"),
     [
-        ("a guest that is cut beside a whole one", [{"a": WHOLE, "b": CUT}], [{"b"}]),
-        ("a guest that is cut later", [{"a": WHOLE}, {"a": CUT}], [set(), {"a"}]),
-        ("a guest that recovers", [{"a": WHOLE}, {"a": CUT}, {"a": WHOLE}], [set(), {"a"}, set()]),
-        ("a guest that is off", [{"a": WHOLE, "off": CUT}, {"off": CUT}], [set(), set()]),
-        ("a guest without disks", [{"a": WHOLE, "b": {**WHOLE, **NO_DISK}}], [set()]),
-        ("a driver without such keys", [{"a": CUT}, {"a": CUT, "b": CUT}], [set(), set()]),
-        ("only guests that are off", [{"off": CUT}], [set()]),
-        ("an answer without domains", [{}], [set()]),
+        # Only a running guest without any key of the monitor is incomplete, if others have some.
+        (ALL, "a guest that is cut beside a whole one", [BESIDE], [{"b"}]),
+        (ALL, "a guest that is cut later", [{"a": WHOLE}, {"a": CUT}], [set(), {"a"}]),
+        (ALL, "one that recovers", 2 * [BESIDE] + [{"b": WHOLE}], [{"b"}, {"b"}, set()]),
+        (ALL, "a guest that is off", [{"a": WHOLE, **OFF}, OFF], [set(), set()]),
+        (ALL, "a guest without disks", [{"a": WHOLE, "b": {**WHOLE, **NO_DISK}}], [set()]),
+        (ALL, "a driver without such keys", [{"a": CUT}, {"a": CUT, "b": CUT}], [set(), set()]),
+        (ALL, "only guests that are off", [OFF], [set()]),
+        (ALL, "an answer without domains", [{}], [set()]),
+        *(
+            (ALL, "one key is enough", [{"a": {key: 0}, "b": CUT}], [{"b"}])
+            for key in ("balloon.rss", "cpu.haltpoll.success.time", "dirtyrate.calc_status")
+        ),
+        # Without another group that needs the monitor the disks show it, where there are any.
+        (DISKS, "a guest that is cut beside a whole one", [BESIDE], [{"b"}]),
+        (DISKS, "a guest without disks", [{"a": WHOLE, "b": NO_DISK}], [set()]),
+        (DISKS, "an empty drive before a disk", [{"a": WHOLE, "b": EMPTY_DRIVE}], [set()]),
+        (DISKS, "a guest that loses its disk", [{"a": WHOLE, "b": WHOLE}, GONE], [set(), set()]),
+        (DISKS, "no disks", [{"b": NO_DISK}, {"a": CUT, "b": NO_DISK}], [set(), set()]),
+        (DISKS, "a driver without such keys", [{"a": CUT}], [set()]),
+        # If no group needs the monitor, each domain is complete.
+        ((), "no group", [BESIDE, {"b": CUT}], [set(), set()]),
+        (("state", "interface"), "no such group", [BESIDE, {"b": CUT}], [set(), set()]),
     ],
 )
-def test_all_groups(case: str, answers: list[dict[str, Stats]], expected: list[set[str]]) -> None:
-    """Only a running guest without any key of the monitor is incomplete, if others have some."""
-    assert judged(ALL, *answers) == expected, case
+def test_incomplete_domains(
+    groups: tuple[str, ...], case: str, answers: list[dict[str, Stats]], expected: list[set[str]]
+) -> None:
+    """The incomplete domains of each answer, whose monitors do not answer once more."""
+    judge = Judge(*groups)
+    assert [judge(**answer) for answer in answers] == expected, case
 
 
 def test_parts_of_the_groups() -> None:
@@ -113,28 +113,6 @@ def test_parts_of_the_groups() -> None:
     assert judge.part("state", "balloon")(a=CUT) == {"a"}
     assert judge.part("block")(a={"block.count": 1}) == {"a"}
     assert judge.part("state", "interface")(a=CUT) == set()
-
-
-@pytest.mark.parametrize(
-    ("case", "answers", "expected"),
-    [
-        ("a guest that is cut beside a whole one", [{"a": WHOLE, "b": CUT}], [{"b"}]),
-        ("a guest without disks", [{"a": WHOLE, "b": NO_DISK}], [set()]),
-        ("an empty drive before a disk", [{"a": WHOLE, "b": EMPTY_DRIVE}], [set()]),
-        ("a guest that loses its disk", [{"a": WHOLE, "b": WHOLE}, {"a": NO_DISK}], [set(), set()]),
-        ("only guests without disks", [{"b": NO_DISK}, {"a": CUT, "b": NO_DISK}], [set(), set()]),
-        ("a driver without such keys", [{"a": CUT}], [set()]),
-    ],
-)
-def test_disks_alone(case: str, answers: list[dict[str, Stats]], expected: list[set[str]]) -> None:
-    """Without another group that needs the monitor the disks show it, where there are any."""
-    assert judged(("state", "block"), *answers) == expected, case
-
-
-@pytest.mark.parametrize("groups", [(), ("state", "interface")])
-def test_groups_without_a_monitor(groups: tuple[str, ...]) -> None:
-    """If no group needs the monitor, each domain is complete."""
-    assert judged(groups, {"a": WHOLE, "b": CUT}, {"b": CUT}) == [set(), set()]
 
 
 RSS: Stats = {"balloon.rss": 1}
@@ -152,13 +130,8 @@ RSS: Stats = {"balloon.rss": 1}
         ("block", WHOLE, {"block.count": 1}, CUT),
     ],
     ids=[
-        "vhost-user",
-        "empty drive",
-        "TCG",
-        "TCG without disks",
-        "an old QEMU",
-        "no balloon",
-        "no sign",
+        *("vhost-user", "empty drive", "TCG", "TCG without disks"),
+        *("an old QEMU", "no balloon", "no sign"),
     ],
 )
 def test_what_the_driver_cannot_give(groups: str, whole: Stats, cut: Stats, more: Stats) -> None:

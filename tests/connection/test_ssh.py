@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from pytest_mock import MockerFixture
 
 from telegraf_execd_libvirt.connection import ssh as ssh_command
 from telegraf_execd_libvirt.connection.errors import LibvirtError
@@ -20,6 +21,13 @@ HOST = "qemu+ssh://monitor@kvm1.example.org/system"
 SSH = """#!/bin/sh
 printf '%s\\0' "$TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS" "$TELEGRAF_EXECD_LIBVIRT_KEYFILE" "$@"
 """
+
+
+PUBLIC = "PreferredAuthentications=publickey"
+KEY, KNOWN_HOSTS = (
+    "IdentityFile=${TELEGRAF_EXECD_LIBVIRT_KEYFILE}",
+    "${TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS}",
+)
 
 
 @pytest.fixture
@@ -52,12 +60,9 @@ def run(uri: str) -> tuple[str, str, list[str]]:
 @pytest.mark.parametrize(
     "uri",
     [
-        "qemu:///system",
-        HOST,
-        f"{HOST}?keyfile=/k&no_tty=1&no_verify=1",
-        f"{HOST}?known_hosts=/k&command=/my/ssh",
+        *("qemu:///system", HOST, f"{HOST}?keyfile=/k&no_tty=1&no_verify=1"),
+        *(f"{HOST}?known_hosts=/k&command=/my/ssh", "qemu+tls://h/system?known_hosts=/k"),
         "qemu+libssh2://h/system?known_hosts=/k&sshauth=privkey",
-        "qemu+tls://h/system?known_hosts=/k",
     ],
 )
 def test_other_uris_stay(uri: str) -> None:
@@ -69,13 +74,9 @@ def test_other_uris_stay(uri: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/etc/telegraf/known_hosts",
-        "/with space/and\ttab",
-        "/quotes'\"`",
-        "/$(touch pwned)${HOME}%h%%~",
-        "/a;touch pwned&b|c>d#e\\",
+        *("/etc/telegraf/known_hosts", "/with space/and\ttab", "/quotes'\"`", "/not-utf-8-\udcff"),
+        *("/$(touch pwned)${HOME}%h%%~", "/a;touch pwned&b|c>d#e\\"),
         "/line\nbreak\n-oProxyCommand=touch pwned",
-        "/not-utf-8-\udcff",
     ],
 )
 def test_any_path_reaches_ssh_as_it_is(
@@ -88,9 +89,7 @@ def test_any_path_reaches_ssh_as_it_is(
     assert known_hosts == key == path
     assert arguments == [
         *("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5"),
-        *("-o", "LogLevel=ERROR"),
-        *("-o", "UserKnownHostsFile=${TELEGRAF_EXECD_LIBVIRT_KNOWN_HOSTS}"),
-        *("-o", "IdentityFile=${TELEGRAF_EXECD_LIBVIRT_KEYFILE}"),
+        *("-o", "LogLevel=ERROR", "-o", f"UserKnownHostsFile={KNOWN_HOSTS}", "-o", KEY),
     ]
     assert not list(folder.iterdir())
 
@@ -98,34 +97,24 @@ def test_any_path_reaches_ssh_as_it_is(
 @pytest.mark.parametrize(
     ("given", "options"),
     [
-        ("sshauth=privkey", ["PreferredAuthentications=publickey", "IdentityAgent=none"]),
-        ("sshauth=agent", ["IdentityFile=none", "PreferredAuthentications=publickey"]),
-        ("sshauth=agent&keyfile=/k", ["IdentityFile=none", "PreferredAuthentications=publickey"]),
-        (
-            "sshauth=privkey&keyfile=/k",
-            [
-                "IdentityFile=${TELEGRAF_EXECD_LIBVIRT_KEYFILE}",
-                "PreferredAuthentications=publickey",
-                "IdentityAgent=none",
-            ],
-        ),
-        ("sshauth=agent,privkey", ["PreferredAuthentications=publickey"]),
+        ("sshauth=privkey", f"{PUBLIC} IdentityAgent=none"),
+        ("sshauth=agent", f"IdentityFile=none {PUBLIC}"),
+        ("sshauth=agent&keyfile=/k", f"IdentityFile=none {PUBLIC}"),
+        ("sshauth=privkey&keyfile=/k", f"{KEY} {PUBLIC} IdentityAgent=none"),
+        ("sshauth=agent,privkey", PUBLIC),
         (
             "sshauth=PrivKey,password,keyboard-interactive",
-            [
-                "PreferredAuthentications=publickey,password,keyboard-interactive",
-                "IdentityAgent=none",
-            ],
+            f"{PUBLIC},password,keyboard-interactive IdentityAgent=none",
         ),
-        ("known_hosts_verify=auto", ["StrictHostKeyChecking=accept-new"]),
-        ("known_hosts_verify=ignore", ["StrictHostKeyChecking=no"]),
-        ("known_hosts_verify=normal", ["StrictHostKeyChecking=yes"]),
+        ("known_hosts_verify=auto", "StrictHostKeyChecking=accept-new"),
+        ("known_hosts_verify=ignore", "StrictHostKeyChecking=no"),
+        ("known_hosts_verify=normal", "StrictHostKeyChecking=yes"),
     ],
 )
-def test_options(folder: Path, given: str, options: list[str]) -> None:
+def test_options(folder: Path, given: str, options: str) -> None:
     """sshauth= and known_hosts_verify= become ssh's own options."""
     _, _, arguments = run(f"{HOST}?{given}")
-    assert arguments[8:] == [word for option in options for word in ("-o", option)]
+    assert arguments[8:] == [word for option in options.split() for word in ("-o", option)]
 
 
 def test_a_key_that_cannot_be_read_is_named(folder: Path) -> None:
@@ -136,25 +125,22 @@ def test_a_key_that_cannot_be_read_is_named(folder: Path) -> None:
 
 
 def test_the_program_exists_only_during_the_attempt(folder: Path) -> None:
-    """Nobody else may read it, and it is gone afterwards, also after a failure."""
+    """Nobody else may read it, and it is gone afterwards, also after a failure. At the end of the
+    process remove_all() removes it; an attempt that hangs may end later."""
 
-    def fail() -> None:
+    def attempt(fails: bool) -> None:
         with ssh_command.prepared(f"{HOST}?known_hosts=/k"):
             (place,) = folder.iterdir()
             assert place.stat().st_mode & 0o777 == 0o700
-            raise RuntimeError
+            if fails:
+                raise RuntimeError
+            ssh_command.remove_all()
+            assert not list(folder.iterdir())
 
+    attempt(fails=False)
     with pytest.raises(RuntimeError):
-        fail()
+        attempt(fails=True)
     assert not list(folder.iterdir())
-
-
-def test_the_program_of_an_attempt_that_hangs_is_removed_at_the_end(folder: Path) -> None:
-    """remove_all() is for the end of the process; the attempt may end later."""
-    with ssh_command.prepared(f"{HOST}?known_hosts=/k"):
-        assert list(folder.iterdir())
-        ssh_command.remove_all()
-        assert not list(folder.iterdir())
 
 
 def test_a_folder_where_programs_may_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +154,7 @@ def test_a_folder_where_programs_may_not_run(folder: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("temporary", ["/nonexistent", ""])
 def test_temporary_folders_that_cannot_be_written(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, temporary: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, mocker: MockerFixture, temporary: str
 ) -> None:
     """Another folder takes the program, such as HOME."""
     make = tempfile.mkdtemp
@@ -178,13 +164,10 @@ def test_temporary_folders_that_cannot_be_written(
             raise PermissionError
         return make(prefix=prefix, dir=dir)
 
-    def fail() -> str:
-        raise FileNotFoundError("No usable temporary directory found")
-
     monkeypatch.setenv("TMPDIR", temporary)
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setattr(tempfile, "mkdtemp", make_at_home)
-    monkeypatch.setattr(tempfile, "gettempdir", fail)
+    mocker.patch("tempfile.gettempdir", side_effect=FileNotFoundError)
     assert run(f"{HOST}?known_hosts=/k")[0] == "/k"
     assert not list(folder.iterdir())
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import libvirt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.selection import compile_globs
 
 
@@ -160,3 +163,63 @@ def test_results_are_kept() -> None:
     globs = compile_globs(("1*",))
     assert sum(globs.matches(str(number)) for number in range(40_000)) == 11_111
     assert len(globs._known) <= 32_768
+
+
+@pytest.mark.parametrize(
+    ("options", "existing", "mistakes"),
+    [
+        ({"domains": ("Web", "db", "x")}, [], []),
+        ({"domains": ("db",)}, ["db"], []),
+        (
+            {"domains": ("Web", "db", "x")},
+            ["web", "db"],
+            [
+                'domains: there is no domain "Web"; did you mean "web"?',
+                'domains: there is no domain "x"; virsh list --all --name shows the names',
+            ],
+        ),
+        (
+            {"domain_include": ("wep", "b*")},
+            ["web"],
+            [
+                'domain_include: no domain matches "wep"; did you mean "web"?',
+                'domain_include: no domain matches "b*"; virsh list --all --name shows the names',
+            ],
+        ),
+        (
+            {"domain_include": ("web",), "domain_exclude": ("w*",)},
+            ["web"],
+            ["domain_exclude: it matches each domain that is left; it selects none of 1 domains"],
+        ),
+        (
+            {"domain_state_include": ("paused",)},
+            ["web", "db"],
+            [
+                "domain_state_include: no domain is in one of these states; "
+                "it selects none of 2 domains"
+            ],
+        ),
+    ],
+)
+def test_mistakes(options: dict[str, Any], existing: list[str], mistakes: list[str]) -> None:
+    """Options that select nothing, and what helps."""
+    selection = HypervisorConfig(**options).selection
+    found = selection.mistakes(existing, selected=bool(options.get("domains")))
+    assert [str(each) for each in found] == mistakes
+
+
+def test_selected_names_and_states() -> None:
+    """Names by options of names; libvirt's filters by states, one bit for all states without one of
+    their own."""
+    names = HypervisorConfig(domain_include=("w*",), domain_exclude=("*b",)).selection
+    assert names.names(["web", "w1", "db"]) == ["w1"] and names.by_name and not names.by_state
+    assert HypervisorConfig(domains=("db",)).selection.names(["web", "db"]) == ["db"]
+    states = ("running", "paused", "shutoff", "crashed", "nostate")
+    bits = [HypervisorConfig(domain_state_include=(state,)).selection.flags for state in states]
+    assert bits == [
+        libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_RUNNING,
+        libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_PAUSED,
+        libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF,
+        *2 * [libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_OTHER],
+    ]
+    assert HypervisorConfig(domain_state_include=states).selection.flags == sum(bits[:4])

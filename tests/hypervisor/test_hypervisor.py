@@ -10,9 +10,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import libvirt
 import pytest
-from pytest_mock import MockerFixture
 
 from support.plugin import SECONDS, TEST_DRIVER
 from telegraf_execd_libvirt.config.config import HypervisorConfig
@@ -31,11 +29,6 @@ def collect(hypervisor: Hypervisor) -> Iterator[Written]:
         yield from hypervisor.results(time.monotonic() + 0.01)
 
 
-def broken(*_: Any) -> Any:
-    """A call with a defect of this program."""
-    raise ZeroDivisionError("a defect")
-
-
 def test_results_go_on_after_an_exception() -> None:
     """If the consumer fails at one result, the next call brings the next one. The consumer may
     rest as soon as there is no further one."""
@@ -47,41 +40,6 @@ def test_results_go_on_after_an_exception() -> None:
     assert isinstance(reading, Reading) and isinstance(outcome, Outcome) and not rests
     assert outcome.domains == len(reading.domains) == 1 and outcome.timestamp == 7
     assert not [*hypervisor.results(time.monotonic())] and rests == [False]
-
-
-def test_a_defect_costs_one_tick(mocker: MockerFixture, caplog: pytest.LogCaptureFixture) -> None:
-    """An exception that is not libvirt's is logged once with its place, and is the reason why
-    nothing is read; the next tick works."""
-    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri=TEST_DRIVER), "a name")
-    mocker.patch.object(libvirt.virConnect, "listAllDomains", broken)
-    text = "internal error: ZeroDivisionError: a defect at test_hypervisor.py:"
-    for _ in range(2):
-        (outcome,) = collect(hypervisor)
-        assert isinstance(outcome, Outcome) and outcome.trouble is not None
-        assert text in outcome.trouble.reason
-    defect, trouble = caplog.messages
-    assert f"a name ({TEST_DRIVER}): {text}" in defect and "cannot be read: " in trouble
-    mocker.stopall()
-    assert any(isinstance(result, Reading) for result in collect(hypervisor))
-
-
-def test_a_defect_of_a_source_is_reported_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is a failure of the source: in health, in --check and once in the log, with the names of
-    the hypervisor and of the source."""
-    monkeypatch.setitem(SOURCES, "job", replace(SOURCES["job"], new=lambda: broken))
-    config = HypervisorConfig(libvirt_uri=TEST_DRIVER, additional_statistics=("job",))
-    hypervisor = Hypervisor(config, "a name")
-    with caplog.at_level("INFO"):
-        for _ in range(3):
-            assert sum(isinstance(result, Reading) for result in collect(hypervisor)) == 1
-    (feed,) = hypervisor.feeds
-    health = feed.health()
-    assert health and (health.up, health.errors) == (False, 3)
-    text = "job: internal error: ZeroDivisionError: a defect at test_hypervisor.py:"
-    (message,) = (message for message in caplog.messages if "connected" not in message)
-    assert text in message and feed.error in message
 
 
 def test_errors_in_turn(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

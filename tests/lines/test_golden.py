@@ -14,30 +14,21 @@ from telegraf_execd_libvirt.config.config import Config, load
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.lines.encode import Encoder
 
-HERE = Path(__file__).parent
-CASES = sorted((HERE / "golden").iterdir())
+CASES = sorted((Path(__file__).parent / "golden").iterdir())
 
 TIMESTAMP = 1_700_000_000_123_456_789
 ENVIRONMENT = {"RACK": "r 12", "EMPTY": ""}
 
 
-def lines_of(case: Path) -> str:
-    """The output for a case's dump and configuration."""
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_dump_gives_expected_lines(case: Path) -> None:
+    """A dump and its configuration give the expected line protocol, byte for byte. Each case
+    describes the origin of its dump."""
     path = case / "plugin.conf"
     config: Config = load(path, ENVIRONMENT) if path.exists() else Config()
     (hypervisor,) = config.hypervisors
     dump = parse_dump((case / "domstats.txt").read_text("utf-8"))
     domains = [Domain(name, active, stats) for name, active, stats in dump]
-    return Encoder(hypervisor).encode(domains, TIMESTAMP).decode()
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_dump_gives_expected_lines(case: Path) -> None:
-    """A dump and its configuration give the expected line protocol, byte for byte."""
-    assert lines_of(case) == (case / "expected.lp").read_text("utf-8")
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case_has_provenance(case: Path) -> None:
-    """Each case describes the origin of its dump."""
+    lines = Encoder(hypervisor).encode(domains, TIMESTAMP)
+    assert lines.decode() == (case / "expected.lp").read_text("utf-8")
     assert (case / "PROVENANCE.md").read_text("utf-8").strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -34,22 +35,14 @@ FIELD_TEXT = st.text(
 )
 
 
-@given(domain=TEXT.filter(bool), other=TEXT.filter(bool))
-@example(domain="a b,c=d", other='"quoted"')
-@example(domain=" ", other=",=")
-def test_tags_read_back(domain: str, other: str) -> None:
-    """A parser reads back the same tag value, whatever it contains."""
-    line = format_line("m", {"domain_name": domain, "other": other}, [("f", 1)], 1)
+@given(domain=TEXT.filter(bool), other=TEXT.filter(bool), value=FIELD_TEXT)
+@example(domain="a b,c=d", other='"quoted"', value="" if OLD_PARSER else "ends with \\")
+@example(domain=" ", other=",=", value="" if OLD_PARSER else '\\"')
+def test_texts_read_back(domain: str, other: str, value: str) -> None:
+    """A parser reads back the same tag values and the same string field, whatever they contain."""
+    line = format_line("m", {"domain_name": domain, "other": other}, [("f", value)], 1)
     parsed = parse_line(line)
     assert parsed["tags"] == {"domain_name": domain, "other": other}
-
-
-@given(value=FIELD_TEXT)
-@example(value="" if OLD_PARSER else "ends with \\")
-@example(value="" if OLD_PARSER else '\\"')
-def test_string_fields_read_back(value: str) -> None:
-    """A parser reads back the same string field, with its backslashes and quotes."""
-    parsed = parse_line(format_line("m", {}, [("f", value)], 1))
     assert parsed["fields"] == {"f": value}
 
 
@@ -64,7 +57,7 @@ def test_tags_and_keys_never_break_a_line(name: str, tag: str, field: str) -> No
     assert len(_split(fields, ",")) == 2
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",))))
+@given(ANY_TEXT)
 @example("\nlibvirt_state,domain_name=victim state=5i")
 def test_a_string_never_breaks_a_line(value: str) -> None:
     """No string field can add a line, and its text stays readable."""
@@ -91,21 +84,17 @@ def _split(text: str, separator: str) -> list[str]:
     return [*parts, part]
 
 
-# The parser's strtod refuses subnormal numbers; Python's own float() reads them back below.
-@given(number=st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False))
+@given(number=st.floats(allow_nan=False, allow_infinity=False))
 @example(number=1e22)
 @example(number=-0.0)
+@example(number=5e-324)
 def test_floats_read_back(number: float) -> None:
     """A float is written without exponent, and reads back as the same number."""
     text = format_value(number, False)
     assert text is not None and "e" not in text.lower()
     assert float(text) == number
-    assert parse_line(f"m f={text} 1")["fields"] == {"f": number}
-
-
-def test_smallest_float_reads_back() -> None:
-    """The smallest float keeps its value."""
-    assert float(format_value(5e-324, False) or "") == 5e-324
+    if not 0 < abs(number) < sys.float_info.min:  # the parser's strtod refuses subnormal numbers
+        assert parse_line(f"m f={text} 1")["fields"] == {"f": number}
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -162,11 +151,8 @@ def test_keys_and_tags(text: str, expected: str) -> None:
     assert escape_key(text) == expected
 
 
-def test_measurement_keeps_equals_sign() -> None:
-    """The equals sign of a measurement is not escaped."""
+def test_measurements_and_lists_of_tags() -> None:
+    """The equals sign of a measurement is not escaped. Tags are sorted by key; those without key or
+    value are omitted."""
     assert escape_measurement("a=b c,d") == r"a=b\ c\,d"
-
-
-def test_tags_are_sorted_and_empty_ones_dropped() -> None:
-    """Tags are sorted by key; those without key or value are omitted."""
     assert format_tags({"b": "2", "a": "1", "": "x", "c": "", "d": "\\"}) == ",a=1,b=2"

@@ -16,6 +16,7 @@ from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.config.intervals import GroupIntervals
 from telegraf_execd_libvirt.connection.details import Details
 from telegraf_execd_libvirt.connection.reader import Reader
+from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.groups import domain, node
 from telegraf_execd_libvirt.hypervisor.engine import Engine
 from telegraf_execd_libvirt.hypervisor.feed import Feed
@@ -32,27 +33,18 @@ GUESTS = ("a", "b", "c")
 
 HOUR = 3600 * 10**9
 
+#: Collects so many ticks, with further options; the parsed lines of each.
+Ticks = Callable[..., list[list[dict[str, Any]]]]
+
 
 def broken(*_: Any, **__: Any) -> Any:
     """A step with a defect."""
     raise ZeroDivisionError("a defect")
 
 
-def broken_for_b(real: Callable[..., Any]) -> Callable[..., Any]:
-    """A step with a defect for the second guest."""
-
-    def step(*arguments: Any) -> Any:
-        if any(getattr(argument, "name", "") == "b" for argument in arguments):
-            raise ZeroDivisionError("a defect")
-        return real(*arguments)
-
-    return step
-
-
 @pytest.fixture
-def ticks(tmp_path: Path) -> Iterator[Callable[..., list[list[dict[str, Any]]]]]:
-    """The parsed lines of as many ticks of three guests, each with all summaries and a source, and
-    with further options."""
+def ticks(tmp_path: Path) -> Iterator[Ticks]:
+    """Ticks of three guests, each with all summaries and a source."""
     read, write = os.pipe()
     stream = Stream(os.fdopen(read, "rb"))
     guests = "".join(
@@ -114,7 +106,7 @@ def fields(lines: list[dict[str, Any]], measurement: str) -> dict[str, dict[str,
     ],
 )
 def test_defects(
-    ticks: Callable[[int], list[list[dict[str, Any]]]],
+    ticks: Ticks,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     owner: Any,
@@ -137,35 +129,34 @@ def test_defects(
     assert len(set(texts)) == 1 and len(texts) <= 1 + MOST_TIMES
 
 
-def test_a_defect_of_a_source(
-    ticks: Callable[[int], list[list[dict[str, Any]]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It costs the source only."""
-    monkeypatch.setitem(SOURCES, "job", replace(SOURCES["job"], new=lambda: broken))
-    for number, lines in enumerate(ticks(3)):
-        assert {*fields(lines, "libvirt_state")} == {*GUESTS}
-        (health,) = fields(lines, "libvirt_health").values()
-        assert number <= health["defects"] <= number + 1 and health["up"] == 1
-
-
-@pytest.mark.parametrize("name", ["fill", "_plain"])
+@pytest.mark.parametrize("name", ["fill", "_plain", "source"])
 def test_a_defect_for_one_guest(
-    ticks: Callable[[int], list[list[dict[str, Any]]]], monkeypatch: pytest.MonkeyPatch, name: str
+    ticks: Ticks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """It costs this guest only."""
+    """It costs this guest only, and one of a source the source. The log names it once."""
     owner: Any = Template if name == "fill" else encode.Encoder
-    monkeypatch.setattr(owner, name, broken_for_b(getattr(owner, name)))
+    written = {*GUESTS} if name == "source" else {"a", "c"}
+    if name == "source":
+        monkeypatch.setitem(SOURCES, "job", replace(SOURCES["job"], new=lambda: broken))
+    else:
+        real = getattr(owner, name)
+
+        def step(owner: Any, domain: Domain, *rest: Any) -> Any:
+            return (broken if domain.name == "b" else real)(owner, domain, *rest)
+
+        monkeypatch.setattr(owner, name, step)
     if name == "_plain":
         monkeypatch.setattr(Template, "fill", lambda self, domain: None)
     for number, lines in enumerate(ticks(3), 1):
-        assert {*fields(lines, "libvirt_state")} == {"a", "c"}
+        assert {*fields(lines, "libvirt_state")} == written
         (health,) = fields(lines, "libvirt_health").values()
-        assert health["defects"] == number and health["up"] == 1
+        late = name == "source"  # a source ends after the health of its tick
+        assert number - late <= health["defects"] <= number and health["up"] == 1
+    (message,) = (text for text in caplog.messages if "a defect at test_collector.py:" in text)
+    assert "internal error: ZeroDivisionError" in message
 
 
-def test_the_next_engine(
-    ticks: Callable[[int], list[list[dict[str, Any]]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_engine(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a defect of the engine itself another one goes on, with new connections."""
     real, left = Tick.accept, [1]
 
