@@ -180,7 +180,7 @@ def test_the_next_engine(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.parametrize("metric_set", ["telegraf", "full"])
 def test_summaries_keep_what_they_last_knew(
-    ticks: Callable[..., list[list[dict[str, Any]]]],
+    ticks: Ticks,
     groups: dict[str, int],
     default: int,
     domains: tuple[str, ...],
