@@ -38,19 +38,6 @@ def one_line(text: str) -> str:
     return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1]}…"
 
 
-class Told:
-    """What the log has said last about each subject, so that it says each change once."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, object] = {}
-
-    def changed(self, subject: str, state: object, first: object = None) -> bool:
-        """Whether the state of a subject is another one than at the last call, or ``first``."""
-        before = self._last.get(subject, first)
-        self._last[subject] = state
-        return before != state
-
-
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = record.getMessage()

@@ -16,7 +16,6 @@ from ..connection.api import library_version
 from ..connection.errors import LibvirtError, Unreachable
 from ..domain.mistakes import Mistake
 from ..groups.health import Health
-from ..log import Told
 from .feed import Feed
 from .links import NO_PLACE
 from .messages import Action, Outcome, Plan
@@ -45,7 +44,7 @@ class Journal:
         self.driver = self.version = ""
         self._plan = plan
         self._library_version = library_version()
-        self._told = Told()
+        self._connected: Optional[tuple[str, str]] = None
         #: Probable mistakes in the selection that were found.
         self.mistakes: set[Mistake] = set()
 
@@ -76,13 +75,14 @@ class Journal:
 
     def up(self) -> None:
         """The hypervisor is read."""
-        if self._told.changed("state", "up"):
+        daemon = self.driver, self.version
+        is_new = daemon != self._connected
+        if is_new or self.voice.has("state"):
             text = f"connected: {self.connected}"
-            if self._told.changed("driver", (self.driver, self.version)):
-                self.voice.end("state")
+            self.voice.end("state", "" if is_new else text)
+            if is_new:
+                self._connected = daemon
                 self.voice.say(logging.INFO, text)
-            else:
-                self.voice.end("state", text)
 
     @property
     def connected(self) -> str:
@@ -132,21 +132,20 @@ class Journal:
         trouble = outcome.trouble
         if trouble is not None:
             self.errors += 1
-            if self._told.changed("state", trouble.state):
-                text = f"cannot be read: {trouble}"
-                self.voice.problem("state", logging.ERROR, text, trouble.state, MOST_TIMES)
+            text = f"cannot be read: {trouble}"
+            self.voice.problem("state", logging.ERROR, text, trouble.state, MOST_TIMES)
             return
         self.up()
-        if self._told.changed("unread", outcome.unread > 0, False):
+        text = ""
+        if outcome.unread:
             reason = f"{error or f'no answer within {self._plan.timeout_text}'}"
             if error is None and connecting:
                 reason += f", nor to an attempt to connect beside it; {NO_PLACE}"
             text = f"{outcome.unread} domains not read: {reason}"
-            self._warn("unread", text if outcome.unread else "")
+        self._warn("unread", text, kind="some")
         self._hanging(outcome.incomplete, hanging)
         is_empty = not outcome.domains and outcome.existing == 0
-        if self._told.changed("empty", is_empty, False) and is_empty:
-            self.voice.say(logging.WARNING, "the hypervisor has no domains")
+        self._warn("empty", "the hypervisor has no domains" if is_empty else "")
 
     def tick(self, outcome: Outcome, calls: int, feeds: Iterable[Feed]) -> None:
         """Logs what a tick took, and the last fetch of each source."""
@@ -154,34 +153,32 @@ class Journal:
         parts += [f"{feed.source.name} {feed.took * 1e3:.0f} ms" for feed in feeds]
         self.voice.say(logging.DEBUG, f"tick: {', '.join(parts)}")
 
-    def _warn(self, subject: str, text: str, end: str = "") -> None:
+    def _warn(self, subject: str, text: str, end: str = "", kind: str = "") -> None:
         """There is a problem, or without a text its ``end``."""
         if text:
-            self.voice.problem(subject, logging.WARNING, text, most=MOST_TIMES)
+            self.voice.problem(subject, logging.WARNING, text, kind, MOST_TIMES)
         else:
             self.voice.end(subject, end)
 
     def _hanging(self, names: frozenset[str], hanging: bool) -> None:
-        if self._told.changed("hanging", names or hanging, False):
-            text = "a libvirt call is hung; using another connection" if hanging else ""
-            text = f"guests not responding: {_shown(names)}" if names else text
-            self._warn("hanging", text, "all guests respond again")
+        text = "a libvirt call is hung; using another connection" if hanging else ""
+        text = f"guests not responding: {_shown(names)}" if names else text
+        self._warn("hanging", text, "all guests respond again")
 
     def locked(self, blocked: bool, names: Collection[str], without_block: bool) -> None:
         """Logs which domains are locked, if that has changed."""
-        found = frozenset(names)
-        if self._told.changed("locked", (blocked, found), (False, frozenset())):
+        text = ""
+        if names:
+            text = "libvirt has locked them, so no other domains can be found"
+            text = f"guests locked: {_shown(frozenset(names))}; {text}"
+        elif blocked:
             text = (
                 "calls about all domains hang: libvirt has locked a domain that is not known or "
                 "not selected; reading the known domains"
             )
-            if found:
-                text = "libvirt has locked them, so no other domains can be found"
-                text = f"guests locked: {_shown(found)}; {text}"
-            self._warn("locked", text if found or blocked else "", "no guest is locked any more")
-        if self._told.changed("block", without_block, False):
-            text = "storage hangs for several guests: reading without the group block"
-            self._warn("block", text if without_block else "", "reading the group block again")
+        self._warn("locked", text, "no guest is locked any more")
+        text = "storage hangs for several guests: reading without the group block"
+        self._warn("block", text if without_block else "", "reading the group block again")
 
     def defect(self, text: str) -> None:
         """Counts and logs a defect of this program, which has no end."""
@@ -211,8 +208,7 @@ class Journal:
         self._once("paused", f"{text} count as one")
 
     def _once(self, subject: str, text: str) -> None:
-        if self._told.changed(subject, True, False):
-            self.voice.say(logging.WARNING, text)
+        self.voice.problem(subject, logging.WARNING, text, kind=subject)
 
 
 def _shown(names: frozenset[str]) -> str:

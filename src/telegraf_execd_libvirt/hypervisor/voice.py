@@ -38,9 +38,11 @@ class _Said:
 
 @dataclass
 class _Subject:
-    """``said`` has the problems that were logged, by kind, ``open`` is the last of them until its
-    end; ``held`` is one that may not be logged yet: its level, kind and text."""
+    """``now`` is the kind of its problem, empty if there is none. ``said`` has the problems that
+    were logged, by kind, ``open`` is the last of them until its end; ``held`` is one that may not
+    be logged yet: its level, kind and text."""
 
+    now: str = ""
     said: dict[str, _Said] = field(default_factory=dict)
     open: str = ""
     held: Optional[tuple[int, str, str]] = None
@@ -61,12 +63,18 @@ class Voice:
         """Logs a message."""
         self.actions.append(Say(level, f"{self._name}: {text}"))
 
+    def has(self, subject: str) -> bool:
+        """Whether there is a problem."""
+        found = self.subjects.get(subject)
+        return found is not None and bool(found.now)
+
     def problem(self, subject: str, level: int, text: str, kind: str = "", most: int = 1) -> None:
-        """There is a problem, or another one than before. Texts of the same ``kind`` are the same
+        """There is a problem, perhaps still the same one. Texts of the same ``kind`` are the same
         problem. It may be logged ``most`` times in ten minutes if it has ended in between."""
-        found = self.subjects.setdefault(subject, _Subject())
-        found.most = most
-        found.held, kind = None, kind or text
+        found, kind = self.subjects.setdefault(subject, _Subject()), kind or text
+        if found.now == kind:
+            return
+        found.now, found.most, found.held = kind, most, None
         if found.open != kind:
             found.held = level, kind, text
             if kind in found.said:
@@ -76,16 +84,19 @@ class Voice:
     def moment(self, subject: str, level: int, text: str) -> None:
         """There was a problem for a moment, which has no end."""
         self.problem(subject, level, text)
-        self.subjects[subject].open, self.subjects[subject].held = "", None
+        found = self.subjects[subject]
+        found.now, found.open, found.held = "", "", None
 
     def end(self, subject: str, text: str = "") -> None:
         """There is no problem any more; ``text`` says so, or nobody needs to know."""
-        if (found := self.subjects.get(subject)) is not None:
-            if found.open and text:
-                self.say(logging.INFO, text)
-            found.open, found.held = "", None
-            for said in found.said.values():
-                said.over = True
+        found = self.subjects.get(subject)
+        if found is None or not found.now:
+            return
+        if found.open and text:
+            self.say(logging.INFO, text)
+        found.now, found.open, found.held = "", "", None
+        for said in found.said.values():
+            said.over = True
 
     def tick(self) -> None:
         """Logs the problems whose time has come, and forgets old ones."""
