@@ -153,7 +153,7 @@ def test_reconnect(host: Callable[..., Host], daemon: Callable[..., Daemon]) -> 
     plugged = host(101)
     free = plugged.lock(60)
     plugged.daemon.close()
-    plugged.daemon = daemon(crowd=plugged.crowd)
+    plugged.daemon = daemon(plugged.daemon.path.name, crowd=plugged.crowd)
     assert eventually(lambda: plugged.ticks.next().domains.keys() == free)
     for _ in range(HOLD):
         assert plugged.ticks.with_all(free).locked == plugged.crowd.held
