@@ -6,7 +6,7 @@ import pytest
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.record import Domain
-from telegraf_execd_libvirt.groups.health import INCOMPLETE, LOCKED, Health
+from telegraf_execd_libvirt.groups.health import INCOMPLETE, Health, control, locked
 from telegraf_execd_libvirt.lines.encode import Encoder
 
 RACK = "rack=r1"
@@ -34,11 +34,17 @@ RACK = "rack=r1"
             f"libvirt_domain_health,domain_name=incomplete,{RACK} complete=0i 1",
         ),
         (
-            Domain("locked", True, {**LOCKED}),
-            f"libvirt_domain_health,domain_name=locked,{RACK} complete=0i,locked=1i 1",
+            Domain("locked", True, locked(1.5)),
+            f"libvirt_domain_health,domain_name=locked,{RACK} "
+            "complete=0i,locked=1i,locked_time_ms=1500i 1",
+        ),
+        (
+            Domain("hung", True, {**INCOMPLETE, **control(3, 2, 0)}),
+            f"libvirt_domain_health,domain_name=hung,{RACK} "
+            "complete=0i,control_state=3i,control_details=2i,control_time_ms=0i 1",
         ),
     ],
-    ids=["read", "unreachable", "incomplete", "locked"],
+    ids=["read", "unreachable", "incomplete", "locked", "hung"],
 )
 def test_health(record: Domain, lines: str) -> None:
     """Health is written with the option only, beside the other metrics."""

@@ -294,7 +294,7 @@ def test_locked_domains_are_not_asked() -> None:
     (ask,) = lab.after(100.0)
     assert ask.request.uuids is None
     lab.end(ask.link, 100.0)
-    lab.roster.lock("a", Link(99, True, 0.0), by_block=False)
+    lab.roster.lock("a", Link(99, True, 0.0), by_block=False, now=0.0)
     lab.roster.block(None)
     (ask,) = lab.after(101.0)
     assert ask.request.uuids == {"b": "uuid-b"} and ask.request.skipped == {"a"}

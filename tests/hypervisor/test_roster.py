@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from telegraf_execd_libvirt.domain.record import NO_IDENTITY, Domain, Identity
-from telegraf_execd_libvirt.hypervisor.messages import Link
+from telegraf_execd_libvirt.groups.health import LOCKED
+from telegraf_execd_libvirt.hypervisor.messages import Link, Reading
 from telegraf_execd_libvirt.hypervisor.roster import Roster
 
 
@@ -13,9 +14,9 @@ def test_calls_that_wait_for_locks() -> None:
     for alive in (True, False):
         roster, listing, first, second = Roster(), *(Link(n, True, 0.0) for n in range(3))
         roster.note(dict.fromkeys("abcd", ""))
-        roster.lock("a", first, by_block=True)
+        roster.lock("a", first, by_block=True, now=0.0)
         assert not roster.without_block
-        roster.lock("c", second, by_block=True)
+        roster.lock("c", second, by_block=True, now=0.0)
         roster.block(listing)
         assert [*roster.free] == ["b", "d"] and roster.waiting == 3 and roster.without_block
         assert roster.returned(first, alive) == ["a"] * alive and roster.waits(listing)
@@ -32,9 +33,12 @@ def test_identities_of_locked_domains() -> None:
     """What was last known of a domain stays, also if it comes without; one that is gone is
     forgotten."""
     roster, known = Roster(), Identity({"project": "shop"}, {})
-    roster.lock("a", Link(0, True, 0.0), by_block=False)
+    roster.lock("a", Link(0, True, 0.0), by_block=False, now=7.0)
     for identity in (known, NO_IDENTITY, None):
-        roster.identify([Domain("a", True, {}, identity)])
-    assert roster.locked_domains() == [Domain("a", True, {}, known)]
-    roster.note({"b": ""})
-    assert roster.locked_domains() == [Domain("a", True, {}, NO_IDENTITY)]
+        roster.identify(Reading([Domain("a", True, {}, identity)], 0))
+    for now, who in ((8.5, known), (9.0, NO_IDENTITY)):
+        stats = {**LOCKED, "domain_health.locked_time_ms": int((now - 7) * 1000)}
+        assert roster.locked_domains(now) == [Domain("a", True, stats, who)]
+        roster.note({"b": ""})
+    roster.lock("a", Link(1, True, 0.0), by_block=False, now=9.0)
+    assert roster.locked["a"].since == 7.0

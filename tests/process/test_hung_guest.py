@@ -12,7 +12,7 @@ import pytest
 
 from support.crowd import Crowd, guest
 from support.plugin import Plugin, eventually
-from support.server import Daemon
+from support.server import GET_CONTROL_INFO, Daemon
 
 GUESTS = 300
 TIMEOUT = 4.0
@@ -126,6 +126,36 @@ def test_a_hung_guest_delays_nobody_else(
     assert host.value("domains_incomplete") == host.value("calls_hanging") == 0
     assert len(host.plugin.wait_for_message("guests not responding")) == 1
     assert not [line for line in host.plugin.log.lines if "timeout" in line]
+
+
+def test_why_a_guest_hangs(watched: Callable[..., Watched]) -> None:
+    """From the second tick on, a guest that hangs has the state of its control interface. Nobody
+    else is asked for it. If that call hangs as well, it hangs once, and delays no line of others
+    and, after one tick, no tick."""
+    host = watched(5)
+    hung = guest(2)
+    health = f"libvirt_domain_health,domain_name={hung} complete=0i"
+    host.crowd.stopped.add(hung)
+    host.tick()
+    assert GET_CONTROL_INFO not in host.daemon.asked
+    assert [
+        line.rpartition(" ")[0] for line in host.plugin.metrics.lines if "complete=0i" in line
+    ] == [health]
+    host.tick()
+    control = f"{health},control_state=2i,control_details=0i,control_time_ms=1234i "
+    assert any(line.startswith(control) for line in host.plugin.metrics.lines)
+    assert host.daemon.asked.count(GET_CONTROL_INFO) == 1
+    host.daemon.unanswered.add(GET_CONTROL_INFO)
+    for number in range(4):
+        host.tick()
+        assert len(host.seconds) == 5 and host.took < ON_TIME + SLOW * (number == 0)
+        others = [seconds for name, seconds in host.seconds.items() if name != hung]
+        assert max(others) < ON_TIME
+    assert host.daemon.asked.count(GET_CONTROL_INFO) == 2
+    assert host.value("calls_hanging") == 2 and host.value("domains_incomplete") == 1
+    host.daemon.answer()
+    assert eventually(lambda: host.tick() or host.value("domains_incomplete") == 0)
+    assert host.value("calls_hanging") == 0
 
 
 def test_timestamps_are_true(watched: Callable[..., Watched]) -> None:

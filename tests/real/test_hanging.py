@@ -160,3 +160,16 @@ def test_guests_come_and_go(hypervisor: Hypervisor, start: Callable[..., Ticks])
     warnings = [line for line in ticks.plugin.log.lines if re.match("[EW]!", line)]
     expected = ("a libvirt call is hung", "guests locked: fresh;", "not responding: fresh")
     assert not [line for line in warnings if not any(text in line for text in expected)]
+
+
+def test_why_a_guest_hangs(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:
+    """A guest whose QEMU is stopped has the state of libvirt's control interface to it, and for how
+    long it has lasted. Others have none."""
+    ticks = start('timeout = "2s"').calm()
+    hypervisor.pause_process("idle1")
+    ticks.tick()
+    troubled = ticks.tick().troubled
+    assert [*troubled] == ["idle1"]
+    health = troubled["idle1"]
+    assert health["control_state"] in (1, 2) and health["control_details"] == 0
+    assert health["control_time_ms"] > 0

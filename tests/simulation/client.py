@@ -16,6 +16,8 @@ from telegraf_execd_libvirt.connection.requests import (
     Abandoned,
     BatchRequest,
     Content,
+    ControlRequest,
+    Controls,
     FetchRequest,
     Host,
     HostRequest,
@@ -207,6 +209,8 @@ class Client:
     def _serve(self, connection: Connection, request: Union[Request, FetchRequest]) -> Steps:
         if isinstance(request, BatchRequest):
             yield from self._batch(connection, request)
+        elif isinstance(request, ControlRequest):
+            yield from self._control(connection, request)
         elif isinstance(request, XmlRequest):
             yield from self._xml(connection, request)
         elif isinstance(request, FetchRequest):
@@ -323,6 +327,16 @@ class Client:
                 self._identities[guest.uuid] = guest.version, identity
                 found[guest.name] = identity
         connection.last = Identities(found)
+
+    def _control(self, connection: Connection, request: ControlRequest) -> Steps:
+        names = [name for name in request.names if name not in request.hung]
+        names = yield from self._known(connection, names, request.uuids, False)
+        found: dict[str, Stats] = {}
+        for some in self._in_turn(names, self._scenario.each):
+            connection.link.progress.step(some[0], self._clock.now)
+            guests = yield Call("control", some, monitor=False)
+            found.update((guest.name, {"control": connection.asked}) for guest in guests)
+        connection.last = Controls(found)
 
     def _fetch(self, connection: Connection, request: FetchRequest) -> Steps:
         progress = connection.link.progress

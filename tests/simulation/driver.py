@@ -376,6 +376,7 @@ def _plan(scenario: Scenario) -> messages.Plan:
         calls=scenario.calls,
         by_name=scenario.by_name,
         host=scenario.host,
+        control=True,
         is_remote=scenario.remote,
         sources=sources,
         intervals=scenario.intervals,

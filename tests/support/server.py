@@ -28,7 +28,7 @@ OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
 NODE_GET_INFO, GET_XML_DESC, NODE_GET_CPU_STATS, NODE_GET_MEMORY_STATS = 6, 14, 227, 228
 LOOK_UP_BY_NAME, LOOK_UP_BY_UUID = 23, 24
 NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
-GET_GUEST_INFO, SET_AGENT_TIMEOUT = 418, 420
+GET_GUEST_INFO, SET_AGENT_TIMEOUT, GET_CONTROL_INFO = 418, 420, 229
 GET_JOB_STATS, LIST_ALL_NETWORKS, EVENTS_REGISTER, LIFECYCLE_EVENT = 298, 283, 167, 107
 
 _REPLY, _MESSAGE, _STATUS_OK, _STATUS_ERROR = 1, 2, 0, 1
@@ -290,6 +290,8 @@ class Daemon(Closing):
             return self.crowd.about_vcpus(procedure, request)
         if procedure == GET_GUEST_INFO:
             return _ints(0)  # no parameters
+        if procedure == GET_CONTROL_INFO:
+            return _ints(2, 0) + struct.pack(">Q", 1234)  # occupied for 1.2 s
         if procedure == SET_AGENT_TIMEOUT:
             (self.agent_timeout, _) = struct.unpack(">iI", request[-8:])
             return _ints(0)

@@ -13,13 +13,14 @@ from functools import partial
 from typing import Any, Optional
 
 from ..domain.record import NO_IDENTITY, Identity, Stats
+from ..groups.health import control
 from ..log import log
 from . import api
 from .api import Connection, Handle, Records
 from .domain_calls import DomainCalls
 from .errors import ErrorKind, LibvirtError
 from .facts import Facts
-from .requests import BatchRequest, Groups, Host, Identities, Progress, Wanted
+from .requests import BatchRequest, Controls, Groups, Host, Identities, Progress, Wanted
 from .vcpus import read_cpus
 
 #: CPUs that are added to the host are known after at most this time.
@@ -114,6 +115,18 @@ class Details:
             if identity is not None:
                 found[name] = identity
         return Identities(found)
+
+    def controls(self, handles: Sequence[Handle]) -> Controls:
+        """The state of the control interface of these domains."""
+        found = {}
+        for handle in handles:
+            name = api.name(handle)
+            self._progress.step(name, time.monotonic())
+            call = partial(api.call, handle, "controlInfo")
+            method = type(handle), "controlInfo"
+            if info := self.facts.attempt(method, call, lambda: "no controlInfo"):
+                found[name] = control(*info)
+        return Controls(found)
 
     def _xml(self, handle: Handle) -> Optional[str]:
         try:

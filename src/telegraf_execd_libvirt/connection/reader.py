@@ -22,6 +22,7 @@ from .handles import Handles
 from .requests import (
     BatchRequest,
     Content,
+    ControlRequest,
     HostRequest,
     ListRequest,
     Piece,
@@ -78,7 +79,9 @@ class Reader:
             yield from self._batch(request)
         elif isinstance(request, XmlRequest):
             names = [name for name in request.names if name not in request.hung]
-            yield self._details.identities(self._handles.known(names, request.uuids))
+            handles = self._handles.known(names, request.uuids)
+            is_control = isinstance(request, ControlRequest)
+            yield (self._details.controls if is_control else self._details.identities)(handles)
         elif isinstance(request, HostRequest):
             yield self._details.host()
         elif isinstance(request, ListRequest):

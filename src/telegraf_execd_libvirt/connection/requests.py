@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Callable, Optional, Union
 
 from ..domain.mistakes import Mistake
-from ..domain.record import Domain, Identity
+from ..domain.record import Domain, Identity, Stats
 from ..domain.selection import Selection
 from ..groups import STATISTICS_GROUPS
 from ..groups.schema import Group
@@ -140,6 +140,11 @@ class XmlRequest:
 
 
 @dataclass(frozen=True)
+class ControlRequest(XmlRequest):
+    """The state of libvirt's control interface to these domains, which needs no monitor."""
+
+
+@dataclass(frozen=True)
 class HostRequest:
     """The CPUs and the memory of the host."""
 
@@ -202,6 +207,13 @@ class Identities:
 
 
 @dataclass(frozen=True)
+class Controls:
+    """The keys about the control interfaces of domains, by name."""
+
+    found: Mapping[str, Stats]
+
+
+@dataclass(frozen=True)
 class Host:
     """libvirt's records of the host; a record that the driver does not have is empty."""
 
@@ -227,4 +239,4 @@ class Records:
 #: A host that was not asked for.
 NO_HOST = Host()
 
-Content = Union[Listing, Piece, Identities, Host]
+Content = Union[Listing, Piece, Identities, Controls, Host]

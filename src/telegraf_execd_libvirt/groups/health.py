@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ..domain.record import Domain, Value, record
+from ..domain.record import Domain, Stats, Value, record
 from .schema import Field, Group, Metric, Type, counter, gauge, text
 
 
@@ -59,6 +59,19 @@ _DOMAIN_HEALTH = Metric(
         _gauge(
             "locked", "1: libvirt has locked the domain, so no key could be read; else not written"
         ),
+        _gauge("locked_time_ms", "time since that was found", "ms"),
+        _gauge(
+            "control_state",
+            "libvirt's control interface to the domain: 0 works, 1 a job runs, 2 occupied by a "
+            "call, 3 error; not of a locked domain",
+            "virDomainControlState",
+        ),
+        _gauge(
+            "control_details",
+            "1 unknown error, 2 the monitor has failed, 3 internal error; else 0",
+            "virDomainControlErrorReason",
+        ),
+        _gauge("control_time_ms", "time in this state, if it is a job or occupied", "ms"),
     ),
 )
 
@@ -88,6 +101,17 @@ INCOMPLETE: dict[str, Value] = {"domain_health.complete": 0}
 
 #: The keys of a domain that libvirt has locked.
 LOCKED: dict[str, Value] = {**INCOMPLETE, "domain_health.locked": 1}
+
+
+def control(state: int, details: int, milliseconds: int) -> Stats:
+    """The keys about the control interface of a domain, from libvirt's virDomainControlInfo."""
+    values = {"state": state, "details": details, "time_ms": milliseconds}
+    return {f"domain_health.control_{name}": value for name, value in values.items()}
+
+
+def locked(seconds: float) -> Stats:
+    """The keys of a domain that was found to be locked this long ago."""
+    return {**LOCKED, "domain_health.locked_time_ms": int(seconds * 1000)}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Optional
 
 from ..connection.requests import (
     BatchRequest,
+    ControlRequest,
     HostRequest,
     ListRequest,
     Request,
@@ -44,8 +45,9 @@ class Asking:
         self._actions = actions
         self._schedule = Schedule(plan, runs.roster)
 
-    def begin(self, tick: Tick) -> None:
-        """Queues the first requests of a tick."""
+    def begin(self, tick: Tick, incomplete: frozenset[str]) -> None:
+        """Queues the first requests of a tick; ``incomplete`` domains did not respond in the last
+        one."""
         roster, count = self._runs.roster, self._runs.count
         if self._schedule.active:
             self._schedule.begin(tick.began, self._patience.interval)
@@ -65,6 +67,10 @@ class Asking:
             tick.enqueue(Batch(BatchRequest()))
         if self._plan.host:
             tick.enqueue(Batch(HostRequest()))
+        roster.controls = {}
+        if self._plan.control and (names := incomplete.difference(roster.locked)):
+            # It is not repeated: nobody waits for it.
+            tick.enqueue(Batch(ControlRequest(sorted(names)), retry=True))
 
     def assign(self, tick: Tick, now: float) -> None:
         """Hands batches to connections, as many as may run at once."""
@@ -100,6 +106,8 @@ class Asking:
         slow = now - self._patience.slow_seconds()
         busy = sum(not run.hung and run.started > slow for run in runs) if runs else 0
         for batch in tick.queue:
+            if isinstance(batch.request, ControlRequest) and not self._links.idle:
+                continue  # no connection is made for it
             if not runs:
                 return batch  # the usual case
             running = sum(run.batch.for_xml is batch.for_xml for run in runs)

@@ -16,7 +16,7 @@ from math import inf
 from typing import Callable, Optional
 
 from ..connection.errors import ErrorKind
-from ..connection.requests import Host, Identities, Listing, Piece, XmlRequest
+from ..connection.requests import Controls, Host, Identities, Listing, Piece, XmlRequest
 from .asking import Asking
 from .fetches import Fetches
 from .hanging import Hanging
@@ -66,11 +66,6 @@ class Engine:
         self._incomplete: frozenset[str] = frozenset()
         #: The last ticks without an answer, and the seconds after which a late answer came.
         self._late: dict[Tick, float] = {}
-
-    @property
-    def busy(self) -> bool:
-        """Whether a tick runs or waits, or a source is fetched and does not hang."""
-        return self.collects or self.fetches.busy
 
     @property
     def collects(self) -> bool:
@@ -130,7 +125,7 @@ class Engine:
         if tick.ready:
             self.journal.up()
             for reading in tick.ready:
-                self._roster.identify(reading.domains)
+                self._roster.identify(reading)
             self.actions += tick.ready
             tick.ready.clear()
 
@@ -154,7 +149,7 @@ class Engine:
         self._tick = tick = Tick(timestamp, now, now + self._patience.timeout)
         if self._runs.running:
             tick.hung = self._incomplete
-        self._asking.begin(tick)
+        self._asking.begin(tick, self._incomplete)
         self.fetches.tick(timestamp, now)
 
     def _paused(self, seconds: float) -> None:
@@ -193,6 +188,8 @@ class Engine:
                 run.tick.identify(run.request.names, content.found)
         elif isinstance(content, Host):
             run.tick.host = content
+        elif isinstance(content, Controls) and run.tick is self._tick:
+            self._roster.controls = content.found
 
     def _ended(self, event: Ended, now: float) -> None:
         link, tick = event.link, self._tick

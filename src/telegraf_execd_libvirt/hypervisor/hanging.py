@@ -78,7 +78,7 @@ class Hanging:
             tick.hung_at = now if tick.hung_at is None else tick.hung_at
             batch = run.batch
             if run.link.progress.looks_up and (name := run.link.progress.at):
-                self._lock(name, run, tick)
+                self._lock(name, run, tick, now)
             if batch.for_all and not tick.listed:
                 # A lock, or a guest that hangs: the look-ups of the known domains show it.
                 tick.careful, tick.hung_list = True, run.link
@@ -92,7 +92,7 @@ class Hanging:
                 batch.repeats += 1
                 tick.queue.appendleft(batch)
 
-    def _lock(self, name: str, run: Running, tick: Tick) -> None:
+    def _lock(self, name: str, run: Running, tick: Tick, now: float) -> None:
         """The look-up of this domain hangs: it is locked."""
         run.link.progress.abandoned = True
         tick.leave_out(name, run.batch)
@@ -102,7 +102,7 @@ class Hanging:
                 other.behind = name
                 # Storage hangs while the daemon holds the lock for a request of ours.
                 by_block |= other.statistics is not None and not other.statistics.without_block
-        self._runs.roster.lock(name, run.link, by_block)
+        self._runs.roster.lock(name, run.link, by_block, now)
         self._runs.roster.block(tick.hung_list)
 
     def take_list(self, listing: Listing, run: Running, tick: Optional[Tick]) -> None:
@@ -170,7 +170,7 @@ class Hanging:
             domains=tick.count if tick.read else 0,
             incomplete=tick.incomplete,
             # Some may have been locked after they were read.
-            locked=[domain for domain in roster.locked_domains() if not tick.has(domain.name)],
+            locked=[domain for domain in roster.locked_domains(now) if not tick.has(domain.name)],
             unread=tick.unread,
             untagged=tick.untagged,
             hanging=len(self._runs.hung) + self._links.hanging(tick.read),

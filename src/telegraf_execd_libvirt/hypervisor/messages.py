@@ -29,8 +29,9 @@ from .patience import FETCH_LINKS
 @dataclass
 class Plan:
     """What a configuration asks of the engine of one hypervisor. ``calls``: batches at the same
-    time; ``by_name``: names select the domains; ``host``: read the host. ``intervals`` has the
-    seconds of each group if there are any, see :mod:`.schedule`; ``only``: ask for these groups."""
+    time; ``by_name``: names select the domains; ``host``: read the host; ``control``: ask for the
+    control interface of domains that do not respond. ``intervals`` has the seconds of each group if
+    there are any, see :mod:`.schedule`; ``only``: ask for these groups."""
 
     name: str
     uri: str
@@ -39,6 +40,7 @@ class Plan:
     calls: int = 1
     by_name: bool = False
     host: bool = False
+    control: bool = False
     is_remote: bool = False
     sources: Sequence[tuple[Source, Settings]] = ()
     intervals: Mapping[str, float] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from ..connection.requests import OTHERS, Wanted
 from ..connection.xml_cache import XmlCache
 from ..domain.devices import NO_DEVICES, parse
 from ..domain.record import NO_IDENTITY
-from ..groups import node, vcpu_mapping
+from ..groups import health, node, vcpu_mapping
 from ..uri import is_remote
 from .messages import Plan
 
@@ -35,6 +35,7 @@ def plan_of(config: HypervisorConfig, name: str) -> Plan:
         calls=config.parallel_calls,
         by_name=config.selection.by_name,
         host=node.GROUP in config.additions,
+        control=health.GROUP in config.additions,
         is_remote=is_remote(config.libvirt_uri),
         sources=[(source, config.settings(source)) for source in config.sources],
         intervals=config.group_intervals.of(groups),

@@ -14,18 +14,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from ..domain.record import NO_IDENTITY, Domain, Identity
-from .messages import Link
+from ..domain.record import NO_IDENTITY, Domain, Identity, Stats
+from ..groups.health import locked
+from .messages import Link, Reading
 from .patience import MOST_LOCKED_BY_STORAGE
 
 
 @dataclass
 class Lock:
-    """A locked domain: the connection whose call waits for it, if any, and whether a request with
-    ``block`` may hold the lock itself."""
+    """A locked domain: the connection whose call waits for it, if any, whether a request with
+    ``block`` may hold the lock itself, and the monotonic time at which it was found."""
 
     link: Optional[Link]
     by_block: bool
+    since: float
 
 
 class Roster:
@@ -42,6 +44,8 @@ class Roster:
         self.listing: Optional[Link] = None
         #: Whether to do without ``block``.
         self.without_block = False
+        #: The keys about the control interfaces of domains that do not respond, in this tick.
+        self.controls: Mapping[str, Stats] = {}
         self._identities: dict[str, Identity] = {}
 
     @property
@@ -67,25 +71,32 @@ class Roster:
         for name in self._identities.keys() - uuids.keys():
             del self._identities[name]
 
-    def identify(self, domains: Iterable[Domain]) -> None:
-        """Notes who domains are, for the lines about them while they are locked."""
-        for domain in domains:
+    def identify(self, reading: Reading) -> None:
+        """Notes who domains are, for the lines about them while they are locked. Those that are
+        incomplete get what is known about their control interfaces."""
+        for domain in reading.domains:
+            if self.controls and domain.name in reading.incomplete:
+                domain.stats.update(self.controls.get(domain.name, {}))
             if domain.identity is not None and domain.identity is not NO_IDENTITY:
                 self._identities[domain.name] = domain.identity
 
-    def locked_domains(self) -> list[Domain]:
-        """The locked domains, without statistics."""
+    def locked_domains(self, now: float) -> list[Domain]:
+        """The locked domains with the keys of their health."""
         known = self._identities
-        return [Domain(name, True, {}, known.get(name, NO_IDENTITY)) for name in self.locked]
+        return [
+            Domain(name, True, locked(now - lock.since), known.get(name, NO_IDENTITY))
+            for name, lock in self.locked.items()
+        ]
 
     def block(self, listing: Optional[Link]) -> None:
         """Calls about all domains hang behind a lock; one of them may hang already."""
         self.blocked = True
         self.listing = self.listing or listing
 
-    def lock(self, name: str, link: Link, by_block: bool) -> None:
-        """A look-up of this domain hangs."""
-        self.locked[name] = Lock(link, by_block)
+    def lock(self, name: str, link: Link, by_block: bool, now: float) -> None:
+        """A look-up of this domain hangs; an earlier one may have hung as well."""
+        known = self.locked.get(name)
+        self.locked[name] = Lock(link, by_block, known.since if known else now)
         by_storage = sum(lock.by_block for lock in self.locked.values())
         self.without_block = self.without_block or by_storage >= MOST_LOCKED_BY_STORAGE
 

@@ -196,7 +196,7 @@ class _Summaries:
             except Exception as defect:  # the edge of the summary
                 self._failed(defect)
         if self._with_health:
-            records += (domain._replace(stats={**health_group.LOCKED}) for domain in outcome.locked)
+            records += outcome.locked
         return records
 
     def health(self, outcome: Outcome, encoder: Encoder) -> bytes:
