@@ -16,16 +16,15 @@ unexport PYTHONDONTWRITEBYTECODE
 CPUS := $(shell getconf _NPROCESSORS_ONLN)
 PARALLEL := --numprocesses $(shell expr $(CPUS) + 1) --maxprocesses 8 --dist loadfile \
   --no-loadscope-reorder
-TIMED := tests/real $(addprefix tests/process/test_,clock.py \
-  hung_guest.py locked.py silent_hypervisor.py tags.py)
+TIMED := tests/real
 
 # The rooms of the source, what runs it as a process, and the documents.
 INNER := tests/test_*.py $(addprefix tests/,program hypervisor lines config sources connection \
   groups domain process documents simulation)
 
-# For every change: no tests of time and of large hosts, and fewer examples of property tests.
+# For every change: no tests of large hosts and hung guests, and fewer examples of property tests.
 QUICK := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8 --dist worksteal \
-  --hypothesis-profile=quick --ignore tests/process/test_crowd.py
+  --hypothesis-profile=quick $(addprefix --ignore tests/process/test_,crowd.py hung_guest.py locked.py)
 
 .PHONY: help run check test platforms coverage lint format docs dist deb rpm pictures bench simulate soak clean
 .DEFAULT_GOAL := help
@@ -39,7 +38,7 @@ run: $(INSTALLED) ## install what is missing, print one collection from libvirt'
 	  "then $(BIN)/telegraf-execd-libvirt --once --uri qemu:///system" >&2
 
 check: lint ## lint, run the tests of each room and of the process (a minute)
-	$(BIN)/python -m pytest $(QUICK) $(TIMED:%=--ignore %) $(INNER)
+	$(BIN)/python -m pytest $(QUICK) $(INNER)
 
 test: lint ## lint, run all tests
 	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from support.host import Config, Start
 from support.plugin import (
     LINE,
     TEST_DRIVER,
-    Plugin,
     environment,
     in_front_of,
     run,
@@ -20,43 +19,32 @@ from support.plugin import (
 
 
 @pytest.mark.smoke
-def test_the_version() -> None:
-    """--version prints the versions of the program and of libvirt."""
-    done = run("--version")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(
-        r"telegraf-execd-libvirt \d+\.\d+\.\d+\S* \(libvirt \d+\.\d+\.\d+\)\n", done.stdout
-    )
-
-
-@pytest.mark.smoke
-def test_the_help() -> None:
-    """--help lists the options."""
-    done = run("--help")
-    assert (done.returncode, done.stderr) == (0, "")
+def test_the_version_and_the_help() -> None:
+    """--version prints the versions of the program and of libvirt, --help lists the options."""
+    version, text = run("--version"), run("--help")
+    assert (version.returncode, version.stderr) == (text.returncode, text.stderr) == (0, "")
+    number = r"\d+\.\d+\.\d+"
+    pattern = rf"telegraf-execd-libvirt {number}\S* \(libvirt {number}\)\n"
+    assert re.fullmatch(pattern, version.stdout)
     for option in ("--config FILE", "--once", "--poll-interval", "--uri", "--check"):
-        assert option in done.stdout
+        assert option in text.stdout
 
 
-def test_the_sample_is_a_configuration(tmp_path: Path) -> None:
-    """The output of --sample-config is a valid configuration."""
+def test_the_sample(tmp_path: Path) -> None:
+    """The output of --sample-config is a valid configuration, also with all options uncommented."""
     sample = run("--sample-config")
     assert (sample.returncode, sample.stderr) == (0, "")
-    (tmp_path / "plugin.conf").write_text(sample.stdout)
-    done = run("--once", "--config", tmp_path / "plugin.conf", "--uri", TEST_DRIVER)
+    path = tmp_path / "plugin.conf"
+    path.write_text(sample.stdout)
+    done = run("--once", "--config", path, "--uri", TEST_DRIVER)
     assert done.returncode == 0
     assert all(LINE.fullmatch(line) for line in done.stdout.splitlines())
     assert done.stdout.startswith("libvirt_state,domain_name=test ")
 
-
-def test_the_sample_names_all_options(tmp_path: Path) -> None:
-    """The sample is also valid with all its options uncommented."""
-    sample = run("--sample-config").stdout.replace("${VARIABLES}", "")
-    text = re.sub(r"^( +)# +(?=\S)", r"\1", sample, flags=re.MULTILINE)
-    text = text.replace("qemu:///system", TEST_DRIVER)
-    (tmp_path / "plugin.conf").write_text(text)
-    assert "\n  [inputs.libvirt.tags]" in text
-    done = run("--once", "--config", tmp_path / "plugin.conf")
+    text = sample.stdout.replace("${VARIABLES}", "").replace("qemu:///system", TEST_DRIVER)
+    path.write_text(re.sub(r"^( +)# +(?=\S)", r"\1", text, flags=re.MULTILINE))
+    assert "\n  [inputs.libvirt.tags]" in path.read_text()
+    done = run("--once", "--config", path)
     # The tables of sources are read, and these sources are off.
     others = [line for line in done.stderr.splitlines() if "has no effect" not in line]
     assert (done.returncode, others) == (0, [])
@@ -66,7 +54,7 @@ def test_the_sample_names_all_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "spelling", [("--config", "{}"), ("-config", "{}"), ("--config={}",), ("-config={}",)]
 )
-def test_the_configuration_file(config: Callable[..., Path], spelling: tuple[str, ...]) -> None:
+def test_the_configuration_file(config: Config, spelling: tuple[str, ...]) -> None:
     """--config works in the spelling of Python and of Go."""
     path = config(f'libvirt_uri = "{TEST_DRIVER}"\n[inputs.libvirt.tags]\nrack = "r 1"')
     done = run("--once", *(part.format(path) for part in spelling))
@@ -74,7 +62,7 @@ def test_the_configuration_file(config: Callable[..., Path], spelling: tuple[str
     assert done.stdout.startswith("libvirt_state,domain_name=test,rack=r\\ 1 state=1i,reason=0i ")
 
 
-def test_variables_come_from_the_environment(config: Callable[..., Path]) -> None:
+def test_variables_come_from_the_environment(config: Config) -> None:
     """Variables in the file are replaced from the environment."""
     path = config('libvirt_uri = "${HV}"')
     assert run("--once", "--config", path, env=environment(HV=TEST_DRIVER)).returncode == 0
@@ -97,23 +85,20 @@ def test_variables_come_from_the_environment(config: Callable[..., Path]) -> Non
         ("--poll-interval=100ms",),
     ],
 )
-def test_the_poll_interval(start: Callable[..., Plugin], spelling: tuple[str, ...]) -> None:
+def test_the_poll_interval(start: Start, spelling: tuple[str, ...]) -> None:
     """--poll-interval works in the spelling of Python and of Telegraf's shim."""
     plugin = start(*spelling, "--uri", TEST_DRIVER)
     plugin.wait_for_states(1)
     assert plugin.finish() == 0
 
 
-def test_a_uri_overrides_the_file(config: Callable[..., Path]) -> None:
-    """--uri overrides only the URI of the file."""
+def test_the_option_uri(config: Config) -> None:
+    """--uri overrides only the URI of the file. With several tables it is an error, because it
+    could mean any of them."""
     path = config('libvirt_uri = "qemu+unix:///system?socket=/no"\n[inputs.libvirt.tags]\na = "b"')
     done = run("--once", "--config", path, "--uri", TEST_DRIVER)
     assert done.returncode == 0
     assert done.stdout.startswith("libvirt_state,a=b,domain_name=test ")
-
-
-def test_one_uri_for_two_tables_is_refused(config: Callable[..., Path]) -> None:
-    """--uri with several tables is an error, because it could mean any of them."""
     path = config(f'libvirt_uri = "{TEST_DRIVER}"', f'libvirt_uri = "{TEST_DRIVER}"')
     done = run("--once", "--config", path, "--uri", TEST_DRIVER)
     assert (done.returncode, done.stdout) == (2, "")

@@ -2,81 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from support.plugin import TEST_DRIVER, Plugin, eventually
-from support.server import Daemon
+from support.host import Config, Daemons, Start
+from support.plugin import TEST_DRIVER, eventually
 
 
-def switches(plugin: Plugin) -> int:
-    """The number of voluntary context switches of all threads."""
-    count = 0
-    for status in plugin.proc("task").glob("*/status"):
-        (line,) = (
-            line
-            for line in status.read_text().splitlines()
-            if line.startswith("voluntary_ctxt_switches:")
-        )
-        count += int(line.split()[1])
-    return count
-
-
-def test_nothing_wakes_up_between_ticks(plugin: Plugin) -> None:
-    """Between ticks no thread wakes up."""
-    plugin.tick()
-    plugin.wait_for_states(1)
-
-    def settled() -> bool:
-        before = switches(plugin)
-        time.sleep(0.1)
-        return switches(plugin) == before
-
-    assert eventually(settled)
-    before = switches(plugin)
-    time.sleep(1.5)
-    assert switches(plugin) - before <= 3
-
-
-def opened(plugin: Plugin) -> tuple[int, int]:
-    """The number of file descriptors and of threads of the process."""
-    return len([*plugin.proc("fd").iterdir()]), len([*plugin.proc("task").iterdir()])
-
-
-def no_more_than(plugin: Plugin, before: tuple[int, int]) -> bool:
-    """True once the process has no more than this; a thread takes a moment to end."""
-    return eventually(lambda: all(map(int.__le__, opened(plugin), before)))
-
-
-def tick(plugin: Plugin, count: int) -> None:
-    """Tick until there are this many lines of libvirt_state."""
-    for number in range(len(plugin.states) + 1, count + 1):
-        plugin.tick()
-        plugin.wait_for_states(number)
-
-
-def test_many_ticks_leave_nothing_open(plugin: Plugin) -> None:
-    """After 200 ticks there are no more descriptors and threads than after five."""
-    tick(plugin, 5)
-    before = opened(plugin)
-    tick(plugin, 200)
-    assert no_more_than(plugin, before), (before, opened(plugin))
-
-
-def test_failing_ticks_leave_nothing_open(
-    start: Callable[..., Plugin], config: Callable[..., Path]
-) -> None:
-    """The same holds if the connection fails at each tick."""
-    missing = 'libvirt_uri = "qemu+unix:///system?socket=/nonexistent"'
-    plugin = start("--config", config(missing, f'libvirt_uri = "{TEST_DRIVER}"'))
-    tick(plugin, 5)
-    plugin.wait_for_message("cannot be read")
-    before = opened(plugin)
-    tick(plugin, 100)
-    assert no_more_than(plugin, before), (before, opened(plugin))
+@pytest.mark.parametrize("fails", [False, True])
+def test_many_ticks_leave_nothing_open(start: Start, config: Config, fails: bool) -> None:
+    """After 100 ticks, also of a connection that fails, there are no more descriptors and threads
+    than after five. Between ticks no thread wakes up."""
+    missing = ['libvirt_uri = "qemu+unix:///system?socket=/nonexistent"'] * fails
+    plugin = start("--config", config(*missing, f'libvirt_uri = "{TEST_DRIVER}"'))
+    plugin.collect(5)
+    if fails:
+        plugin.wait_for_message("cannot be read")
+    before = plugin.opened()
+    plugin.collect(95)
+    # A thread takes a moment to end.
+    assert eventually(lambda: all(map(int.__le__, plugin.opened(), before))), plugin.opened()
+    plugin.wait_until_idle(1.0)
 
 
 def limited(option: str, limit: int) -> tuple[str, ...]:
@@ -96,9 +41,7 @@ def health(lines: list[str], up: int) -> list[str]:
     return [line for line in lines if line.startswith("libvirt_health,") and f" up={up}i" in line]
 
 
-def test_the_limit_of_descriptors_is_raised(
-    start: Callable[..., Plugin], daemon: Callable[..., Daemon], config: Callable[..., Path]
-) -> None:
+def test_the_limit_of_descriptors_is_raised(start: Start, daemon: Daemons, config: Config) -> None:
     """The soft limit becomes the hard one, so the connections fit and nothing is said."""
     path = config(*tables(daemon().uri, 2))
     plugin = start("--config", path, prefix=limited("-S -n", 24))
@@ -116,12 +59,7 @@ def test_the_limit_of_descriptors_is_raised(
 
 @pytest.mark.parametrize(("limit", "count", "up"), [(12, 1, 0), (24, 1, 1), (90, 20, 20)])
 def test_what_fits_works(
-    start: Callable[..., Plugin],
-    daemon: Callable[..., Daemon],
-    config: Callable[..., Path],
-    limit: int,
-    count: int,
-    up: int,
+    start: Start, daemon: Daemons, config: Config, limit: int, count: int, up: int
 ) -> None:
     """If the connections do not fit into the hard limit, one error says so at the start; those that
     fit are made, in this tick or the next."""

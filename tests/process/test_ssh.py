@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from support.plugin import AT_ONCE, COMMAND, Plugin, eventually
+from support.host import Config, Start
+from support.plugin import eventually
+from support.process import runs
 
 #: Hangs, and has a child; the file notes both.
 HANGS = """#!/bin/sh
@@ -62,15 +63,6 @@ class Ssh:
         return [int(word) for word in words if runs(int(word))]
 
 
-def runs(process: int) -> bool:
-    """Whether a process exists and has not ended."""
-    try:
-        status = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in "ZX"
-
-
 @pytest.fixture
 def ssh(tmp_path: Path) -> Iterator[Callable[[str], Ssh]]:
     """Put this program in the place of ssh; nothing of it outlives the test."""
@@ -86,31 +78,22 @@ def ssh(tmp_path: Path) -> Iterator[Callable[[str], Ssh]]:
             os.kill(process, signal.SIGKILL)
 
 
-def ends(process: subprocess.Popen[bytes], how: str) -> None:
-    """Bring a process to its end."""
-    if how == "end of stdin":
-        assert process.stdin is not None
-        process.stdin.close()
-    elif how:
-        process.send_signal(signal.Signals[how])
-
-
 @pytest.mark.parametrize("text", [HANGS, STUBBORN], ids=["hangs", "ignores SIGTERM"])
 @pytest.mark.parametrize(
     ("arguments", "how"),
     [
         ([], "SIGTERM"),
-        ([], "SIGINT"),
         ([], "end of stdin"),
         (["--once"], ""),
-        (["--once"], "SIGTERM"),
+        (["--once"], "SIGINT"),
         (["--check"], ""),
         (["--check"], "SIGTERM"),
-        (["--check"], "SIGINT"),
     ],
 )
 def test_no_process_is_left_behind(
+    start: Start,
     ssh: Callable[[str], Ssh],
+    config: Config,
     tmp_path: Path,
     arguments: list[str],
     how: str,
@@ -119,51 +102,40 @@ def test_no_process_is_left_behind(
     """However the plugin ends, ssh and its children end with it while they hang; a child of the
     shell that became the plugin lives on."""
     stand_in = ssh(text)
-    config = tmp_path / "plugin.conf"
-    config.write_text(f'[[inputs.libvirt]]\nlibvirt_uri = "{stand_in.uri}"\ntimeout = "500ms"\n')
-    shell = 'sleep 1000 & echo $! >"$0"; exec "$@"'
+    path = config(f'libvirt_uri = "{stand_in.uri}"\ntimeout = "500ms"')
     other = tmp_path / "other"
-    process = subprocess.Popen(
-        ["sh", "-c", shell, str(other), *COMMAND, "--config", str(config), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-    )
+    shell = ("sh", "-c", f'sleep 1000 >/dev/null 2>&1 & echo $! >{other}; exec "$@"', "sh")
+    null = subprocess.DEVNULL
+    plugin = start("--config", path, *arguments, prefix=shell, stdout=null, stderr=null)
     try:
-        assert process.stdin is not None
-        process.stdin.write(b"\n")
-        process.stdin.flush()
+        plugin.tick()
         assert eventually(stand_in.processes)
-        ends(process, how)
-        process.wait(20)
+        if how == "end of stdin":
+            plugin.end_input()
+        elif how:
+            plugin.signal(signal.Signals[how])
+        plugin.wait()
         assert stand_in.processes() == []
         assert runs(int(other.read_text()))
     finally:
-        process.stdin.close()
-        process.kill()
-        process.wait()
         os.kill(int(other.read_text()), signal.SIGKILL)
 
 
 def test_a_refused_key_is_tried_rarely(
-    start: Callable[..., Plugin], ssh: Callable[[str], Ssh], tmp_path: Path
+    start: Start, ssh: Callable[[str], Ssh], config: Config
 ) -> None:
     """Twenty ticks with a wrong key make at most five connections, also with sources, and one
     message, which has neither the user name nor the path of the key."""
     stand_in = ssh(REFUSES)
-    config = tmp_path / "plugin.conf"
-    config.write_text(f'[[inputs.libvirt]]\nlibvirt_uri = "{stand_in.uri}"\n{SOURCES}\n')
-    plugin = start("--config", config)
+    plugin = start("--config", config(f'libvirt_uri = "{stand_in.uri}"\n{SOURCES}'))
     for count in range(1, 21):
         plugin.tick()
         plugin.metrics.wait_for(
             lambda lines, wanted=count: sum("libvirt_health" in line for line in lines) >= wanted,
             "health",
         )
-        time.sleep(0.15)
-    assert plugin.finish(AT_ONCE) == 0
-    assert 2 <= len(stand_in.lines) <= 5
+    assert plugin.finish() == 0
+    assert 1 <= len(stand_in.lines) <= 5
     (message,) = plugin.log.lines
     assert message.startswith("E! ") and "Permission denied (publickey)" in message
     assert "authorized_keys" in message
@@ -171,19 +143,19 @@ def test_a_refused_key_is_tried_rarely(
 
 
 def test_a_trouble_that_alternates_is_reported_once_a_kind(
-    start: Callable[..., Plugin], ssh: Callable[[str], Ssh], tmp_path: Path
+    start: Start, ssh: Callable[[str], Ssh], config: Config
 ) -> None:
     """Attempts that now give no answer in time, now are refused, do not fill the log: a kind of
     trouble is reported once until the hypervisor is read again."""
     stand_in = ssh(REFUSES.replace("exit", "sleep 0.5; exit"))
-    config = tmp_path / "plugin.conf"
-    config.write_text(f'[[inputs.libvirt]]\nlibvirt_uri = "{stand_in.uri}"\ntimeout = "300ms"\n')
-    plugin = start("--config", config)
-    for _ in range(8):
-        plugin.tick()
-        time.sleep(0.6)
-    assert plugin.finish(AT_ONCE) == 0
-    assert len(stand_in.lines) > 1
+    plugin = start("--config", config(f'libvirt_uri = "{stand_in.uri}"\ntimeout = "300ms"'))
+    kinds = ("Permission denied", "no answer")
+    assert eventually(
+        lambda: plugin.tick_and_go_on() or all(kind in plugin.log.text for kind in kinds)
+    )
+    attempts = len(stand_in.lines)
+    assert eventually(lambda: plugin.tick_and_go_on() or len(stand_in.lines) > attempts + 1)
+    assert plugin.finish() == 0
     errors = [line for line in plugin.log.lines if line.startswith("E!")]
-    kinds = [("Permission denied" in line, "no answer" in line) for line in errors]
-    assert sorted(kinds) == [(False, True), (True, False)]
+    found = [tuple(kind in line for kind in kinds) for line in errors]
+    assert sorted(found) == [(False, True), (True, False)]

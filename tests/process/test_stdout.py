@@ -8,18 +8,21 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from support.crowd import Crowd
+from support.host import Config, Hosts, Start, WithDomains
 from support.plugin import (
-    AT_ONCE,
+    FAST_CLOCK,
     LINE,
     LOAD_THE_REAL_ONE,
+    SECONDS,
     TEST_DRIVER,
-    Plugin,
     Stream,
     eventually,
     in_front_of,
@@ -29,7 +32,8 @@ from support.plugin import (
     timestamps,
     waiting_bytes,
 )
-from support.server import Daemon
+
+Pipes = Callable[..., tuple[IO[bytes], IO[bytes]]]
 
 #: Enough domains for a batch that is several times larger than a small pipe.
 NAMES = [f"domain-{number:03}" for number in range(200)]
@@ -49,7 +53,7 @@ libvirt.openAuth = loud
 
 
 # Runs after libvirt is loaded; the main thread's clock is ten times as fast as the real one.
-FAST_CLOCK = """
+TEN_TIMES_AS_FAST = """
 import selectors, threading, time
 monotonic, select = time.monotonic, selectors.PollSelector.select
 main = threading.main_thread()
@@ -58,93 +62,79 @@ selectors.PollSelector.select = lambda self, seconds=None: select(self, seconds 
 """
 
 
-def resident_kilobytes(plugin: Plugin) -> int:
-    """The resident memory of the process."""
-    (line,) = (line for line in plugin.proc("status").read_text().splitlines() if "VmRSS" in line)
-    return int(line.split()[1])
+@pytest.fixture
+def pipe() -> Iterator[Pipes]:
+    """Open pipes with small buffers; what is still open is closed after the test."""
+    with ExitStack() as stack:
+
+        def open_pipe(size: int = 4096) -> tuple[IO[bytes], IO[bytes]]:
+            reader, writer = small_pipe(size)
+            return stack.enter_context(reader), stack.enter_context(writer)
+
+        yield open_pipe
+
+
+def whole_lines(text: str) -> list[str]:
+    """The lines of a text that has whole lines only."""
+    lines = text.split("\n")
+    assert lines.pop() == ""
+    assert lines and [line for line in lines if not LINE.fullmatch(line)] == []
+    return lines
 
 
 @pytest.mark.smoke
-def test_a_batch_is_one_write(
-    start: Callable[..., Plugin], with_domains: Callable[..., str]
-) -> None:
-    """All lines of a batch are one write, hence one message on a packet socket."""
+def test_a_batch_is_one_write(start: Start, config: Config, with_domains: WithDomains) -> None:
+    """All lines of a batch are one write, hence one message on a packet socket; batches of
+    hypervisors that are read in parallel do not mix."""
+    uris = [with_domains(*(f"{side}-{name}" for name in NAMES), file=side) for side in "abc"]
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with reader, writer:
-        plugin = start("--uri", with_domains(*NAMES), stdout=writer.fileno())
-        reader.settimeout(20)
+        path = config(*(f'libvirt_uri = "{uri}"' for uri in uris))
+        plugin = start("--config", path, stdout=writer.fileno())
+        reader.settimeout(SECONDS)
         for _ in range(3):
             plugin.tick()
-            batches = [reader.recv(1 << 20).decode().split("\n") for _ in range(2)]
-            assert [lines.pop() for lines in batches] == ["", ""]
-            assert [len(states(lines)) for lines in batches] == [len(NAMES) // 2] * 2
-            assert [len(set(timestamps(lines))) for lines in batches] == [1, 1]
+            batches = [whole_lines(reader.recv(1 << 20).decode()) for _ in range(2 * len(uris))]
+            assert [len(states(lines)) for lines in batches] == [len(NAMES) // 2] * 6
+            assert len({stamp for lines in batches for stamp in timestamps(lines)}) == 1
+            sides = [{line.split("domain_name=")[1][0] for line in lines} for lines in batches]
+            assert sorted(sides, key=str) == [{"a"}, {"a"}, {"b"}, {"b"}, {"c"}, {"c"}]
         assert plugin.finish() == 0
 
 
-def test_each_hypervisor_is_a_batch(
-    start: Callable[..., Plugin], config: Callable[..., Path], with_domains: Callable[..., str]
-) -> None:
-    """Batches of hypervisors that are read in parallel do not mix."""
-    uris = [
-        with_domains(*(f"{side}-{name}" for name in NAMES), file=side) for side in ("a", "b", "c")
-    ]
-    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with reader, writer:
-        plugin = start(
-            "--config", config(*(f'libvirt_uri = "{uri}"' for uri in uris)), stdout=writer.fileno()
-        )
-        reader.settimeout(20)
-        plugin.tick()
-        lines = [reader.recv(1 << 20).decode().split("\n") for _ in range(2 * len(uris))]
-        assert {batch.pop() for batch in lines} == {""}
-        sides = [{line.split("domain_name=")[1][0] for line in batch} for batch in lines]
-        assert sorted(sides, key=str) == [{"a"}, {"a"}, {"b"}, {"b"}, {"c"}, {"c"}]
-        assert [len(states(batch)) for batch in lines] == [len(NAMES) // 2] * 6
-        assert plugin.finish() == 0
-
-
-def test_stdout_that_is_closed_ends_it_quietly(start: Callable[..., Plugin]) -> None:
-    """When stdout is closed, the program ends with status 0 and without an error."""
-    reader, writer = small_pipe()
-    with reader:
-        plugin = start("--uri", TEST_DRIVER, stdout=writer)
-        writer.close()
+@pytest.mark.parametrize("before", [False, True])
+def test_stdout_that_is_closed_ends_it_quietly(start: Start, pipe: Pipes, before: bool) -> None:
+    """When stdout is closed, also before the start, the program ends with status 0 at the next
+    tick, without an error."""
+    reader, writer = pipe()
+    if before:
+        reader.close()
+    plugin = start("--uri", TEST_DRIVER, stdout=writer)
+    writer.close()
+    if not before:
         plugin.tick()
         assert read(reader, 4096).startswith(b"libvirt_state,domain_name=test ")
+        reader.close()
     plugin.tick()
     assert plugin.wait() == 0
     assert [line[:3] for line in plugin.log.lines] == ["I! "]
 
 
-def test_one_that_was_closed_before(start: Callable[..., Plugin]) -> None:
-    """A stdout that was never read ends the program at the first tick, without an error."""
-    reader, writer = small_pipe()
-    reader.close()
-    with writer:
-        plugin = start("--uri", TEST_DRIVER, stdout=writer)
-    plugin.tick()
-    assert plugin.wait() == 0
-    assert [line[:3] for line in plugin.log.lines] == ["I! "]
-
-
-def test_stdout_that_is_not_read(
-    start: Callable[..., Plugin], with_domains: Callable[..., str]
-) -> None:
+def test_stdout_that_is_not_read(start: Start, pipe: Pipes, with_domains: WithDomains) -> None:
     """While nobody reads, metrics are dropped and memory does not grow; then they continue."""
-    reader, writer = small_pipe()
+    reader, writer = pipe()
     plugin = start("--uri", with_domains(*NAMES), stdout=writer)
     writer.close()
     plugin.tick()
     assert eventually(lambda: waiting_bytes(reader.fileno()))
     for _ in range(50):
         plugin.tick_and_go_on()
-    before = resident_kilobytes(plugin)
+    before = plugin.peak_kib()
     for _ in range(1000):
         plugin.tick_and_go_on()
         plugin.signal(signal.SIGUSR1)
     plugin.tick_and_go_on()  # the signals before it have been handled, too
-    assert resident_kilobytes(plugin) < before + 1024
+    assert plugin.peak_kib() < before + 1024
 
     between = time.time_ns()
     metrics = Stream(reader)
@@ -156,150 +146,111 @@ def test_stdout_that_is_not_read(
     metrics.wait_for(lambda lines: len(states(lines)) == 3 * count, "another batch")
     assert plugin.finish() == 0
     metrics.close()
-    assert [line for line in metrics.lines if not LINE.fullmatch(line)] == []
-    first, second, third = sorted(set(timestamps(metrics.lines)))
+    first, second, third = sorted(set(timestamps(whole_lines(metrics.text))))
     assert first < between < second < third
     texts = ("stdout was not read for ", "collecting takes longer than the interval")
     assert all(sum(text in line for line in plugin.log.lines) <= 1 for text in texts)
 
 
-@pytest.mark.parametrize(
-    ("calls", "pauses", "ticks"), [(1, 1, 1), (1, 1, 2), (4, 1, 2), (1, 3, 2), (4, 3, 1)]
-)
-def test_a_reader_that_pauses(
-    start: Callable[..., Plugin],
-    config: Callable[..., Path],
-    daemon: Callable[..., Daemon],
-    calls: int,
-    pauses: int,
-    ticks: int,
-) -> None:
+@pytest.mark.parametrize("calls", [1, 4])
+def test_a_reader_that_pauses(host: Hosts, pipe: Pipes, tmp_path: Path, calls: int) -> None:
     """The time of a write is never libvirt's: whenever the reader pauses, for longer than the
     timeout, all guests and sources are written with the time of the tick, and nothing is said to
-    hang. The last tick has the pauses."""
-    guests, seconds = 400, 1.5
-    reader, writer = small_pipe()
-    text = f"""
-        libvirt_uri = "{daemon(crowd=Crowd(guests)).uri}"
-        timeout = "1s"
-        parallel_calls = {calls}
-        statistics_groups = ["state", "cpu_total"]
-        additional_statistics = ["health", "job", "event"]
-    """
-    plugin = start("--config", config(text), stdout=writer)
+    hang. Simulated pauses are in tests/simulation."""
+    ahead = tmp_path / "ahead"
+    ahead.write_text("0")
+    env = in_front_of("libvirt", tmp_path, FAST_CLOCK.format(file=str(ahead)))
+    groups = 'statistics_groups = ["state", "cpu_total"]'
+    options = (groups, 'timeout = "60s"', f"parallel_calls = {calls}")
+    reader, writer = pipe()
+    plugin = host(Crowd(400), *options, also=("job", "event"), stdout=writer, env=env).plugin
     writer.close()
-    with reader:
-        for number in range(ticks):
-            plugin.tick_and_go_on()
-            data, ends = b"", (b"libvirt_health,", b"libvirt_source_health,")
-            paused = 0 if number == ticks - 1 else pauses
-            while not (all(end in data for end in ends[: 1 + number]) and data.endswith(b"\n")):
-                if paused < pauses:
-                    paused += 1
-                    time.sleep(seconds)
-                data += read(reader, 65536)
-            lines = data.decode().splitlines()
-            assert len(states(lines)) == guests
-            (health,) = (line for line in lines if line.startswith("libvirt_health,"))
-            assert f"up=1i,domains={guests}i,domains_incomplete=0i" in health
-            assert "calls_hanging=0i" in health
-            assert len(set(timestamps(lines))) == 1
+    for number in range(2):
+        plugin.tick_and_go_on()
+        data, ends = b"", (b"libvirt_health,", b"libvirt_source_health,")
+        paused = 0
+        while not (all(end in data for end in ends[: 1 + number]) and data.endswith(b"\n")):
+            if paused < 3:
+                paused += 1
+                plugin.wait_until_idle()
+                ahead.write_text(str(100 * (3 * number + paused)))
+            data += read(reader, 65536)
+        lines = data.decode().splitlines()
+        assert len(states(lines)) == 400
+        (health,) = (line for line in lines if line.startswith("libvirt_health,"))
+        assert "up=1i,domains=400i,domains_incomplete=0i" in health
+        assert "calls_hanging=0i" in health
+        assert len(set(timestamps(lines))) == 1
     allowed = ("connected: ", "stdout was not read for ", "longer than the interval")
     assert not [line for line in plugin.log.lines if not any(text in line for text in allowed)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_while_nobody_reads(
-    start: Callable[..., Plugin], with_domains: Callable[..., str], number: signal.Signals
-) -> None:
-    """SIGTERM and SIGINT end the program although nobody reads its batch."""
-    reader, writer = small_pipe()
-    with reader:
-        plugin = start("--uri", with_domains(*NAMES), stdout=writer)
-        writer.close()
-        plugin.tick()
-        assert eventually(lambda: waiting_bytes(reader.fileno()))
-        plugin.signal(number)
-        assert plugin.wait(AT_ONCE) == 0
-
-
-@pytest.mark.parametrize("length", [300, 9000])
-@pytest.mark.parametrize("size", [4096, 65536])
-@pytest.mark.parametrize("numbers", [["TERM"], ["INT"], ["HUP", "TERM"], ["ABRT"]])
+@pytest.mark.parametrize(
+    ("numbers", "size", "length"),
+    [
+        (["TERM"], 4096, 300),
+        (["INT"], 65536, 9000),
+        (["HUP", "TERM"], 4096, 9000),
+        (["ABRT"], 65536, 300),
+        (["ABRT"], 4096, 9000),
+        (["TERM"], None, 300),
+    ],
+)
 def test_it_ends_with_a_whole_line(
-    start: Callable[..., Plugin],
-    with_domains: Callable[..., str],
-    config: Callable[..., Path],
+    start: Start,
+    config: Config,
+    with_domains: WithDomains,
+    pipe: Pipes,
     numbers: list[str],
-    size: int,
+    size: int | None,
     length: int,
 ) -> None:
-    """However it ends while the pipe is full, a reader that comes later gets whole lines; also
-    where a line is longer than the pipe."""
-    tag = f'[inputs.libvirt.tags]\nsite = "{"x" * length}"'
+    """However it ends while the pipe or a local socket is full, which takes no time, a reader that
+    comes later gets whole lines; also where a line is longer than the pipe."""
+    tag = f'timeout = "10m"\n[inputs.libvirt.tags]\nsite = "{"x" * length}"'
     path = config(f'libvirt_uri = "{with_domains(*NAMES)}"\n{tag}')
-    reader, writer = small_pipe(size)
+    if size is None:
+        ends = socket.socketpair()
+        ends[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10_000)
+        reader, writer = (os.fdopen(end.detach(), "r+b", buffering=0) for end in ends)
+    else:
+        reader, writer = pipe(size)
     with reader:
         plugin = start("--config", path, stdout=writer)
         writer.close()
         plugin.tick()
-        assert eventually(lambda: waiting_bytes(reader.fileno()) > size - 4096)
+        least = 3000 if size is None else size - 4096
+        assert eventually(lambda: waiting_bytes(reader.fileno()) > least)
         for number in numbers:
             plugin.signal(signal.Signals[f"SIG{number}"])
-        assert plugin.wait(AT_ONCE) == (-signal.SIGABRT if numbers == ["ABRT"] else 0)
-        lines = reader.readall().decode().split("\n")
-    assert lines.pop() == ""
-    assert lines and [line for line in lines if not LINE.fullmatch(line)] == []
-
-
-def test_a_stream_socket_gets_whole_lines(
-    start: Callable[..., Plugin], with_domains: Callable[..., str]
-) -> None:
-    """The same holds for a local socket."""
-    reader, writer = socket.socketpair()
-    with reader:
-        writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10_000)
-        plugin = start("--uri", with_domains(*NAMES), stdout=writer.fileno())
-        writer.close()
-        plugin.tick()
-        assert eventually(lambda: waiting_bytes(reader.fileno()) > 3000)
-        plugin.signal(signal.SIGTERM)
-        assert plugin.wait(AT_ONCE) == 0
-        lines = reader.makefile("rb").read().decode().split("\n")
-    assert lines.pop() == ""
-    assert lines and [line for line in lines if not LINE.fullmatch(line)] == []
+        assert plugin.wait() == (-signal.SIGABRT if numbers == ["ABRT"] else 0)
+        whole_lines(reader.read().decode())
 
 
 def test_the_end_is_bounded_while_nobody_reads(
-    start: Callable[..., Plugin],
-    with_domains: Callable[..., str],
-    config: Callable[..., Path],
-    tmp_path: Path,
+    start: Start, with_domains: WithDomains, config: Config, pipe: Pipes, tmp_path: Path
 ) -> None:
     """An unread batch delays the end for twice the timeout and 5 s only; then --once has failed."""
-    env = in_front_of("libvirt", tmp_path, LOAD_THE_REAL_ONE + FAST_CLOCK)
+    env = in_front_of("libvirt", tmp_path, LOAD_THE_REAL_ONE + TEN_TIMES_AS_FAST)
     path = config(f'libvirt_uri = "{with_domains(*NAMES)}"\ntimeout = "5s"')
-    reader, writer = small_pipe()
-    reader_of_once, writer_of_once = small_pipe()
-    with reader, reader_of_once:
-        plugin = start("--config", path, stdout=writer, env=env)
-        once = start("--once", "--config", path, stdout=writer_of_once, env=env)
-        writer.close()
-        writer_of_once.close()
-        plugin.tick()
-        for pipe in (reader, reader_of_once):
-            assert eventually(lambda: waiting_bytes(pipe.fileno()))  # noqa: B023
-        begin = time.monotonic()
-        assert plugin.finish() == 0
-        assert 1.4 < time.monotonic() - begin < 1.5 + AT_ONCE
-        assert once.wait() == 1
+    (reader, writer), (reader_of_once, writer_of_once) = pipe(), pipe()
+    plugin = start("--config", path, stdout=writer, env=env)
+    once = start("--once", "--config", path, stdout=writer_of_once, env=env)
+    writer.close()
+    writer_of_once.close()
+    plugin.tick()
+    assert eventually(lambda: waiting_bytes(reader.fileno()))
+    assert eventually(lambda: waiting_bytes(reader_of_once.fileno()))
+    assert (plugin.finish(), once.wait()) == (0, 1)
 
 
+@pytest.mark.parametrize("blocking", [True, False])
 def test_signals_do_not_break_lines(
-    start: Callable[..., Plugin], with_domains: Callable[..., str]
+    start: Start, with_domains: WithDomains, pipe: Pipes, blocking: bool
 ) -> None:
-    """Signals that interrupt a blocked write leave its lines whole."""
-    reader, writer = small_pipe()
+    """Signals that interrupt a write leave its lines whole, also if stdout does not block."""
+    reader, writer = pipe()
+    os.set_blocking(writer.fileno(), blocking)
     plugin = start("--uri", with_domains(*NAMES), stdout=writer)
     writer.close()
     plugin.wait_until_listening()
@@ -310,31 +261,10 @@ def test_signals_do_not_break_lines(
     metrics = Stream(reader)
     assert plugin.finish() == 0
     metrics.close()
-    lines = (received.decode() + metrics.text).split("\n")
-    assert lines.pop() == ""
-    assert [line for line in lines if not LINE.fullmatch(line)] == []
-    assert len(states(lines)) % len(NAMES) == 0
+    assert len(states(whole_lines(received.decode() + metrics.text))) % len(NAMES) == 0
 
 
-def test_a_pipe_that_does_not_block_gets_whole_lines(
-    start: Callable[..., Plugin], with_domains: Callable[..., str]
-) -> None:
-    """A non-blocking stdout gets whole lines too."""
-    reader, writer = small_pipe()
-    os.set_blocking(writer.fileno(), False)
-    plugin = start("--uri", with_domains(*NAMES), stdout=writer)
-    writer.close()
-    for _ in range(3):
-        plugin.tick_and_go_on()
-    assert eventually(lambda: waiting_bytes(reader.fileno()))
-    metrics = Stream(reader)
-    assert plugin.finish() == 0
-    metrics.close()
-    assert [line for line in metrics.lines if not LINE.fullmatch(line)] == []
-    assert len(states(metrics.lines)) >= len(NAMES)
-
-
-def test_a_full_disk_does_not_end_it(start: Callable[..., Plugin]) -> None:
+def test_a_full_disk_does_not_end_it(start: Start) -> None:
     """If stdout cannot be written, metrics are dropped with a message, and the program goes on."""
     with Path("/dev/full").open("wb") as full:
         plugin = start("--uri", TEST_DRIVER, stdout=full)
@@ -347,7 +277,7 @@ def test_a_full_disk_does_not_end_it(start: Callable[..., Plugin]) -> None:
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_the_next_tick_does_not_stick_to_half_a_line(
-    start: Callable[..., Plugin], with_domains: Callable[..., str], sealed: bool
+    start: Start, with_domains: WithDomains, sealed: bool
 ) -> None:
     """Half a line on a full disk is taken back; where a file cannot shrink, the next tick completes
     it first."""
@@ -366,14 +296,11 @@ def test_the_next_tick_does_not_stick_to_half_a_line(
         resource.prlimit(plugin.pid, resource.RLIMIT_FSIZE, (most, most))
         plugin.tick()
         assert plugin.finish() == 0
-        lines = os.pread(file.fileno(), 1 << 20, 0).decode().split("\n")
-    assert lines.pop() == ""
-    assert [line for line in lines if not LINE.fullmatch(line)] == []
-    assert len(states(lines)) > len(NAMES)
+        assert len(states(whole_lines(os.pread(file.fileno(), 1 << 20, 0).decode()))) > len(NAMES)
 
 
 @pytest.mark.smoke
-def test_what_others_print_is_not_there(start: Callable[..., Plugin], tmp_path: Path) -> None:
+def test_what_others_print_is_not_there(start: Start, tmp_path: Path) -> None:
     """The output of a library on stdout goes to the log, not between the metrics."""
     env = in_front_of("libvirt", tmp_path, LOAD_THE_REAL_ONE + NOISY_OPENING)
     plugin = start("--once", "--uri", TEST_DRIVER, env=env)

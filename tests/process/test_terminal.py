@@ -9,19 +9,27 @@ from contextlib import ExitStack
 
 import pytest
 
-from support.plugin import AT_ONCE, TEST_DRIVER, Plugin
+from support.host import Start
+from support.plugin import TEST_DRIVER, Plugin
 
 HINT = "I! Enter collects, Ctrl-D ends"
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 
 
 class Terminal:
-    """A terminal and its keyboard."""
+    """A terminal and its keyboard, with the plugin as its foreground process."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: Start) -> None:
         self._keyboard, terminal = pty.openpty()
-        self.name = os.ttyname(terminal)
+        self._name = os.ttyname(terminal)
         self._open = [self._keyboard, terminal]
+        self._start = start
+
+    def start(self, *arguments: str) -> Plugin:
+        """Start the plugin; the keys send it signals."""
+        # A session leader that opens a terminal gets it as its controlling terminal.
+        options = {"redirect": f"<{self._name}", "start_new_session": True}
+        return self._start("--uri", TEST_DRIVER, *arguments, **options)
 
     def type(self, keys: bytes) -> None:
         """Type these keys."""
@@ -34,29 +42,18 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
+def terminal(start: Start) -> Iterator[Terminal]:
     """A terminal that is closed after the test."""
     with ExitStack() as stack:
-        terminal = Terminal()
+        terminal = Terminal(start)
         stack.callback(terminal.close)
         yield terminal
 
 
-@pytest.fixture
-def start_at(start: Callable[..., Plugin], terminal: Terminal) -> Callable[..., Plugin]:
-    """Start the plugin as the foreground process of the terminal, whose keys send signals."""
-
-    def begin(*arguments: str) -> Plugin:
-        # A session leader that opens a terminal gets it as its controlling terminal.
-        return start(*arguments, redirect=f"<{terminal.name}", start_new_session=True)
-
-    return begin
-
-
 @pytest.mark.smoke
-def test_the_hint_and_the_keys(start_at: Callable[..., Plugin], terminal: Terminal) -> None:
+def test_the_hint_and_the_keys(terminal: Terminal) -> None:
     """The hint comes first; Enter collects; Ctrl-D ends the program."""
-    plugin = start_at("--uri", TEST_DRIVER)
+    plugin = terminal.start()
     assert plugin.wait_for_message("Enter")[0] == HINT
     assert plugin.metrics.text == ""
     for count in (1, 2):
@@ -68,34 +65,23 @@ def test_the_hint_and_the_keys(start_at: Callable[..., Plugin], terminal: Termin
     assert plugin.log.lines[0] == HINT and plugin.log.text.count(HINT) == 1
 
 
-def test_ctrl_c_ends_it(start_at: Callable[..., Plugin], terminal: Terminal) -> None:
-    """Ctrl-C ends the program at once, without a traceback."""
-    plugin = start_at("--uri", TEST_DRIVER)
+@pytest.mark.parametrize(
+    "end", [lambda terminal: terminal.type(CTRL_C), Terminal.close], ids=["Ctrl-C", "closed"]
+)
+def test_the_end(terminal: Terminal, end: Callable[[Terminal], None]) -> None:
+    """Ctrl-C ends the program without a traceback, and so does the end of the terminal, although it
+    sends SIGHUP, otherwise a tick."""
+    plugin = terminal.start()
     plugin.wait_for_message("Enter")
-    terminal.type(CTRL_C)
-    assert plugin.wait(AT_ONCE) == 0
-    assert plugin.log.lines == [HINT]
-
-
-def test_a_window_that_is_closed_ends_it(
-    start_at: Callable[..., Plugin], terminal: Terminal
-) -> None:
-    """The end of the terminal ends the program, although it sends SIGHUP, otherwise a tick."""
-    plugin = start_at("--uri", TEST_DRIVER)
-    plugin.wait_for_message("Enter")
-    terminal.close()
+    end(terminal)
     assert plugin.wait() == 0
+    assert plugin.log.lines[0] == HINT and "Traceback" not in plugin.log.text
 
 
-def test_no_hint_without_a_terminal(plugin: Plugin) -> None:
-    """The program prints no hint if stdin is a pipe."""
+def test_no_hint(plugin: Plugin, terminal: Terminal) -> None:
+    """The program prints no hint if stdin is a pipe, or with --once, which does not read it."""
     plugin.tick()
     assert plugin.finish() == 0
-    assert "Enter" not in plugin.log.text
-
-
-def test_no_hint_with_once(start_at: Callable[..., Plugin]) -> None:
-    """--once does not read the terminal, so it prints no hint."""
-    plugin = start_at("--once", "--uri", TEST_DRIVER)
-    assert plugin.wait() == 0
-    assert "Enter" not in plugin.log.text
+    once = terminal.start("--once")
+    assert once.wait() == 0
+    assert "Enter" not in plugin.log.text + once.log.text

@@ -5,40 +5,36 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.host import Config, Start, WithDomains
 from support.plugin import TEST_DRIVER, Plugin, environment, small_pipe, timestamps
 
 
 @pytest.mark.smoke
-def test_a_newline_gives_metrics(plugin: Plugin) -> None:
-    """A newline on stdin gives the state of the test driver's domain at this time."""
-    before = time.time_ns()
-    plugin.tick()
-    (line,) = plugin.wait_for_states(1)
-    assert line.rpartition(" ")[0] == "libvirt_state,domain_name=test state=1i,reason=0i"
-    assert before <= timestamps([line])[0] <= time.time_ns()
-
-
 def test_each_tick_gives_metrics(plugin: Plugin) -> None:
-    """Each of two newlines gives a line with the time of its tick."""
+    """Each newline on stdin gives the state of the test driver's domain at this time, also right
+    before the end of stdin, as by telegraf --test."""
+    times = [time.time_ns()]
+    for count in (1, 2):
+        plugin.tick()
+        plugin.wait_for_states(count)
+        times.append(time.time_ns())
     plugin.tick()
-    plugin.wait_for_states(1)
-    between = time.time_ns()
-    plugin.tick()
-    first, second = timestamps(plugin.wait_for_states(2))
-    assert first < between < second
     assert plugin.finish() == 0
-    assert len(plugin.states) == 2
+    times.append(time.time_ns())
+    texts = {line.rpartition(" ")[0] for line in plugin.states}
+    assert texts == {"libvirt_state,domain_name=test state=1i,reason=0i"}
+    stamps = timestamps(plugin.states)
+    assert len(stamps) == 3
+    assert all(a <= at <= b for a, at, b in zip(times, stamps, times[1:]))
 
 
-def test_a_tick_has_one_timestamp(
-    start: Callable[..., Plugin], config: Callable[..., Path], with_domains: Callable[..., str]
-) -> None:
+def test_a_tick_has_one_timestamp(start: Start, config: Config, with_domains: WithDomains) -> None:
     """All domains of all hypervisors have the same timestamp in a tick."""
     uri = with_domains("one", "two", "three")
     plugin = start("--config", config(f'libvirt_uri = "{uri}"', f'libvirt_uri = "{TEST_DRIVER}"'))
@@ -49,16 +45,8 @@ def test_a_tick_has_one_timestamp(
     assert names == {"one", "two", "three", "test"}
 
 
-@pytest.mark.smoke
-def test_a_newline_right_before_the_end_of_input_is_answered(plugin: Plugin) -> None:
-    """A tick and the end of stdin at once, as by telegraf --test, still give metrics."""
-    plugin.tick()
-    assert plugin.finish() == 0
-    assert len(plugin.states) == 1
-
-
 @pytest.mark.parametrize("text", [b"\n\n", b"\n" * 1000, b"\r\n", b"x\ny"])
-def test_newlines_that_wait_are_one_tick(start: Callable[..., Plugin], text: bytes) -> None:
+def test_newlines_that_wait_are_one_tick(start: Start, text: bytes) -> None:
     """All newlines in one read of stdin are one tick, with any text around."""
     plugin = start("--uri", TEST_DRIVER)
     plugin.write(text)
@@ -89,12 +77,12 @@ def test_a_signal_is_a_tick(plugin: Plugin, number: signal.Signals) -> None:
 
 
 @pytest.mark.smoke
-def test_odd_names_come_out_escaped(
-    start: Callable[..., Plugin], with_domains: Callable[..., str]
-) -> None:
-    """Separators, quotes, backslashes and non-ASCII characters in names are escaped."""
+def test_odd_names_come_out_escaped(start: Start, with_domains: WithDomains) -> None:
+    """Separators, quotes, backslashes and non-ASCII characters in names are escaped, in UTF-8 even
+    without a locale and a home, as in a service."""
     names = ["a b", "c,d", "e=f", 'g"h', "i\\j", "k\\", "l\\,m", "größe", "日本", "<&>", "'", "#"]
-    plugin = start("--uri", with_domains(*names))
+    env = {name: value for name, value in environment().items() if name.startswith("PYTHON")}
+    plugin = start("--uri", with_domains(*names), env={**env, "LC_ALL": "C"})
     plugin.tick()
     assert plugin.finish() == 0
     written = [r"a\ b", r"c\,d", r"e\=f", 'g"h', r"i\j", "k", r"l\\,m", *names[7:]]
@@ -103,19 +91,7 @@ def test_odd_names_come_out_escaped(
     }
 
 
-@pytest.mark.smoke
-def test_the_environment_does_not_matter(
-    start: Callable[..., Plugin], with_domains: Callable[..., str]
-) -> None:
-    """Names are UTF-8 even without a locale and a home, as in a service."""
-    env = {name: value for name, value in environment().items() if name.startswith("PYTHON")}
-    plugin = start("--uri", with_domains("größe"), env={**env, "LC_ALL": "C"})
-    plugin.tick()
-    assert plugin.finish() == 0
-    assert plugin.states[0].startswith("libvirt_state,domain_name=größe ")
-
-
-def test_a_file_of_newlines_is_a_tick(start: Callable[..., Plugin], tmp_path: Path) -> None:
+def test_a_file_of_newlines_is_a_tick(start: Start, tmp_path: Path) -> None:
     """A regular file as stdin gives one tick, then the program ends."""
     (tmp_path / "ticks").write_bytes(b"\n\n\n")
     with (tmp_path / "ticks").open("rb") as file:
@@ -139,7 +115,7 @@ def no_stdin(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
         yield ways[request.param]
 
 
-def test_no_stdin_is_the_end(start: Callable[..., Plugin], no_stdin: dict[str, Any]) -> None:
+def test_no_stdin_is_the_end(start: Start, no_stdin: dict[str, Any]) -> None:
     """Without stdin and a clock the program ends without metrics; one line says what to do."""
     plugin = start("--uri", TEST_DRIVER, **no_stdin)
     assert plugin.wait() == 0
@@ -150,10 +126,7 @@ def test_no_stdin_is_the_end(start: Callable[..., Plugin], no_stdin: dict[str, A
 
 @pytest.mark.parametrize("option", [True, False])
 def test_the_clock_needs_no_stdin(
-    start: Callable[..., Plugin],
-    config: Callable[..., Path],
-    no_stdin: dict[str, Any],
-    option: bool,
+    start: Start, config: Config, no_stdin: dict[str, Any], option: bool
 ) -> None:
     """With a clock the program collects until a signal ends it."""
     path = config(f'libvirt_uri = "{TEST_DRIVER}"' + ("" if option else '\ninterval = "100ms"'))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.crowd import Crowd, guest
-from support.plugin import LOAD_THE_REAL_ONE, Plugin, eventually, in_front_of
-from support.server import GET_ALL_DOMAIN_STATS, Daemon
+from support.host import Host, Hosts
+from support.plugin import FAST_CLOCK, LOAD_THE_REAL_ONE, eventually, in_front_of
+from support.server import GET_ALL_DOMAIN_STATS
 from support.vcpus import (
     CPUS,
     GET_INFO,
@@ -25,73 +24,47 @@ from support.vcpus import (
 
 GUESTS = 20
 
-#: A clock that is ahead by as many seconds as a file says.
-FAST_CLOCK = """
-import pathlib, time
-monotonic = time.monotonic
-time.monotonic = lambda: monotonic() + float(pathlib.Path({file!r}).read_text())
-"""
+MOST = 2**31 - 1
+"""The largest count that a daemon can claim."""
 
-#: Counts the turns of libvirt's event loop, in a file.
+EVERY_CPU = dict.fromkeys(range(4), LISTED_CPUS)
+RUNNING = {0: 1, 1: 2, 2: 3, 3: 4}
+"""The CPU that each vCPU of a running guest is on."""
+
+FOUR_PINS, PINNED = (1, 2, 4, 8), {0: "0", 1: "1", 2: "2", 3: "3"}
+
+#: Counts the turns of libvirt's event loop and the pauses after them, in a file.
 COUNTED_TURNS = """
-import libvirt, pathlib
-run, turns = libvirt.virEventRunDefaultImpl, 0
+import libvirt, pathlib, threading, time
+run, pause, loop, counts = libvirt.virEventRunDefaultImpl, time.sleep, [], [0, 0]
+def count(at):
+    counts[at] += 1
+    pathlib.Path({file!r}).write_text("%d %d" % tuple(counts))
 def counted():
-    global turns
+    loop[:] = [threading.get_ident()]
     run()
-    turns += 1
-    pathlib.Path({file!r}).write_text(str(turns))
-libvirt.virEventRunDefaultImpl = counted
+    count(0)
+def paused(seconds):
+    if loop == [threading.get_ident()]:
+        assert seconds >= 0.02
+        count(1)
+    pause(seconds)
+libvirt.virEventRunDefaultImpl, time.sleep = counted, paused
 """
 
 
-class Host:
-    """A plugin with vcpu_mapping on a crowd."""
-
-    def __init__(self, plugin: Plugin, daemon: Daemon, crowd: Crowd) -> None:
-        self.plugin = plugin
-        self.daemon = daemon
-        self.crowd = crowd
-
-    def tick(self) -> list[str]:
-        """One tick: its lines about vCPUs, without timestamps and without the counters of KVM."""
-        self.plugin.metrics.forget()
-        self.daemon.asked.clear()
-        self.crowd.vcpus.asked.clear()
-        self.plugin.tick()
-        lines = self.plugin.metrics.wait_for(
-            lambda lines: lines and lines[-1].startswith("libvirt_health,"), "a tick"
-        )
-        assert sum(line.startswith("libvirt_state,") for line in lines) in (0, self.crowd.count)
-        return [
-            line.rpartition(" ")[0]
-            for line in lines
-            if line.startswith(("libvirt_cpu_affinity,", "libvirt_vcpu,"))
-        ]
-
-    @property
-    def asked(self) -> dict[int, int]:
-        """How often the last tick asked for each procedure."""
-        return dict(Counter(self.daemon.asked))
+def begin(hosts: Hosts, crowd: Crowd, *options: str, **arguments: Any) -> Host:
+    """A plugin with vcpu_mapping on this crowd."""
+    return hosts(crowd, *options, also=["vcpu_mapping"], **arguments)
 
 
-@pytest.fixture
-def host(
-    start: Callable[..., Plugin], config: Callable[..., Path], daemon: Callable[..., Daemon]
-) -> Callable[..., Host]:
-    """Start the plugin on this crowd, with these options."""
-
-    def begin(crowd: Crowd, *options: str, **arguments: object) -> Host:
-        hypervisor = daemon(crowd=crowd)
-        text = [
-            f'libvirt_uri = "{hypervisor.uri}"',
-            'additional_statistics = ["vcpu_mapping", "health"]',
-            *options,
-        ]
-        plugin = start("--config", config("\n".join(text)), **arguments)
-        return Host(plugin, hypervisor, crowd)
-
-    return begin
+def tick(host: Host) -> list[str]:
+    """One tick: its lines about vCPUs, without timestamps."""
+    host.crowd.vcpus.asked.clear()
+    lines = host.tick()
+    assert sum(line.startswith("libvirt_state,") for line in lines) in (0, host.crowd.count)
+    about = ("libvirt_cpu_affinity,", "libvirt_vcpu,")
+    return [line.rpartition(" ")[0] for line in lines if line.startswith(about)]
 
 
 def affinities(lines: list[str], name: str) -> dict[int, str]:
@@ -108,32 +81,23 @@ def current(lines: list[str], name: str) -> dict[int, int]:
     return {int(match[1]): int(match[2]) for match in found if match}
 
 
-def test_one_request_for_a_running_guest(host: Callable[..., Host]) -> None:
-    """A tick asks once for all statistics, and once for the vCPUs of each guest."""
-    hypervisor = host(Crowd(GUESTS))
-    hypervisor.tick()
-    assert hypervisor.asked[NODE_GET_CPU_MAP] == 1 and GET_INFO not in hypervisor.asked
-    for _ in range(2):
-        lines = hypervisor.tick()
-        assert hypervisor.asked == {GET_ALL_DOMAIN_STATS: 1, GET_VCPUS: GUESTS}
-    for number in range(1, GUESTS + 1):
-        assert affinities(lines, guest(number)) == dict.fromkeys(range(4), LISTED_CPUS)
-        assert current(lines, guest(number)) == {0: 1, 1: 2, 2: 3, 3: 4}
-
-
-def test_requests_do_not_wake_the_event_loop(host: Callable[..., Host], tmp_path: Path) -> None:
-    """libvirt's event loop turns at most 50 times a second, whatever the number of requests."""
+def test_one_request_for_a_running_guest(host: Hosts, tmp_path: Path) -> None:
+    """A tick asks once for all statistics, and once for the vCPUs of each guest. Whatever the
+    number of requests, libvirt's event loop pauses after each turn."""
     turns = tmp_path / "turns"
     text = LOAD_THE_REAL_ONE + COUNTED_TURNS.format(file=str(turns))
-    hypervisor = host(Crowd(100), env=in_front_of("libvirt", tmp_path, text))
-    hypervisor.tick()
-    assert eventually(turns.exists)
-    before, started = int(turns.read_text() or 0), time.monotonic()
-    for _ in range(5):
-        hypervisor.tick()
-    seconds = time.monotonic() - started
-    assert hypervisor.asked[GET_VCPUS] == 100
-    assert int(turns.read_text() or 0) - before <= 50 * seconds + 3
+    ticked = begin(host, Crowd(100), env=in_front_of("libvirt", tmp_path, text))
+    tick(ticked)
+    assert ticked.asked[NODE_GET_CPU_MAP] == 1 and GET_INFO not in ticked.asked
+    for _ in range(2):
+        lines = tick(ticked)
+        assert ticked.asked == {GET_ALL_DOMAIN_STATS: 1, GET_VCPUS: 100}
+    for number in range(1, 101):
+        assert affinities(lines, guest(number)) == EVERY_CPU
+        assert current(lines, guest(number)) == RUNNING
+    assert ticked.plugin.finish() == 0
+    ran, paused = map(int, turns.read_text().split())
+    assert 0 < ran <= paused + 1
 
 
 def special() -> Crowd:
@@ -157,42 +121,47 @@ def special() -> Crowd:
     return crowd
 
 
-def test_lines(host: Callable[..., Host]) -> None:
+AFFINITIES = {
+    guest(1): {0: "0", 1: "11", 2: "1,3", 3: "6,7,8,9"},
+    guest(2): {0: "0,1", 2: "2", 3: "0"},
+    guest(3): EVERY_CPU,
+    guest(4): {0: "0", 1: "1", 2: "2"},
+    guest(5): {0: "0", 2: "1,2"},
+    guest(6): {0: "0", 2: str(CPUS - 1), 3: "0"},
+}
+
+
+@pytest.mark.parametrize("ctypes", [True, False])
+@pytest.mark.parametrize("with_vcpu", [True, False])
+def test_lines(host: Hosts, tmp_path: Path, ctypes: bool, with_vcpu: bool) -> None:
     """Running guests have affinities and current CPUs by the ids of their vCPUs, guests that are
-    off have affinities by position; a vCPU without a CPU has none."""
-    hypervisor = host(special())
+    off have affinities by position; a vCPU without a CPU has none. In a Python without ctypes,
+    libvirt-python's three requests bring the same. Without the statistics of vCPUs one more request
+    brings their number, and no vCPU has a line of its own."""
+    arguments = {} if ctypes else {"env": in_front_of("ctypes", tmp_path, "raise ImportError")}
+    options = () if with_vcpu else ('statistics_groups = ["state"]',)
+    ticked = begin(host, special(), *options, **arguments)
     for _ in range(2):
-        lines = hypervisor.tick()
-        assert affinities(lines, guest(1)) == {0: "0", 1: "11", 2: "1,3", 3: "6,7,8,9"}
-        assert affinities(lines, guest(2)) == {0: "0,1", 2: "2", 3: "0"}
-        assert affinities(lines, guest(3)) == dict.fromkeys(range(4), LISTED_CPUS)
-        assert affinities(lines, guest(4)) == {0: "0", 1: "1", 2: "2"}
-        assert affinities(lines, guest(5)) == {0: "0", 2: "1,2"}
-        assert affinities(lines, guest(6)) == {0: "0", 2: str(CPUS - 1), 3: "0"}
-        assert current(lines, guest(1)) == current(lines, guest(2)) == {0: 1, 1: 2, 2: 3, 3: 4}
-        assert current(lines, guest(3)) == current(lines, guest(4)) == {}
-        assert current(lines, guest(5)) == {0: 1, 2: 3}
+        lines = tick(ticked)
+        assert {name: affinities(lines, name) for name in AFFINITIES} == AFFINITIES
+        on = {name: current(lines, name) for name in AFFINITIES}
+        if with_vcpu:
+            assert on[guest(1)] == on[guest(2)] == RUNNING
+            assert on[guest(3)] == on[guest(4)] == {} and on[guest(5)] == {0: 1, 2: 3}
+        else:
+            assert not any(on.values())
+            assert all(line.startswith("libvirt_cpu_affinity,") for line in lines)
+    if not ctypes:
+        assert ticked.asked[GET_VCPUS] == ticked.asked[NODE_GET_CPU_MAP] == 4
+    elif with_vcpu:
+        # The statistics of one guest lack the number of vCPUs.
+        assert ticked.asked == {GET_ALL_DOMAIN_STATS: 1, GET_INFO: 1, GET_VCPUS: 4}
+    else:
+        assert ticked.asked == {GET_ALL_DOMAIN_STATS: 1, GET_INFO: 4, GET_VCPUS: 4}
 
 
-@pytest.mark.parametrize("options", [(), ('statistics_groups = ["state"]',)])
-def test_without_ctypes(
-    host: Callable[..., Host], tmp_path: Path, options: tuple[str, ...]
-) -> None:
-    """In a Python without ctypes, libvirt-python's three requests bring the same lines."""
-    whole = host(special(), *options)
-    expected = [whole.tick() for _ in range(2)]
-    whole.plugin.close()
-    whole.daemon.close()
-    environment = in_front_of("ctypes", tmp_path, "raise ImportError")
-    without = host(special(), *options, env=environment)
-    assert [without.tick() for _ in range(2)] == expected
-    assert expected[0]
-    assert without.asked[GET_VCPUS] == without.asked[NODE_GET_CPU_MAP] == 4
-
-
-@pytest.mark.parametrize("cpus", [CPUS, 2**31 - 1])
-@pytest.mark.parametrize("vcpus", [4, 2**31 - 1])
-def test_no_count_is_trusted(host: Callable[..., Host], cpus: int, vcpus: int) -> None:
+@pytest.mark.parametrize(("vcpus", "cpus"), [(4, MOST), (MOST, CPUS), (MOST, MOST)])
+def test_no_count_is_trusted(host: Hosts, vcpus: int, cpus: int) -> None:
     """A daemon that claims more vCPUs or CPUs than libvirt lets through costs no memory, and the
     mapping is the right one."""
     crowd = Crowd(2)
@@ -201,134 +170,77 @@ def test_no_count_is_trusted(host: Callable[..., Host], cpus: int, vcpus: int) -
         for each in crowd.parameters
     )
     crowd.vcpus.cpus = cpus
-    hypervisor = host(crowd)
-    lines = hypervisor.tick()
+    ticked = begin(host, crowd)
+    lines = tick(ticked)
     for name in (guest(1), guest(2)):
-        assert affinities(lines, name) == dict.fromkeys(range(4), LISTED_CPUS)
-        assert current(lines, name) == {0: 1, 1: 2, 2: 3, 3: 4}
-    assert peak_kib(hypervisor.plugin) < 300 * 1024
+        assert affinities(lines, name) == EVERY_CPU and current(lines, name) == RUNNING
+    assert ticked.plugin.peak_kib() < 300 * 1024
 
 
-def peak_kib(plugin: Plugin) -> int:
-    """The most memory that the plugin has had."""
-    found = re.search(r"VmHWM:\s*(\d+) kB", plugin.proc("status").read_text())
-    assert found
-    return int(found[1])
-
-
-def test_without_the_group_vcpu(host: Callable[..., Host]) -> None:
-    """Without the statistics of vCPUs one more request brings their number; no vCPU has a line of
-    its own."""
-    hypervisor = host(Crowd(GUESTS), 'statistics_groups = ["state"]')
-    hypervisor.tick()
-    lines = hypervisor.tick()
-    assert hypervisor.asked == {GET_ALL_DOMAIN_STATS: 1, GET_INFO: GUESTS, GET_VCPUS: GUESTS}
-    assert len(lines) == 4 * GUESTS
-    assert all(line.startswith("libvirt_cpu_affinity,") for line in lines)
-
-
-def test_a_guest_that_is_off_is_asked_once(host: Callable[..., Host]) -> None:
-    """The pinning of guests that are off is kept, and written at each tick."""
-    crowd = Crowd(GUESTS, off={guest(1), guest(2), guest(3)})
-    hypervisor = host(crowd)
-    first = hypervisor.tick()
-    assert hypervisor.asked[GET_VCPU_PIN_INFO] == 3
+def test_when_guests_that_are_off_are_asked_again(host: Hosts) -> None:
+    """The pinning of guests that are off is kept, and written at each tick. After an event about
+    one, or if it ran in between without an event, it is asked again, and no other."""
+    ticked = begin(host, Crowd(GUESTS, off={guest(1), guest(2), guest(3)}))
+    crowd = ticked.crowd
+    first = tick(ticked)
+    assert ticked.asked[GET_VCPU_PIN_INFO] == 3
+    crowd.vcpus.pins[guest(2)] = FOUR_PINS
     for _ in range(3):
-        assert hypervisor.tick() == first
-        assert hypervisor.asked == {GET_ALL_DOMAIN_STATS: 1, GET_VCPUS: GUESTS - 3}
-    assert len(affinities(first, guest(2))) == 4
-
-
-def test_an_event_makes_it_ask_again(host: Callable[..., Host]) -> None:
-    """After an event about a guest that is off, this guest is asked again, and no other."""
-    crowd = Crowd(GUESTS, off={guest(1), guest(2)})
-    hypervisor = host(crowd)
-    hypervisor.tick()
-    crowd.vcpus.pins[guest(2)] = (1, 2, 4, 8)
-    hypervisor.tick()
-    assert GET_VCPU_PIN_INFO not in hypervisor.asked
-    hypervisor.daemon.tell_of(guest(2))
-    assert eventually(
-        lambda: affinities(hypervisor.tick(), guest(2)) == {0: "0", 1: "1", 2: "2", 3: "3"}
-    )
+        assert tick(ticked) == first
+        assert ticked.asked == {GET_ALL_DOMAIN_STATS: 1, GET_VCPUS: GUESTS - 3}
+    assert affinities(first, guest(2)) == EVERY_CPU
+    ticked.daemon.tell_of(guest(2))
+    assert eventually(lambda: affinities(tick(ticked), guest(2)) == PINNED)
     asked = [name for call, name in crowd.vcpus.asked if call == GET_VCPU_PIN_INFO]
     assert asked == [guest(2)]
 
-
-def test_a_start_and_a_stop_make_it_ask_again(host: Callable[..., Host]) -> None:
-    """A guest that ran in between is asked again, also if no event reports it."""
-    crowd = Crowd(GUESTS, off={guest(1)})
-    hypervisor = host(crowd)
-    assert affinities(hypervisor.tick(), guest(1))[0] == LISTED_CPUS
-    crowd.off.clear()
-    assert current(hypervisor.tick(), guest(1))
+    crowd.off.discard(guest(1))
+    assert current(tick(ticked), guest(1))
     crowd.off.add(guest(1))
-    crowd.vcpus.pins[guest(1)] = (1, 2, 4, 8)
-    for requests in (1, None):
-        lines = hypervisor.tick()
-        assert affinities(lines, guest(1)) == {0: "0", 1: "1", 2: "2", 3: "3"}
-        assert current(lines, guest(1)) == {}
-        assert hypervisor.asked.get(GET_VCPU_PIN_INFO) == requests
+    crowd.vcpus.pins[guest(1)] = FOUR_PINS
+    for requests in (1, 0):
+        lines = tick(ticked)
+        assert affinities(lines, guest(1)) == PINNED and current(lines, guest(1)) == {}
+        assert ticked.asked[GET_VCPU_PIN_INFO] == requests
 
 
-def test_after_ten_minutes_it_asks_again(host: Callable[..., Host], tmp_path: Path) -> None:
+def test_after_ten_minutes_it_asks_again(host: Hosts, tmp_path: Path) -> None:
     """A pinning that no event reports is known after ten minutes; so are more CPUs of the host."""
     ahead = tmp_path / "ahead"
     ahead.write_text("0")
-    text = LOAD_THE_REAL_ONE + FAST_CLOCK.format(file=str(ahead))
     crowd = Crowd(GUESTS, off={guest(1)})
-    hypervisor = host(crowd, env=in_front_of("libvirt", tmp_path, text))
-    hypervisor.tick()
-    crowd.vcpus.pins[guest(1)] = (1, 2, 4, 8)
+    env = in_front_of("libvirt", tmp_path, FAST_CLOCK.format(file=str(ahead)))
+    ticked = begin(host, crowd, env=env)
+    usual = {GET_ALL_DOMAIN_STATS: 1, GET_VCPUS: GUESTS - 1}
+    tick(ticked)
+    crowd.vcpus.pins[guest(1)] = FOUR_PINS
     ahead.write_text("440")
-    assert affinities(hypervisor.tick(), guest(1))[0] == LISTED_CPUS
-    assert hypervisor.asked == {GET_ALL_DOMAIN_STATS: 1, GET_VCPUS: GUESTS - 1}
+    assert affinities(tick(ticked), guest(1)) == EVERY_CPU and ticked.asked == usual
     ahead.write_text("601")
-    assert affinities(hypervisor.tick(), guest(1))[0] == "0"
-    assert hypervisor.asked[GET_VCPU_PIN_INFO] == hypervisor.asked[NODE_GET_CPU_MAP] == 1
-    hypervisor.tick()
-    assert hypervisor.asked == {GET_ALL_DOMAIN_STATS: 1, GET_VCPUS: GUESTS - 1}
+    assert affinities(tick(ticked), guest(1)) == PINNED
+    assert ticked.asked[GET_VCPU_PIN_INFO] == ticked.asked[NODE_GET_CPU_MAP] == 1
+    tick(ticked)
+    assert ticked.asked == usual
 
 
 @pytest.mark.parametrize("calls", [1, 4])
-def test_parallel_calls(host: Callable[..., Host], calls: int) -> None:
-    """As many guests are asked for their vCPUs at the same time as there are connections."""
-    hypervisor = host(Crowd(GUESTS), f"parallel_calls = {calls}", 'timeout = "60s"')
-    for _ in range(2):
-        whole = hypervisor.tick()
-    hypervisor.plugin.metrics.forget()
-    hypervisor.daemon.asked.clear()
-    hypervisor.daemon.unanswered.add(GET_VCPUS)
-    started = time.monotonic()
-    hypervisor.plugin.tick()
-    assert eventually(lambda: hypervisor.asked.get(GET_VCPUS, 0) >= calls)
-    time.sleep(0.1)
-    # After 0.5 s a request is repeated on another connection.
-    assert hypervisor.asked[GET_VCPUS] == calls or time.monotonic() - started > 0.4
-    hypervisor.daemon.answer()
-    hypervisor.plugin.metrics.wait_for(
-        lambda lines: lines and lines[-1].startswith("libvirt_health,"), "the tick"
-    )
-    assert sorted(hypervisor.tick()) == sorted(whole)
-
-
-def test_a_guest_that_hangs_costs_only_itself(host: Callable[..., Host]) -> None:
-    """While the request for the vCPUs of one guest hangs, all others have their mapping in time,
-    and the hung guest has all but its mapping; afterwards it has that, too."""
-    crowd = Crowd(GUESTS)
-    hypervisor = host(crowd, 'timeout = "4s"')
-    whole = hypervisor.tick()
+def test_a_guest_that_hangs_costs_only_itself(host: Hosts, calls: int) -> None:
+    """Several guests are asked for their vCPUs at the same time. While the request for one hangs,
+    all others have their mapping, and the hung guest all but that; afterwards it has that, too."""
+    ticked = begin(host, Crowd(GUESTS), f"parallel_calls = {calls}", 'timeout = "4s"')
+    whole = sorted(tick(ticked))
+    ticked.daemon.unanswered.add(GET_VCPUS)
+    ticked.begin()
+    assert eventually(lambda: ticked.asked[GET_VCPUS] >= calls)
+    ticked.daemon.answer()
+    ticked.end()
     hung = guest(3)
-    crowd.vcpus.held.add(hung)
-    for number in range(4):
-        started = time.monotonic()
-        lines = hypervisor.tick()
-        assert time.monotonic() - started < (6 if number == 0 else 2)
+    mine = f"domain_name={hung},"
+    ticked.crowd.vcpus.held.add(hung)
+    for _ in range(3):
+        lines = tick(ticked)
         assert affinities(lines, hung) == current(lines, hung) == {}
-        mine = f"domain_name={hung},"
-        assert sorted(line for line in lines if mine not in line) == sorted(
-            line for line in whole if mine not in line
-        )
         assert sum(mine in line for line in lines) == 4  # libvirt_vcpu
-    hypervisor.daemon.answer()
-    assert eventually(lambda: sorted(hypervisor.tick()) == sorted(whole))
+        assert [x for x in sorted(lines) if mine not in x] == [x for x in whole if mine not in x]
+    ticked.daemon.answer()
+    assert eventually(lambda: sorted(tick(ticked)) == whole)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from support.host import Config, Start
 from support.plugin import (
     TEST_DRIVER,
-    Plugin,
     Stream,
     eventually,
     run,
@@ -18,40 +17,12 @@ from support.plugin import (
     waiting_bytes,
 )
 
-MISTAKES = f"""\
-[agent]
-interval = "10s"
-[[inputs.libvirt]]
-libvirt_uri = 7
-domains = ["a", 7, ""]
-statistics_groups = ["state", "stat", "state"]
-alias = "hv"
-[[inputs.libvirt]]
-libvirt_uri = "{TEST_DRIVER}"
-timeout = 5
-interval = "5 s"
-influx_uint_support = "yes"
-metrics = []
-[inputs.libvirt.tags]
-rack = 12
-domain_name = "x"
-"""
-
-FOUND = [
-    "agent: unknown; only [[inputs.libvirt]] tables belong in this file",
-    "inputs.libvirt[0].libvirt_uri: expected a string, got 7",
-    "inputs.libvirt[0].domains[1]: expected a string, got 7",
-    'inputs.libvirt[0].domains[2]: expected a non-empty string, got ""',
-    'inputs.libvirt[0].statistics_groups[1]: unknown name "stat"; did you mean state?',
-    'inputs.libvirt[0].statistics_groups[2]: duplicate value "state"',
-    "inputs.libvirt[0].alias: is handled by Telegraf itself: it belongs in the [[inputs.execd]]",
-    "inputs.libvirt[1].timeout: expected a duration",
-    "inputs.libvirt[1].interval: expected a duration",
-    'inputs.libvirt[1].influx_uint_support: expected true or false, got "yes"',
-    "inputs.libvirt[1].metrics: unknown option",
-    "inputs.libvirt[1].tags.rack: expected a string, got 12",
-    "inputs.libvirt[1].tags.domain_name: is a tag of the plugin's own metrics",
-]
+MISTAKES = {
+    "agent": "unknown; only [[inputs.libvirt]] tables belong in this file",
+    "inputs.libvirt[0].libvirt_uri": "expected a string, got 7",
+    "inputs.libvirt[1].timeout": "expected a duration",
+    "inputs.libvirt[1].tags.rack": "expected a string, got 12",
+}
 
 
 @pytest.mark.smoke
@@ -59,16 +30,19 @@ FOUND = [
 def test_all_mistakes_are_reported_in_one_go(tmp_path: Path, option: list[str]) -> None:
     """Each mistake is one line with the file and the option; nothing is collected."""
     path = tmp_path / "plugin.conf"
-    path.write_text(MISTAKES)
+    path.write_text(
+        '[agent]\ninterval = "10s"\n[[inputs.libvirt]]\nlibvirt_uri = 7\n'
+        "[[inputs.libvirt]]\ntimeout = 5\n[inputs.libvirt.tags]\nrack = 12\n"
+    )
     done = run(*option, "--config", path)
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
-    assert len(lines) == len(FOUND)
-    for found in FOUND:
-        assert any(line.startswith(f"E! {path}: {found}") for line in lines), found
+    assert len(lines) == len(MISTAKES)
+    for place, text in MISTAKES.items():
+        assert any(line.startswith(f"E! {path}: {place}: {text}") for line in lines), place
 
 
-def test_no_mistake_is_lost(start: Callable[..., Plugin], tmp_path: Path) -> None:
+def test_no_mistake_is_lost(start: Start, tmp_path: Path) -> None:
     """More mistakes than the log keeps waiting are reported, each of them, also to a reader that
     begins late."""
     path = tmp_path / "plugin.conf"
@@ -112,58 +86,28 @@ def test_a_broken_file(tmp_path: Path, text: bytes, message: str) -> None:
     assert done.stderr.rstrip("\n").isprintable()
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """The message about an unreadable file has its path and the reason."""
-    for path, reason in (
-        (tmp_path / "missing.conf", "No such file or directory"),
-        (tmp_path, "Is a directory"),
-        (tmp_path / ("n" * 300), "File name too long"),
-    ):
-        done = run("--config", path)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"E! {path}: cannot be read: {reason}\n"
-
-
-def test_what_is_no_file(tmp_path: Path) -> None:
-    """A FIFO without writer, a device and a file that is too large are errors."""
+def test_a_file_that_cannot_be_read(start: Start, tmp_path: Path) -> None:
+    """The message about an unreadable file, a FIFO without writer, a device or a file that is too
+    large has its path and the reason; the program does not wait for stdin."""
     fifo, large = tmp_path / "fifo", tmp_path / "large"
     os.mkfifo(fifo)
     large.touch()
     os.truncate(large, 1 << 40)
     for path, reason in (
+        (tmp_path / "missing.conf", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / ("n" * 300), "File name too long"),
         (fifo, "it is a FIFO that no program writes"),
         (Path("/dev/zero"), "it is not a regular file"),
         (large, "it is larger than 8 MiB"),
     ):
-        done = run("--config", path)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == f"E! {path}: cannot be read: {reason}\n"
+        plugin = start("--config", path)
+        assert (plugin.wait(), plugin.metrics.text) == (2, "")
+        assert plugin.log.lines == [f"E! {path}: cannot be read: {reason}"]
 
 
-def test_a_configuration_from_a_program(config: Callable[..., Path]) -> None:
+def test_a_configuration_from_a_program(config: Config) -> None:
     """`<(COMMAND)` of a shell works, also if the command takes its time."""
     command = f'exec "$@" --config <(sleep 0.3; cat {config(f"libvirt_uri = {TEST_DRIVER!r}")})'
     done = run("--once", prefix=("bash", "-c", command, "bash"))
     assert (done.returncode, done.stdout[:14]) == (0, "libvirt_state,")
-
-
-def test_it_does_not_wait_for_its_input(start: Callable[..., Plugin], tmp_path: Path) -> None:
-    """A wrong configuration ends the program although stdin stays open."""
-    plugin = start("--config", tmp_path / "missing.conf")
-    assert plugin.wait() == 2
-
-
-def test_old_names_are_warned_about_once(
-    start: Callable[..., Plugin], config: Callable[..., Path]
-) -> None:
-    """The old name `domain_names` works, with a warning at the start, not at each tick."""
-    path = config(f'libvirt_uri = "{TEST_DRIVER}"\ndomain_names = ["test"]')
-    plugin = start("--config", path)
-    for count in (1, 2, 3):
-        plugin.tick()
-        plugin.wait_for_states(count)
-    assert plugin.finish() == 0
-    assert next(line for line in plugin.log.lines if line.startswith("W! ")) == (
-        f"W! {path}: inputs.libvirt[0].domain_names: is read as domains; write domains instead"
-    )
-    assert sum("domain_names" in line for line in plugin.log.lines) == 1

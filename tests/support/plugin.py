@@ -64,6 +64,13 @@ importlib.import_module(__name__)
 """
 """Code that replaces the text of `in_front_of` by the real module."""
 
+FAST_CLOCK = f"""{LOAD_THE_REAL_ONE}
+import pathlib, time
+monotonic = time.monotonic
+time.monotonic = lambda: monotonic() + float(pathlib.Path({{file!r}}).read_text() or 0)
+"""
+"""The same, with a clock that is ahead by as many seconds as a file says."""
+
 
 def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> bool:
     """True if the condition becomes true within this time."""
@@ -217,6 +224,13 @@ class Plugin(Closing):
         """Write a newline, as Telegraf does."""
         self.write(b"\n")
 
+    def collect(self, times: int = 1) -> None:
+        """Tick, and wait for one more line of libvirt_state, this many times."""
+        for _ in range(times):
+            count = len(self.states) + 1
+            self.tick()
+            self.wait_for_states(count)
+
     def tick_and_go_on(self) -> None:
         """Write a newline, and wait until the plugin has read it."""
         self.tick()
@@ -282,6 +296,12 @@ class Plugin(Closing):
         numbers = (SIGHUP, SIGUSR1, SIGUSR2, SIGTERM)  # Python itself has a handler for SIGINT
         return status["State"][0] == "S" and all(caught >> (number - 1) & 1 for number in numbers)
 
+    def peak_kib(self) -> int:
+        """The most memory that it has had."""
+        found = re.search(r"VmHWM:\s*(\d+) kB", self.proc("status").read_text())
+        assert found
+        return int(found[1])
+
     @property
     def switches(self) -> int:
         """The number of voluntary context switches of all threads."""
@@ -289,12 +309,17 @@ class Plugin(Closing):
         found = (re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M) for text in texts)
         return sum(int(match[1]) for match in found if match)
 
-    def wait_until_idle(self) -> None:
-        """Wait until none of its threads runs for a moment."""
+    def opened(self) -> tuple[int, int]:
+        """The numbers of its descriptors and of its threads."""
+        files, threads = (len([*self.proc(name).iterdir()]) for name in ("fd", "task"))
+        return files, threads
+
+    def wait_until_idle(self, seconds: float = 0.1) -> None:
+        """Wait until none of its threads runs for this time."""
 
         def idle() -> bool:
             before = self.switches
-            time.sleep(0.1)
+            time.sleep(seconds)
             return self.switches == before
 
         assert eventually(idle), "it does not come to rest"

@@ -186,6 +186,15 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def runs(process: int) -> bool:
+    """Whether a process exists and has not ended."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
 def send(number: signal.Signals, pids: set[int]) -> None:
     """Send a signal to the processes that still live."""
     for pid in pids:

@@ -82,8 +82,7 @@ class Reader(Closing):
 
     def opened(self) -> tuple[int, int, int]:
         """The numbers of descriptors, of threads and of other processes."""
-        files, threads = (len([*self.plugin.proc(name).iterdir()]) for name in ("fd", "task"))
-        return files, threads, len(self.children())
+        return (*self.plugin.opened(), len(self.children()))
 
     def no_more_than(self, before: tuple[int, int, int]) -> bool:
         """True once nothing of it is more than before; keepalive ends what hangs after 15 s."""
