@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from support.missing import Missing, needed
-from support.process import Workspace, end_of
+from support.process import Workspace
 
 #: The distribution's own programs come first: another Python has no python3-libvirt.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -44,9 +44,10 @@ def run(workspace: Workspace, name: str, *command: object, expected: int = 0, **
     kept.update({"TMPDIR": str(workspace.folder), **env})
     process = workspace.run(name, [str(part) for part in command], kept)
     status = process.wait(1800)
+    output = workspace.log(name).read_text()
     if status != expected:
-        pytest.fail(f"{name} gave {status}:\n{end_of(workspace.log(name))}", pytrace=False)
-    return workspace.log(name).read_text()
+        pytest.fail(f"{name} gave {status}:\n{output[-8000:]}", pytrace=False)
+    return output
 
 
 def _archive() -> str:

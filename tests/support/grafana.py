@@ -149,8 +149,8 @@ class Source:
             return self.select(text, period, chosen, step_of(panel))
         query = substitute(text, chosen, period, step_of(panel))
         if target["instant"]:
-            return list(_of_vector(self.database.instant(query, period.end), period.end))
-        return list(_of_matrix(self.database.range(query, *period, STEP)))
+            return list(_of_prometheus(self.database.instant(query, period.end)))
+        return list(_of_prometheus(self.database.range(query, *period, STEP)))
 
     def select(
         self, query: str, period: Period, chosen: Values = NOTHING, interval: int = STEP
@@ -178,19 +178,11 @@ def _of_influxdb(result: Json) -> Iterator[Series]:
         yield from found.values()
 
 
-def _labels(metric: Json) -> dict[str, str]:
-    return {name: value for name, value in metric.items() if name != "__name__"}
-
-
-def _of_vector(result: list[Json], time: int) -> Iterator[Series]:
+def _of_prometheus(result: list[Json]) -> Iterator[Series]:
     for series in result:
-        yield Series(_labels(series["metric"]), "", {time: float(series["value"][1])})
-
-
-def _of_matrix(result: list[Json]) -> Iterator[Series]:
-    for series in result:
-        points = {int(time): float(value) for time, value in series["values"]}
-        yield Series(_labels(series["metric"]), "", points)
+        labels = {name: value for name, value in series["metric"].items() if name != "__name__"}
+        values = series["values"] if "values" in series else [series["value"]]
+        yield Series(labels, "", {int(time): float(value) for time, value in values})
 
 
 def legend(target: Json, series: Series) -> str:
