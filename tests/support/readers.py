@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 
 from support.plugin import Plugin, eventually, states
 from support.process import Closing, children
 from support.transports import Rig
+
+SECONDS = 60.0
+"""How long what hangs may take to end, and connections to come back."""
 
 SLOW_NS = 700_000_000
 """The plugin repeats an attempt at once only if it took less than a second."""
@@ -84,10 +88,6 @@ class Reader(Closing):
         """The numbers of descriptors, of threads and of other processes."""
         return (*self.plugin.opened(), len(self.children()))
 
-    def no_more_than(self, before: tuple[int, int, int]) -> bool:
-        """True once nothing of it is more than before; keepalive ends what hangs after 15 s."""
-        return eventually(lambda: all(map(int.__le__, self.opened(), before)))
-
 
 class Readers(dict[str, Reader]):
     """Plugins by their transports, ticked at the same time."""
@@ -98,11 +98,11 @@ class Readers(dict[str, Reader]):
             reader.begin_tick()
         return {transport for transport, reader in self.items() if reader.end_tick()}
 
-    def until_all_up(self) -> None:
+    def until_all_up(self, forget: bool = True) -> None:
         """Tick until all have had metrics; on a slow machine it takes some ticks to connect. The
-        messages so far are dropped."""
-        assert eventually(lambda: self.tick() == {*self}), self.logs()
-        for reader in self.values():
+        messages so far are dropped, unless `forget` is false."""
+        assert eventually(lambda: self.tick() == {*self}, SECONDS), self.logs()
+        for reader in self.values() if forget else ():
             reader.plugin.log.forget()
 
     def check_up(self) -> None:
@@ -110,16 +110,22 @@ class Readers(dict[str, Reader]):
         missing = {*self} - self.tick()
         assert all(self[transport].slow for transport in missing), (missing, self.logs())
         if missing:
-            assert eventually(lambda: self.tick() == {*self}), self.logs()
+            self.until_all_up(forget=False)
 
     def opened(self) -> dict[str, tuple[int, int, int]]:
         """What each of them has opened; see Reader."""
         return {transport: reader.opened() for transport, reader in self.items()}
 
     def check_opened(self, before: Mapping[str, tuple[int, int, int]]) -> None:
-        """None has opened more than before."""
-        for transport, reader in self.items():
-            assert reader.no_more_than(before[transport]), (transport, before, self.opened())
+        """None has opened more than before, once keepalive has ended what hangs."""
+
+        def is_less() -> bool:
+            time.sleep(0.1)
+            self.tick()
+            opened = self.opened()
+            return all(all(map(int.__le__, opened[name], before[name])) for name in self)
+
+        assert eventually(is_less, SECONDS), (before, self.opened())
 
     def logs(self) -> dict[str, list[str]]:
         """All messages so far."""

@@ -18,7 +18,7 @@ from support.near import HOST, NearUser
 from support.plugin import eventually
 from support.process import Closing, ProcessError, Workspace, send
 from support.remote import FAR, FarHost
-from support.sshd import Sshd
+from support.sshd import Sshd, make_key
 from support.tls import CLIENT, Authority, server
 
 SSH, LIBSSH = "ssh", ("libssh", "libssh2")
@@ -83,6 +83,14 @@ class Rig(Closing):
             yield
         finally:
             self.near.write(".ssh/known_hosts", self.known_hosts())
+
+    def other_key(self, name: str) -> Path:
+        """A key of the near user that no far host knows."""
+        return self.near.own(make_key(self.near.home / name), 0o600)
+
+    def other_public_key(self) -> str:
+        """A public key that is not that of a host."""
+        return " ".join(self.other_key("a_key").with_suffix(".pub").read_text().split()[:2])
 
     def new_host(self, name: str, settings: Mapping[str, str]) -> FarHost:
         """One more far host, which the test starts and closes."""
