@@ -1,12 +1,13 @@
-"""The names of running domains come from the files beside the daemon's socket."""
+"""The names of running domains and their times come from the files beside the daemon's socket."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from telegraf_execd_libvirt.connection.facts import running_names
+from telegraf_execd_libvirt.connection.facts import running_names, started_at
 
 NAMES = {
     "web-1.pid": "web-1",
@@ -27,6 +28,10 @@ def test_names(tmp_path: Path, folder: str) -> None:
         (path / name).touch()
     uri = f"qemu:///system?socket={tmp_path}/libvirt-sock"
     assert running_names(uri) == sorted(NAMES.values())
+    for file, name in NAMES.items():
+        os.utime(path / file, (1.0, 1_800_000_000.9))
+        assert started_at(uri, name) == (None if "\\x" in name else 1_800_000_000)
+    assert started_at(uri, "../qemu/web-1") is started_at(uri, "gone") is None
 
 
 @pytest.mark.parametrize(
@@ -35,3 +40,4 @@ def test_names(tmp_path: Path, folder: str) -> None:
 def test_no_names(uri: str) -> None:
     """There are none on another host, without a daemon of QEMU's, and without files."""
     assert running_names(uri) == []
+    assert started_at(uri, "web-1") is None

@@ -158,6 +158,30 @@ def test_info_of_the_summary() -> None:
     assert (found.tags, found.devices, found.info) == ({}, {"block": [], "net": []}, {})
 
 
+CHANNEL = "<channel><target name='{}' state='{}'/></channel>"
+AGENT = "org.qemu.guest_agent.0"
+
+
+@pytest.mark.parametrize(
+    ("devices", "info"),
+    [
+        (CHANNEL.format(AGENT, "connected"), {"agent_connected": "1"}),
+        (CHANNEL.format(AGENT, "disconnected"), {"agent_connected": "0"}),
+        (CHANNEL.format("other", "connected"), {}),
+        (f"<channel><target name='{AGENT}'/></channel>", {}),
+        (
+            "<memballoon model='virtio'><stats period='10'/></memballoon>",
+            {"memballoon": "virtio", "balloon_period": "10"},
+        ),
+        ("<memballoon model='virtio'/>", {"memballoon": "virtio", "balloon_period": "0"}),
+        ("<memballoon model='none'/>", {"memballoon": "none"}),
+    ],
+)
+def test_agent_and_balloon(devices: str, info: dict[str, str]) -> None:
+    """A guest that does not run has no state of its agent; a balloon may have no period."""
+    assert read(f"<domain><devices>{devices}</devices></domain>").info == info
+
+
 #: Metadata of three applications: with a prefix, without one, and twice the same element.
 APPS = (
     '<a:app xmlns:a="urn:a" a:role="db"><site>brno</site><b xmlns="urn:b">x</b></a:app>'

@@ -30,7 +30,15 @@ STATS: Stats = {
     **{"block.0.wr.bytes": 2_000, "block.0.rd.reqs": 99},
     **{"block.1.name": "vdb", "block.1.rd.bytes": 10_000, "block.1.wr.bytes": 20_000},
 }
-INFO = {"uuid": "u", "title": "t", "os_type": "hvm", "machine": "pc-q35-7.2"}
+INFO = {
+    "uuid": "u",
+    "title": "t",
+    "os_type": "hvm",
+    "machine": "pc-q35-7.2",
+    "started_at": "1799999000",
+    "agent_connected": "0",
+    "balloon_period": "10",
+}
 
 #: The fields of a running guest with everything, in the documented order.
 FIELDS: dict[str, Any] = {

@@ -33,13 +33,14 @@ Records = list[tuple[Handle, Stats]]
 #: Takes an event: its kind, the domain's UUID and name, and what else libvirt passes.
 EventTaker = Callable[[int, str, str, tuple[Any, ...]], None]
 
-#: The kinds of events after which a domain's configuration may be another one.
+#: The kinds of events after which a domain's XML may be another one.
 CHANGES = (
     libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
     libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
 )
 
 #: The file of libvirt-python's C module.

@@ -10,6 +10,7 @@ libvirt reports that the driver does not have it, and then it is not called agai
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,11 @@ _OLDEST_DEFINITION_SECONDS = 300.0
 #: A method of libvirt's: the class of its object, and its name.
 Method = tuple[type, str]
 
+#: VIR_DOMAIN_EVENT_ID_LIFECYCLE, with the events started and stopped. A domain that wakes up has
+#: the first one as well.
+_LIFECYCLE, _STARTED, _STOPPED = 0, 2, 5
+_WOKEN = (_STARTED, 4)
+
 #: A file of the daemon itself.
 _DRIVER = "driver"
 
@@ -57,6 +63,8 @@ class Facts:
     restarts: XmlCache[Sequence[str]] = field(
         default_factory=lambda: XmlCache(changes, NO_CHANGES, _OLDEST_DEFINITION_SECONDS)
     )
+    #: The Unix times at which domains started, by UUID, of those whose event has come.
+    starts: dict[str, int] = field(default_factory=dict)
     has_bulk: bool = True
     #: The flags of bulk statistics that the driver does not know, as the log names them.
     dropped: set[str] = field(default_factory=set)
@@ -101,6 +109,14 @@ class Facts:
             self.named.add((uuid, what))
             log.warning("domain %s: %s %s", uuid, what, details)
 
+    def changed(self, kind: int, uuid: str, details: tuple[Any, ...]) -> None:
+        """An event says that a domain has changed; with the details of libvirt's callback."""
+        if kind == _LIFECYCLE and details[:1] == (_STARTED,) and details != _WOKEN:
+            self.starts[uuid] = int(time.time())
+        elif kind == _LIFECYCLE and details[:1] == (_STOPPED,):
+            self.starts.pop(uuid, None)
+        self.forget(uuid)
+
     def forget(self, uuid: str) -> None:
         """A domain has changed."""
         self.devices.forget(uuid)
@@ -113,8 +129,7 @@ def running_names(uri: str) -> list[str]:
     """The names of running domains, without a call, perhaps with some that are gone: libvirt's
     daemon writes a file NAME.pid for each, with the name as XML has it, and every user may list
     them. None if the daemon is on another host, or not QEMU's."""
-    driver, transport = driver_and_transport(uri)
-    if driver != "qemu" or transport not in ("", "unix") or is_remote(uri):
+    if not _has_files(uri):
         return []
     from xml.sax.saxutils import unescape  # imported here: costs 4 MiB and is seldom needed
 
@@ -122,6 +137,27 @@ def running_names(uri: str) -> list[str]:
     stems = (os.fsencode(path.stem).decode("utf-8", "backslashreplace") for path in paths)
     names = (unescape(stem, {"&quot;": '"', "&apos;": "'"}) for stem in stems)
     return sorted({name for name in names if name != _DRIVER})
+
+
+def started_at(uri: str, name: str) -> Optional[int]:
+    """The Unix time at which a running domain started, without a call: that of its file, see
+    :func:`running_names`. None without one."""
+    if not _has_files(uri) or "/" in name:
+        return None
+    stem = name.replace("&", "&amp;")
+    for char, entity in (("<", "lt"), (">", "gt"), ('"', "quot"), ("'", "apos")):
+        stem = stem.replace(char, f"&{entity};")
+    for folder in _folders(uri):
+        try:
+            return int((folder / f"{stem}.pid").stat().st_mtime)
+        except (OSError, ValueError):
+            pass  # it is in the other folder, or the domain has just stopped
+    return None
+
+
+def _has_files(uri: str) -> bool:
+    driver, transport = driver_and_transport(uri)
+    return driver == "qemu" and transport in ("", "unix") and not is_remote(uri)
 
 
 def _folders(uri: str) -> Iterator[Path]:

@@ -28,6 +28,9 @@ from .xml import (
 #: Largest XML in bytes; libvirt's own limit for one text.
 _MOST_BYTES = 4 * 1024 * 1024
 
+#: The channel of the QEMU guest agent.
+_AGENT_CHANNEL = "org.qemu.guest_agent.0"
+
 #: The namespaces of OpenStack Nova: since Wallaby, and before.
 _NOVA = (
     "http://openstack.org/xmlns/libvirt/nova/1.1",
@@ -43,6 +46,20 @@ def _nova(path: str) -> Source:
         return next(filter(None, values), None)
 
     return read
+
+
+def _balloon_period(domain: ET.Element) -> Optional[str]:
+    if attribute(domain, "devices/memballoon", "model") in (None, "none"):
+        return None
+    return attribute(domain, "devices/memballoon/stats", "period") or "0"
+
+
+def _agent_connected(domain: ET.Element) -> Optional[str]:
+    """1 or 0; None without the channel, and for a domain that does not run."""
+    for target in domain.iterfind("devices/channel/target"):
+        if target.get("name") == _AGENT_CHANNEL and (state := target.get("state")):
+            return str(int(state == "connected"))
+    return None
 
 
 _target = attribute_of("target", "dev")
@@ -99,11 +116,12 @@ class IdentityReader:
         }
         self._kinds = kinds
         self._backing_chain = backing_chain
+        self._with_info = info
         #: Whether a tick needs the XML at all; sources read it when they need it.
         self.wanted = bool(domain_tags or device_tags or metadata_tags or info)
 
-    def read(self, xml: str) -> Identity:
-        """Read a domain's XML.
+    def read(self, xml: str, started: Source = lambda domain: None) -> Identity:
+        """Read a domain's XML; ``started`` gets the time at which a domain has started.
 
         Raises ValueError if it is broken, has a document type or is larger than 4 MiB.
         """
@@ -119,7 +137,9 @@ class IdentityReader:
             "os_type": root.findtext("os/type"),
             "machine": attribute(root, "os/type", "machine"),
             "memballoon": attribute(root, "devices/memballoon", "model"),
-            "stats_period": attribute(root, "devices/memballoon/stats", "period"),
+            "balloon_period": _balloon_period(root),
+            "agent_connected": _agent_connected(root),
+            "started_at": started(root) if self._with_info else None,
             "vhostuser": " ".join(
                 _target(disk) or "" for disk in root.iterfind("devices/disk[@type='vhostuser']")
             ),

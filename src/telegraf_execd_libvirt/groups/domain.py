@@ -40,11 +40,41 @@ _SUMMED = {
     ("vcpu", "delay"): counter("steal_time", "ns", "steal time of all vCPUs"),
     ("block", "rd.bytes"): counter("disk_read_bytes", "bytes", "bytes read from all disks"),
     ("block", "wr.bytes"): counter("disk_write_bytes", "bytes", "bytes written to all disks"),
+    ("block", "rd.reqs"): counter("disk_read_requests", "requests", "reads of all disks"),
+    ("block", "wr.reqs"): counter("disk_write_requests", "requests", "writes of all disks"),
+    ("block", "fl.reqs"): counter("disk_flush_requests", "requests", "flushes of all disks"),
+    ("block", "rd.times"): counter("disk_read_time", "ns", "time spent on reads of all disks"),
+    ("block", "wr.times"): counter("disk_write_time", "ns", "time spent on writes of all disks"),
+    ("block", "fl.times"): counter("disk_flush_time", "ns", "time spent on flushes of all disks"),
     ("net", "rx.bytes"): counter("net_rx_bytes", "bytes", "bytes received by all interfaces"),
     ("net", "tx.bytes"): counter("net_tx_bytes", "bytes", "bytes sent by all interfaces"),
 }
 
-#: Fields that are copied from an identity.
+#: Numbers that are copied from an identity.
+_NUMBERS = (
+    gauge(
+        "started_at",
+        "s",
+        "Unix time at which the domain started or arrived here: that of its file NAME.pid if the "
+        "daemon is on this host, else of the event; absent if that is not known",
+        Type.LLONG,
+    ),
+    gauge(
+        "agent_connected",
+        "",
+        "1 if the QEMU guest agent of the running domain is connected, else 0; absent without a "
+        "channel for it",
+        Type.INT,
+    ),
+    gauge(
+        "balloon_period",
+        "s",
+        "interval of the guest's reports about its memory; 0: none; absent without a balloon",
+        Type.UINT,
+    ),
+)
+
+#: Texts that are copied from an identity.
 _TEXTS = (
     text("uuid", "UUID of the domain"),
     text("title", "title in the domain's XML"),
@@ -84,6 +114,7 @@ _DOMAIN = Metric(
             active_only=True,
         ),
         *_SUMMED.values(),
+        *_NUMBERS,
         *_TEXTS,
     ),
 )
@@ -152,6 +183,9 @@ def _items(
     if state != _SHUT_OFF:
         yield "domain.cpu_time", _number(stats, "cpu.time")
     yield from _sums(stats).items()
+    for field in _NUMBERS:
+        digits = info.get(field.key, "")
+        yield f"domain.{field.key}", int(digits) if is_index(digits) else None
     for field in _TEXTS:
         yield f"domain.{field.key}", info.get(field.key) or None
 

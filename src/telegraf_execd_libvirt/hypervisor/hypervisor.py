@@ -215,7 +215,7 @@ class Hypervisor:
         def happened(kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
             try:
                 if kind in CHANGES:
-                    self._facts.forget(uuid)
+                    self._facts.changed(kind, uuid, arguments)
                 for listener in self._engine.fetches.listeners.get(kind, ()):
                     listener.happened(kind, uuid, name, arguments)
             except Exception as defect:  # the caller is libvirt

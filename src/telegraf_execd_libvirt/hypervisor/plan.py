@@ -5,10 +5,13 @@ Invariant: all of it follows from the configuration only.
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+from typing import Optional
+
 from ..config.config import HypervisorConfig
 from ..config.values import format_duration
 from ..connection.completeness import Completeness
-from ..connection.facts import Facts
+from ..connection.facts import Facts, started_at
 from ..connection.requests import OTHERS, Wanted
 from ..connection.xml_cache import XmlCache
 from ..domain.devices import NO_DEVICES, parse
@@ -65,8 +68,18 @@ def wanted_of(config: HypervisorConfig, explained: bool = False) -> Wanted:
 
 def facts_of(config: HypervisorConfig) -> Facts:
     """What is known before the first request."""
+    reader, starts = config.identities, dict[str, int]()
+
+    def started(domain: ET.Element) -> Optional[str]:
+        if domain.get("id") is None:
+            return None  # it does not run
+        found = started_at(config.libvirt_uri, domain.findtext("name") or "")
+        found = starts.get(domain.findtext("uuid") or "") if found is None else found
+        return None if found is None else str(found)
+
     return Facts(
         Completeness(config.read_groups),
         XmlCache(parse, NO_DEVICES, _OLDEST_DEVICES_SECONDS),
-        XmlCache(config.identities.read, NO_IDENTITY, _OLDEST_IDENTITY_SECONDS),
+        XmlCache(lambda xml: reader.read(xml, started), NO_IDENTITY, _OLDEST_IDENTITY_SECONDS),
+        starts=starts,
     )
