@@ -13,7 +13,7 @@ from telegraf_execd_libvirt.groups import STATISTICS_GROUPS
 from telegraf_execd_libvirt.groups.node import GROUP, Node
 
 NODE_INFO = ["x86_64", 16_000, 8, 2_400, 1, 1, 4, 2]
-MEMORY = {"total": 16_384_001, "free": 5_000, "buffers": 1, "cached": 2}
+MEMORY = {"total": 16_384_001, "free": 5_000, "buffers": 1, "cached": 2, "available": 3}
 CPU = {"kernel": 1, "user": 2, "idle": 3, "iowait": 4}
 
 #: The sums of a hypervisor without domains.
@@ -34,16 +34,18 @@ def test_every_field() -> None:
     for active, state, vcpus, memory in ((True, 1, 1, 10), (True, 3, 20, 200), (False, 5, 300, 3)):
         size = {"vcpu.current": vcpus, "balloon.maximum": memory, "balloon.current": 1}
         node.add(active, {"state.state": state, "vcpu.maximum": 999, **size})
-    record = Domain("qemu:///system", True, node.keys(NODE_INFO, MEMORY, CPU))
+    record = Domain("qemu:///system", True, node.keys(NODE_INFO, MEMORY, CPU, 7_002_001))
     (point,) = points([GROUP], record)
     assert point.measurement == "libvirt_node"
     assert point.tags == (("libvirt_uri", "qemu:///system"),)
     expected = {
         **{"cpus": 8, "memory_kib": 16_384_001, "memory_free_kib": 5_000},
+        **{"memory_available_kib": 3, "memory_buffers_kib": 1, "memory_cached_kib": 2},
         **{"cpu_user": 2, "cpu_system": 1, "cpu_idle": 3, "cpu_iowait": 4},
         **{"domains_running": 1, "domains_paused": 1, "domains_shutoff": 1, "domains_crashed": 0},
         **{"domains_other": 0, "vcpus_defined": 321, "vcpus_running": 21},
         **{"memory_defined_kib": 213, "memory_running_kib": 210},
+        **{"hypervisor_version": "7.2.1", "hypervisor_version_number": 7_002_001},
     }
     assert point.fields == tuple(expected.items())
     assert [*expected] == [field.name for field in GROUP.metrics[0].fields]

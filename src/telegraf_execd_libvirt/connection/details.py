@@ -23,8 +23,8 @@ from .facts import Facts
 from .requests import BatchRequest, Controls, Groups, Host, Identities, Progress, Wanted
 from .vcpus import read_cpus
 
-#: CPUs that are added to the host are known after at most this time.
-_CPUS_SECONDS = 600.0
+#: CPUs that are added to the host, and another version of QEMU, are known after at most this time.
+_HOST_SECONDS = 600.0
 
 #: Drivers that have only some groups in their bulk statistics, by the driver's name. A driver that
 #: is not listed is asked; it answers with code 3 if it has no bulk statistics.
@@ -49,6 +49,7 @@ class Details:
         self.facts = facts
         self._progress = progress
         self._cpus, self._cpus_until = 0, 0.0
+        self._version, self._version_until = 0, 0.0
 
     def fill(self, records: Records, request: BatchRequest) -> set[str]:
         """Adds the keys from calls for one domain; returns the names of the domains for which only
@@ -140,18 +141,28 @@ class Details:
             return None
 
     def host(self) -> Host:
-        """The CPUs and the memory of the host, as far as the driver has them."""
+        """The CPUs and the memory of the host, and the version of the hypervisor, as far as the
+        driver has them."""
         return Host(
             self._host_call("getInfo") or (),
             self._host_call("getMemoryStats", -1, 0) or {},
             self._host_call("getCPUStats", -1, 0) or {},
+            self._host_version(),
         )
+
+    def _host_version(self) -> int:
+        """The version of the hypervisor, asked every ten minutes; 0 if it is not known."""
+        now = time.monotonic()
+        if now >= self._version_until:
+            self._version_until = now + _HOST_SECONDS
+            self._version = self._host_call("getVersion") or 0
+        return self._version
 
     def _host_cpus(self) -> int:
         """The number of the host's CPUs, asked every ten minutes; 0 if it is not known."""
         now = time.monotonic()
         if now >= self._cpus_until:
-            self._cpus_until = now + _CPUS_SECONDS
+            self._cpus_until = now + _HOST_SECONDS
             read = partial(read_cpus, self._connection)
             method = Connection, "getCPUMap"
             if found := self.facts.attempt(method, read, lambda: "no getCPUMap"):

@@ -215,11 +215,13 @@ class Controls:
 
 @dataclass(frozen=True)
 class Host:
-    """libvirt's records of the host; a record that the driver does not have is empty."""
+    """libvirt's records of the host, and the version of the hypervisor as a number; a record that
+    the driver does not have is empty, and the number is 0."""
 
     info: Sequence[Any] = ()
     memory: Mapping[str, Any] = field(default_factory=dict)
     cpu: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 0
 
 
 @dataclass(frozen=True)

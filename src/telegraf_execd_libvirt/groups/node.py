@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Optional
 
 from ..domain.record import STATE_NAMES, Stats
-from .schema import Field, Group, Metric, counter, gauge
+from .schema import Field, Group, Metric, counter, gauge, text
 
 _COUNTED = ("running", "paused", "shutoff", "crashed")
 
@@ -27,7 +27,16 @@ def _cpu_time(key: str, help: str) -> Field:
 #: The host's memory and CPU times, by libvirt's names.
 _MEMORY_SIZES = {
     "total": gauge("memory_kib", "KiB", "memory of the host"),
-    "free": gauge("memory_free_kib", "KiB", "free memory of the host"),
+    "free": gauge("memory_free_kib", "KiB", "free memory of the host, without its page cache"),
+    "available": gauge(
+        "memory_available_kib",
+        "KiB",
+        "memory that the host can give without swapping; since libvirt 12.3",
+    ),
+    "buffers": gauge(
+        "memory_buffers_kib", "KiB", "memory of the host for buffers of block devices"
+    ),
+    "cached": gauge("memory_cached_kib", "KiB", "page cache of the host"),
 }
 _CPU_TIMES = {
     "user": _cpu_time("cpu_user", "CPU time in user mode, with that of guests"),
@@ -46,6 +55,12 @@ _SUMS = (
     gauge("memory_running_kib", "KiB", "maximum memory of active domains, also of paused ones"),
 )
 
+#: libvirt's number of the hypervisor's version.
+_VERSION = (
+    text("hypervisor_version", "version of the hypervisor, such as QEMU's 7.2.0"),
+    gauge("hypervisor_version_number", "", "the same as a number: 7002000 is 7.2.0"),
+)
+
 _NODE = Metric(
     prefix="node",
     subject="libvirt_uri",
@@ -55,6 +70,7 @@ _NODE = Metric(
         *_MEMORY_SIZES.values(),
         *_CPU_TIMES.values(),
         *_SUMS,
+        *_VERSION,
     ),
 )
 
@@ -84,21 +100,30 @@ class Node:
             self._keys["node.memory_running_kib"] += memory
 
     def keys(
-        self, node_info: Sequence[object], memory: Mapping[str, object], cpu: Mapping[str, object]
+        self,
+        node_info: Sequence[object],
+        memory: Mapping[str, object],
+        cpu: Mapping[str, object],
+        version: int = 0,
     ) -> Stats:
         """The keys of the summary: the sums, and the host's values as libvirt-python returns them.
 
         ``node_info`` comes from getInfo(), ``memory`` in KiB from getMemoryStats(), ``cpu`` in ns
-        from getCPUStats(). Empty: the driver does not have it.
+        from getCPUStats(), ``version`` from getVersion(). Empty or 0: the driver does not have it.
         """
         host: dict[str, Optional[int]] = {}
         if len(node_info) > _CPUS:
             mib = _number(node_info[_MEMORY])
             host = {"cpus": _number(node_info[_CPUS]), "memory_kib": mib and mib * 1024}
-        for numbers, fields in ((memory, _MEMORY_SIZES), (cpu, _CPU_TIMES)):
-            host.update({fields[k].name: _number(numbers[k]) for k in fields if k in numbers})
-        found = {f"node.{name}": value for name, value in host.items() if value is not None}
-        return {**found, **self._keys}
+        for values, fields in ((memory, _MEMORY_SIZES), (cpu, _CPU_TIMES)):
+            host.update({fields[k].name: _number(values[k]) for k in fields if k in values})
+        found: Stats = {f"node.{name}": value for name, value in host.items() if value is not None}
+        found.update(self._keys)
+        if version:
+            numbers = version // 1_000_000, version // 1000 % 1000, version % 1000
+            found["node.hypervisor_version"] = ".".join(map(str, numbers))
+            found["node.hypervisor_version_number"] = version
+        return found
 
 
 def _number(value: object) -> Optional[int]:

@@ -191,7 +191,7 @@ class _Summaries:
         if self._with_node and outcome.up:
             host = outcome.host
             try:
-                keys = node.keys(host.info, host.memory, host.cpu)
+                keys = node.keys(host.info, host.memory, host.cpu, host.version)
                 records.append(Domain(self._uri, True, keys))
             except Exception as defect:  # the edge of the summary
                 self._failed(defect)
