@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,21 @@ def silence(plugin: Plugin) -> list[str]:
     texts = [SILENT.findall(line)[0] for line in found]
     assert len(texts) == len({*texts})
     return found
+
+
+def test_the_summary_of_a_guest_with_an_agent(
+    hypervisor: Hypervisor, order: Callable[[str], None], tmp_path: Path
+) -> None:
+    """The summary says when the agent connects, and needs no right beyond reading for that."""
+    path = tmp_path / "plugin.conf"
+    path.write_text(
+        f'[[inputs.libvirt]]\nlibvirt_uri = "{hypervisor.uri}"\ndomains = ["agent"]\n'
+        'statistics_groups = []\nadditional_statistics = ["domain"]\ninterval = "1s"\n'
+    )
+    with Plugin("--config", path) as plugin:
+        for state in (0, 1):
+            found = f",agent_connected={state}i,"
+            assert eventually(lambda f=found: any(f in line for line in plugin.metrics.lines), 90)
 
 
 def test_the_guest_agent(

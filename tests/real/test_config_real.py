@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from support.hypervisor import ODD, Hypervisor
+from support.hypervisor import LINUX, ODD, OFF, Hypervisor
+from support.metrics import fields_of
+from support.plugin import run
 from support.watcher import Watcher
 
 
@@ -38,3 +43,34 @@ def test_what_a_restart_would_change(hypervisor: Hypervisor, watch: Callable[...
     finally:
         for name in ("changed", "old"):
             hypervisor.undefine(name)
+
+
+def test_the_summaries(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """A guest has started when its QEMU began; without a channel its agent is unknown; its balloon
+    reports each second. The host has its memory and the version of QEMU."""
+    path = tmp_path / "plugin.conf"
+    path.write_text(
+        f'[[inputs.libvirt]]\nlibvirt_uri = "{hypervisor.uri}"\nstatistics_groups = []\n'
+        'additional_statistics = ["domain", "node"]\n'
+    )
+    found = fields_of(run("--config", path, "--once").stdout.splitlines())
+    values: dict[tuple[str, ...], Any] = {
+        (*dict(tags).values(), name): value for ((_, tags), name), value in found.items()
+    }
+    boot = next(
+        int(line.split()[1])
+        for line in Path("/proc/stat").read_text().splitlines()
+        if line.startswith("btime ")
+    )
+    for name in (LINUX, "idle1"):
+        stat = Path(f"/proc/{hypervisor.guest_pid(name)}/stat").read_text().rpartition(")")[2]
+        began = boot + int(stat.split()[19]) / os.sysconf("SC_CLK_TCK")
+        assert abs(values[name, "started_at"] - began) < 5
+        assert values[name, "balloon_period"] == 1
+        assert (name, "agent_connected") not in values
+    assert (OFF, "started_at") not in values
+    assert values[LINUX, "disk_read_requests"] > 0
+    (uri,) = {key[0] for key in values if key[1] == "cpus"}
+    assert 0 < values[uri, "memory_cached_kib"] < values[uri, "memory_kib"]
+    version = values[uri, "hypervisor_version"]
+    assert f"Running hypervisor: QEMU {version}" in hypervisor.virsh("version")
