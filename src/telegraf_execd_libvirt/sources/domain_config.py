@@ -50,9 +50,9 @@ class _Configs:
 
     def _read_machines(self, scope: Scope) -> None:
         now = time.monotonic()
-        if now >= self._until and (found := scope.host("getCapabilities")):
+        if now >= self._until:
             self._until = now + _CAPABILITIES_SECONDS
-            self._machines = _machines(found)
+            self._machines = _machines(scope.host("getCapabilities") or "")
 
     def _is_deprecated(self, scope: Scope, handle: Any) -> Optional[int]:
         for tags in scope.inventory(handle, "domain_info"):
