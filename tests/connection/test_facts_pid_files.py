@@ -1,13 +1,14 @@
-"""The names of running domains and their times come from the files beside the daemon's socket."""
+"""What files on this host say: the names and times of running domains, and the memory."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
-from telegraf_execd_libvirt.connection.facts import running_names, started_at
+from telegraf_execd_libvirt.connection.facts import available_memory, running_names, started_at
 
 NAMES = {
     "web-1.pid": "web-1",
@@ -41,3 +42,28 @@ def test_no_names(uri: str) -> None:
     """There are none on another host, without a daemon of QEMU's, and without files."""
     assert running_names(uri) == []
     assert started_at(uri, "web-1") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("MemTotal:  9 kB\nMemFree: 1 kB\nMemAvailable:   5 kB\nHugePages_Total: 0\n", 5),
+        ("MemTotal: 8 kB\nMemAvailable: 5 kB\n", None),  # what a container sees
+        ("MemTotal: 9 kB\n", None),
+        ("MemTotal: 9 kB\nMemAvailable:\n", None),
+        ("MemTotal: many\n", None),
+        (None, None),
+    ],
+)
+def test_available_memory(
+    monkeypatch: pytest.MonkeyPatch, text: Optional[str], found: object
+) -> None:
+    """It is that of the host whose memory has this size."""
+
+    def read(*_: object) -> str:
+        if text is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert available_memory(9) == found

@@ -72,5 +72,6 @@ def test_the_summaries(hypervisor: Hypervisor, tmp_path: Path) -> None:
     assert values[LINUX, "disk_read_requests"] > 0
     (uri,) = {key[0] for key in values if key[1] == "cpus"}
     assert 0 < values[uri, "memory_cached_kib"] < values[uri, "memory_kib"]
+    assert 0 < values[uri, "memory_available_kib"] < values[uri, "memory_kib"]
     version = values[uri, "hypervisor_version"]
     assert f"Running hypervisor: QEMU {version}" in hypervisor.virsh("version")

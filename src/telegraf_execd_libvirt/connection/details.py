@@ -19,7 +19,7 @@ from . import api
 from .api import Connection, Handle, Records
 from .domain_calls import DomainCalls
 from .errors import ErrorKind, LibvirtError
-from .facts import Facts
+from .facts import Facts, available_memory
 from .requests import BatchRequest, Controls, Groups, Host, Identities, Progress, Wanted
 from .vcpus import read_cpus
 
@@ -143,9 +143,12 @@ class Details:
     def host(self) -> Host:
         """The CPUs and the memory of the host, and the version of the hypervisor, as far as the
         driver has them."""
+        memory = dict(self._host_call("getMemoryStats", -1, 0) or {})
+        if self.facts.local and "available" not in memory:
+            memory["available"] = available_memory(memory.get("total"))
         return Host(
             self._host_call("getInfo") or (),
-            self._host_call("getMemoryStats", -1, 0) or {},
+            memory,
             self._host_call("getCPUStats", -1, 0) or {},
             self._host_version(),
         )

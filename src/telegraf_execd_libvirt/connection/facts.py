@@ -63,6 +63,8 @@ class Facts:
     restarts: XmlCache[Sequence[str]] = field(
         default_factory=lambda: XmlCache(changes, NO_CHANGES, _OLDEST_DEFINITION_SECONDS)
     )
+    #: Whether the daemon is on this host.
+    local: bool = False
     #: The Unix times at which domains started, by UUID, of those whose event has come.
     starts: dict[str, int] = field(default_factory=dict)
     has_bulk: bool = True
@@ -129,7 +131,7 @@ def running_names(uri: str) -> list[str]:
     """The names of running domains, without a call, perhaps with some that are gone: libvirt's
     daemon writes a file NAME.pid for each, with the name as XML has it, and every user may list
     them. None if the daemon is on another host, or not QEMU's."""
-    if not _has_files(uri):
+    if not is_on_this_host(uri):
         return []
     from xml.sax.saxutils import unescape  # imported here: costs 4 MiB and is seldom needed
 
@@ -142,7 +144,7 @@ def running_names(uri: str) -> list[str]:
 def started_at(uri: str, name: str) -> Optional[int]:
     """The Unix time at which a running domain started, without a call: that of its file, see
     :func:`running_names`. None without one."""
-    if not _has_files(uri) or "/" in name:
+    if not is_on_this_host(uri) or "/" in name:
         return None
     stem = name.replace("&", "&amp;")
     for char, entity in (("<", "lt"), (">", "gt"), ('"', "quot"), ("'", "apos")):
@@ -155,7 +157,19 @@ def started_at(uri: str, name: str) -> Optional[int]:
     return None
 
 
-def _has_files(uri: str) -> bool:
+def available_memory(total: object) -> Optional[int]:
+    """The available memory of this host in KiB, which libvirt has since 12.3; None if this host
+    does not have this ``total``: in a container it may see another one."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        sizes = {name: int(rest.split()[0]) for name, _, rest in (x.partition(":") for x in lines)}
+    except (OSError, ValueError, IndexError):
+        return None
+    return sizes.get("MemAvailable") if sizes.get("MemTotal") == total else None
+
+
+def is_on_this_host(uri: str) -> bool:
+    """Whether the daemon is QEMU's on this host."""
     driver, transport = driver_and_transport(uri)
     return driver == "qemu" and transport in ("", "unix") and not is_remote(uri)
 

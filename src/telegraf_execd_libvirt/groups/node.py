@@ -31,7 +31,7 @@ _MEMORY_SIZES = {
     "available": gauge(
         "memory_available_kib",
         "KiB",
-        "memory that the host can give without swapping; since libvirt 12.3",
+        "memory that the host can give without swapping; of a remote host since libvirt 12.3",
     ),
     "buffers": gauge(
         "memory_buffers_kib", "KiB", "memory of the host for buffers of block devices"

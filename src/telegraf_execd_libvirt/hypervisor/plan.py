@@ -11,7 +11,7 @@ from typing import Optional
 from ..config.config import HypervisorConfig
 from ..config.values import format_duration
 from ..connection.completeness import Completeness
-from ..connection.facts import Facts, started_at
+from ..connection.facts import Facts, is_on_this_host, started_at
 from ..connection.requests import OTHERS, Wanted
 from ..connection.xml_cache import XmlCache
 from ..domain.devices import NO_DEVICES, parse
@@ -81,5 +81,6 @@ def facts_of(config: HypervisorConfig) -> Facts:
         Completeness(config.read_groups),
         XmlCache(parse, NO_DEVICES, _OLDEST_DEVICES_SECONDS),
         XmlCache(lambda xml: reader.read(xml, started), NO_IDENTITY, _OLDEST_IDENTITY_SECONDS),
+        local=is_on_this_host(config.libvirt_uri),
         starts=starts,
     )
