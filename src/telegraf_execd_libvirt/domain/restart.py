@@ -17,7 +17,7 @@ from .xml import Source, attribute, attribute_of, parse_xml
 #: libvirt aligns the memory at the start, and each NUMA cell and module of it: in KiB, by the
 #: architecture.
 _ALIGNED = {"ppc64": 262_144, "ppc64le": 262_144}
-_ALIGNED_USUALLY = 1_024
+_ALIGNED_USUALLY = 2_048
 
 #: What differs between the definition and what runs.
 Differs = Callable[[ET.Element, ET.Element], bool]
@@ -65,9 +65,11 @@ def _memory(defined: ET.Element, live: ET.Element) -> bool:
 
 
 def _image(disk: ET.Element) -> Optional[str]:
-    """The source of a disk; the medium of a drive may change while the guest runs."""
+    """The source of a disk. The medium of a drive may change while the guest runs, and a transient
+    disk has an overlay then."""
     source = disk.find("source")
-    if source is None or disk.get("device") in ("cdrom", "floppy"):
+    is_drive = disk.get("device") in ("cdrom", "floppy")
+    if source is None or is_drive or disk.find("transient") is not None:
         return None
     names = ("file", "dev", "dir", "protocol", "name", "pool", "volume")
     return " ".join(source.get(name) or "-" for name in names)
