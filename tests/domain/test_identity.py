@@ -165,19 +165,19 @@ AGENT = "org.qemu.guest_agent.0"
 @pytest.mark.parametrize(
     ("devices", "info"),
     [
-        (CHANNEL.format(AGENT, "connected"), {"agent_connected": "1"}),
-        (CHANNEL.format(AGENT, "disconnected"), {"agent_connected": "0"}),
+        (CHANNEL.format(AGENT, "connected"), {"agent_connected": 1}),
+        (CHANNEL.format(AGENT, "disconnected"), {"agent_connected": 0}),
         (CHANNEL.format("other", "connected"), {}),
         (f"<channel><target name='{AGENT}'/></channel>", {}),
         (
             "<memballoon model='virtio'><stats period='10'/></memballoon>",
-            {"memballoon": "virtio", "balloon_period": "10"},
+            {"memballoon": "virtio", "balloon_period": 10},
         ),
-        ("<memballoon model='virtio'/>", {"memballoon": "virtio", "balloon_period": "0"}),
+        ("<memballoon model='virtio'/>", {"memballoon": "virtio", "balloon_period": 0}),
         ("<memballoon model='none'/>", {"memballoon": "none"}),
     ],
 )
-def test_agent_and_balloon(devices: str, info: dict[str, str]) -> None:
+def test_agent_and_balloon(devices: str, info: dict[str, object]) -> None:
     """A guest that does not run has no state of its agent; a balloon may have no period."""
     assert read(f"<domain><devices>{devices}</devices></domain>").info == info
 

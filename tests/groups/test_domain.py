@@ -27,17 +27,15 @@ STATS: Stats = {
     **{"net.count": 2, "net.0.name": "vnet0", "net.0.rx.bytes": 1, "net.0.rx.pkts": 99},
     **{"net.0.tx.bytes": 2, "net.1.name": "vnet1", "net.1.rx.bytes": 10, "net.1.tx.bytes": 20},
     **{"block.count": 2, "block.0.name": "vda", "block.0.rd.bytes": 1_000},
-    **{"block.0.wr.bytes": 2_000, "block.0.rd.reqs": 99},
+    **{"block.0.wr.bytes": 2_000, "block.0.rd.reqs": 1, "block.0.wr.reqs": 2},
+    **{"block.0.fl.reqs": 3, "block.0.rd.times": 4, "block.0.wr.times": 5, "block.0.fl.times": 6},
     **{"block.1.name": "vdb", "block.1.rd.bytes": 10_000, "block.1.wr.bytes": 20_000},
+    **{"block.1.rd.reqs": 10, "block.1.wr.reqs": 20, "block.1.fl.reqs": 30},
+    **{"block.1.rd.times": 40, "block.1.wr.times": 50, "block.1.fl.times": 60},
 }
-INFO = {
-    "uuid": "u",
-    "title": "t",
-    "os_type": "hvm",
-    "machine": "pc-q35-7.2",
-    "started_at": "1799999000",
-    "agent_connected": "0",
-    "balloon_period": "10",
+INFO: dict[str, Value] = {
+    **{"started_at": 1_799_999_000, "agent_connected": 0, "balloon_period": 10},
+    **{"uuid": "u", "title": "t", "os_type": "hvm", "machine": "pc-q35-7.2"},
 }
 
 #: The fields of a running guest with everything, in the documented order.
@@ -46,12 +44,14 @@ FIELDS: dict[str, Any] = {
     **{"vcpus": 2, "memory_kib": 2_000, "memory_max_kib": 4_000, "memory_used_kib": 400},
     **{"memory_used_percent": 25.0, "balloon_age_s": 10, "rss_kib": 700, "cpu_time": 9_000},
     **{"vcpu_time": 300, "steal_time": 11, "disk_read_bytes": 11_000, "disk_write_bytes": 22_000},
+    **{"disk_read_requests": 11, "disk_write_requests": 22, "disk_flush_requests": 33},
+    **{"disk_read_time": 44, "disk_write_time": 55, "disk_flush_time": 66},
     **{"net_rx_bytes": 11, "net_tx_bytes": 22},
     **INFO,
 }
 
 
-def points(stats: Stats, info: dict[str, str], active: bool = True) -> list[Point]:
+def points(stats: Stats, info: dict[str, Value], active: bool = True) -> list[Point]:
     """The points of a summary."""
     return translate([GROUP], Domain("d", active, summarize(stats, info, NOW)))
 

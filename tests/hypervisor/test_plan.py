@@ -16,7 +16,7 @@ DEFINED, STARTED, STOPPED, WAKEUP = 0, 2, 5, 4
 RUNS = "<domain id='3'><name>a</name><uuid>u</uuid></domain>"
 
 
-def started(facts: Facts, xml: str = RUNS) -> str | None:
+def started(facts: Facts, xml: str = RUNS) -> object:
     """The start of a domain with this XML, as the summary has it."""
     facts.forget("u")
     identity = facts.identities.get("u", 3, lambda: xml)
@@ -39,13 +39,13 @@ def test_the_start_of_a_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ):
         monkeypatch.setattr("time.time", lambda: 1_900_000_000.5)
         facts.changed(kind, "u", details)
-        assert started(facts) == "1800000000"
+        assert started(facts) == 1_800_000_000
     assert started(facts, RUNS.replace("id='3'", "")) is None
     (tmp_path / "qemu").mkdir()
     file = tmp_path / "qemu" / "a.pid"
     file.touch()
     os.utime(file, (0, 1_700_000_000))
-    assert started(facts) == "1700000000"
+    assert started(facts) == 1_700_000_000
     file.unlink()
     facts.changed(LIFECYCLE, "u", (STOPPED, 0))
     assert started(facts) is None

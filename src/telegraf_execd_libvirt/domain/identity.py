@@ -10,7 +10,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Optional
+from typing import Callable, Optional
 
 from .inventory import bridge, inventory, mac
 from .record import Device, Identity, name_keys
@@ -27,6 +27,9 @@ from .xml import (
 
 #: Largest XML in bytes; libvirt's own limit for one text.
 _MOST_BYTES = 4 * 1024 * 1024
+
+#: From ``<domain>`` to a number, or None for what is not known.
+Number = Callable[[ET.Element], Optional[int]]
 
 #: The channel of the QEMU guest agent.
 _AGENT_CHANNEL = "org.qemu.guest_agent.0"
@@ -48,17 +51,18 @@ def _nova(path: str) -> Source:
     return read
 
 
-def _balloon_period(domain: ET.Element) -> Optional[str]:
+def _balloon_period(domain: ET.Element) -> Optional[int]:
     if attribute(domain, "devices/memballoon", "model") in (None, "none"):
         return None
-    return attribute(domain, "devices/memballoon/stats", "period") or "0"
+    period = attribute(domain, "devices/memballoon/stats", "period") or "0"
+    return int(period) if period.isascii() and period.isdigit() else None
 
 
-def _agent_connected(domain: ET.Element) -> Optional[str]:
+def _agent_connected(domain: ET.Element) -> Optional[int]:
     """1 or 0; None without the channel, and for a domain that does not run."""
     for target in domain.iterfind("devices/channel/target"):
         if target.get("name") == _AGENT_CHANNEL and (state := target.get("state")):
-            return str(int(state == "connected"))
+            return int(state == "connected")
     return None
 
 
@@ -120,7 +124,7 @@ class IdentityReader:
         #: Whether a tick needs the XML at all; sources read it when they need it.
         self.wanted = bool(domain_tags or device_tags or metadata_tags or info)
 
-    def read(self, xml: str, started: Source = lambda domain: None) -> Identity:
+    def read(self, xml: str, started: Number = lambda domain: None) -> Identity:
         """Read a domain's XML; ``started`` gets the time at which a domain has started.
 
         Raises ValueError if it is broken, has a document type or is larger than 4 MiB.
@@ -137,20 +141,23 @@ class IdentityReader:
             "os_type": root.findtext("os/type"),
             "machine": attribute(root, "os/type", "machine"),
             "memballoon": attribute(root, "devices/memballoon", "model"),
-            "balloon_period": _balloon_period(root),
-            "agent_connected": _agent_connected(root),
-            "started_at": started(root) if self._with_info else None,
             "vhostuser": " ".join(
                 _target(disk) or "" for disk in root.iterfind("devices/disk[@type='vhostuser']")
             ),
         }
+        numbers = {
+            "balloon_period": _balloon_period(root),
+            "agent_connected": _agent_connected(root),
+            "started_at": started(root) if self._with_info else None,
+        }
+        known = {name: number for name, number in numbers.items() if number is not None}
         devices = self._devices(root)
         keys = (name_keys(family, len(each)) for family, each in devices.items())
         names = ((*(device.name for device in each), None) for each in devices.values())
         return Identity(
             filled(tags),
             devices,
-            filled(info),
+            {**filled(info), **known},
             (tuple(chain.from_iterable(keys)), tuple(chain.from_iterable(names))),
             {kind: inventory(kind, root, self._backing_chain) for kind in self._kinds},
         )

@@ -45,14 +45,14 @@ class Identity(NamedTuple):
 
     ``tags`` belong on each line of the domain. ``devices`` has the devices of each family that has
     tags (``block``, ``net``), in the order of the XML: the name (``vda``, ``vnet0``, or empty), and
-    the tags. ``info`` has other texts that are not empty, such as title and machine.
+    the tags. ``info`` has other texts that are not empty, such as title and machine, and numbers.
     ``names`` has the keys of the names of all devices, and these names, as the statistics have them
     if they fit the XML. ``inventory`` has the tags of each info line, by kind.
     """
 
     tags: Mapping[str, str] = MappingProxyType({})
     devices: Mapping[str, Sequence[Device]] = MappingProxyType({})
-    info: Mapping[str, str] = MappingProxyType({})
+    info: Mapping[str, Value] = MappingProxyType({})
     names: tuple[tuple[str, ...], tuple[Optional[str], ...]] = ((), ())
     inventory: Mapping[str, Sequence[Mapping[str, str]]] = MappingProxyType({})
 

@@ -70,12 +70,11 @@ def facts_of(config: HypervisorConfig) -> Facts:
     """What is known before the first request."""
     reader, starts = config.identities, dict[str, int]()
 
-    def started(domain: ET.Element) -> Optional[str]:
+    def started(domain: ET.Element) -> Optional[int]:
         if domain.get("id") is None:
             return None  # it does not run
         found = started_at(config.libvirt_uri, domain.findtext("name") or "")
-        found = starts.get(domain.findtext("uuid") or "") if found is None else found
-        return None if found is None else str(found)
+        return starts.get(domain.findtext("uuid") or "") if found is None else found
 
     return Facts(
         Completeness(config.read_groups),

@@ -70,7 +70,7 @@ def _balloon(domain: Domain) -> Iterator[_Gap]:
     model = info.get("memballoon")
     if model == "none":
         yield _NO_BALLOON, domain.name
-    elif model and info.get("balloon_period") == "0":
+    elif model and info.get("balloon_period") == 0:
         yield _NO_PERIOD, domain.name
     elif model and _GUEST_KEYS.isdisjoint(domain.stats):
         yield _NO_DRIVER, domain.name
