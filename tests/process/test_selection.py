@@ -192,7 +192,12 @@ def test_summaries_with_some_groups(
     first, off = summaries[guest(1)], summaries[guest(3)]
     # The crowd's numbers: time and delay are 10000, bytes are 100000.
     expected = {"state_name": "running", "vcpus": 4, "cpu_time": 10_000, "steal_time": 40_000}
-    more = {"disk_read_bytes": 200_000, "net_rx_bytes": 20_000, "os_type": "hvm"}
+    more = {
+        "disk_read_bytes": 200_000,
+        "disk_flush_time": 200_000,
+        "net_rx_bytes": 20_000,
+        "os_type": "hvm",
+    }
     assert first == {**first, **expected, **more, "title": f"Title of {guest(1)}"}
     assert off["state_name"] == "shutoff" and off["running"] == 0 and "cpu_time" not in off
     assert "memory_used_kib" not in off and off["title"] == f"Title of {guest(3)}"
@@ -215,6 +220,7 @@ def test_the_node(host: Hosts) -> None:
         domains = {"running": 146, "paused": 1, "shutoff": 1, "crashed": 1, "other": 1}
         assert one(lines, "libvirt_node") == {
             **{"cpus": 8, "memory_kib": 64 << 20, "memory_free_kib": 12_345},
+            **{"memory_buffers_kib": 1, "memory_cached_kib": 2},
             **{"cpu_user": 1000, "cpu_system": 2000, "cpu_idle": 3000, "cpu_iowait": 4000},
             **{f"domains_{state}": number for state, number in domains.items()},
             **{"vcpus_defined": 150 * 4, "vcpus_running": 149 * 4},
