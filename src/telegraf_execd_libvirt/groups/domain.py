@@ -10,13 +10,12 @@ rates.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from operator import itemgetter
-from typing import Callable, NamedTuple, Optional, cast
+from typing import Optional
 
 from ..domain.record import STATE_NAMES, Stats, Value
-from .schema import Group, Metric, Type, counter, gauge, is_index, text
+from .schema import Group, Metric, Type, counter, gauge, text
 from .state import STATE_FIELDS, reason_name
+from .sums import SUMMED, number_of, sums_of
 
 #: Oldest report of a guest about its memory that is used, in seconds.
 _OLDEST_REPORT = 300
@@ -32,23 +31,6 @@ _SIZES = {
 }
 _RESIDENT = {
     "balloon.rss": gauge("rss_kib", "KiB", "host memory of the domain's process (resident set)")
-}
-
-#: Fields that are summed up for all vCPUs, interfaces or disks, by the first and last words of the
-#: keys.
-_SUMMED = {
-    ("vcpu", "time"): counter("vcpu_time", "ns", "CPU time of all vCPUs"),
-    ("vcpu", "delay"): counter("steal_time", "ns", "steal time of all vCPUs"),
-    ("block", "rd.bytes"): counter("disk_read_bytes", "bytes", "bytes read from all disks"),
-    ("block", "wr.bytes"): counter("disk_write_bytes", "bytes", "bytes written to all disks"),
-    ("block", "rd.reqs"): counter("disk_read_requests", "requests", "reads of all disks"),
-    ("block", "wr.reqs"): counter("disk_write_requests", "requests", "writes of all disks"),
-    ("block", "fl.reqs"): counter("disk_flush_requests", "requests", "flushes of all disks"),
-    ("block", "rd.times"): counter("disk_read_time", "ns", "time spent on reads of all disks"),
-    ("block", "wr.times"): counter("disk_write_time", "ns", "time spent on writes of all disks"),
-    ("block", "fl.times"): counter("disk_flush_time", "ns", "time spent on flushes of all disks"),
-    ("net", "rx.bytes"): counter("net_rx_bytes", "bytes", "bytes received by all interfaces"),
-    ("net", "tx.bytes"): counter("net_tx_bytes", "bytes", "bytes sent by all interfaces"),
 }
 
 #: Numbers that are copied from an identity.
@@ -114,7 +96,7 @@ _DOMAIN = Metric(
             "CPU time of the domain, in guest and hypervisor code",
             active_only=True,
         ),
-        *_SUMMED.values(),
+        *SUMMED.values(),
         *_NUMBERS,
         *_TEXTS,
     ),
@@ -128,8 +110,6 @@ GROUP = Group(
 
 #: The keys of what is copied from an identity, by the names there.
 _OF_XML = tuple((field.key, f"domain.{field.key}") for field in (*_NUMBERS, *_TEXTS))
-
-_INTEGERS = {int}
 
 _COPIED = {key: f"domain.{field.name}" for key, field in {**_SIZES, **_RESIDENT}.items()}
 
@@ -145,22 +125,9 @@ GROUP_OF = {
     **{copy: key.partition(".")[0] for key, copy in _COPIED.items()},
     **{
         f"domain.{field.name}": "interface" if word == "net" else word
-        for (word, _), field in _SUMMED.items()
+        for (word, _), field in SUMMED.items()
     },
 }
-
-
-class _Layout(NamedTuple):
-    """The keys of a domain that are summed up.
-
-    ``parts`` has the sum, the key and, for disks, the index; ``names`` the indexes and the keys of
-    the disks' names, in the order of the indexes. ``sums`` has a function for each sum, which takes
-    all its values.
-    """
-
-    parts: tuple[tuple[str, str, str], ...]
-    names: tuple[tuple[str, str], ...]
-    sums: tuple[tuple[str, Callable[[Stats], tuple[Value, ...]]], ...]
 
 
 def summarize(stats: Stats, info: Mapping[str, Value], now: float) -> Stats:
@@ -175,10 +142,10 @@ def summarize(stats: Stats, info: Mapping[str, Value], now: float) -> Stats:
 def _items(
     stats: Stats, info: Mapping[str, Value], now: float
 ) -> Iterator[tuple[str, Optional[Value]]]:
-    state = _number(stats, "state.state")
+    state = number_of(stats, "state.state")
     if state is not None:
         yield "domain.state", state
-        reason = _number(stats, "state.reason")
+        reason = number_of(stats, "state.reason")
         yield "domain.reason", reason
         if 0 <= state < len(STATE_NAMES):
             yield "domain.state_name", STATE_NAMES[state]
@@ -186,11 +153,11 @@ def _items(
             yield "domain.reason_name", reason_name(state, reason)
         yield "domain.running", int(state == _RUNNING)
     for key, copy in _COPIED.items():
-        yield copy, _number(stats, key)
+        yield copy, number_of(stats, key)
     yield from _memory(stats, now)
     if state != _SHUT_OFF:
-        yield "domain.cpu_time", _number(stats, "cpu.time")
-    yield from _sums(stats).items()
+        yield "domain.cpu_time", number_of(stats, "cpu.time")
+    yield from sums_of(stats).items()
     for name, key in _OF_XML:
         value = info.get(name)
         yield key, None if value == "" else value
@@ -198,78 +165,15 @@ def _items(
 
 def _memory(stats: Stats, now: float) -> Iterator[tuple[str, Value]]:
     """The memory that the guest uses; unknown without a balloon driver in the guest."""
-    updated = _number(stats, "balloon.last-update")
+    updated = number_of(stats, "balloon.last-update")
     if updated:
         yield "domain.balloon_age_s", max(0, int(now - updated))
     if updated is not None and now - updated > _OLDEST_REPORT:  # also 0: never
         return
-    available = _number(stats, "balloon.available")
-    free = _number(stats, "balloon.usable")
+    available = number_of(stats, "balloon.available")
+    free = number_of(stats, "balloon.usable")
     if free is None:
-        free = _number(stats, "balloon.unused")
+        free = number_of(stats, "balloon.unused")
     if available and free is not None and 0 <= free <= available:
         yield "domain.memory_used_kib", available - free
         yield "domain.memory_used_percent", 100.0 * (available - free) / available
-
-
-def _sums(stats: Stats) -> dict[str, int]:
-    layout = _layout(tuple(stats))
-    # The backing images of a disk follow it and have its name.
-    disks: set[Value] = set()
-    behind = set()
-    for index, key in layout.names:
-        if stats[key] in disks:
-            behind.add(index)
-        disks.add(stats[key])
-    sums: dict[str, int] = {}
-    if not behind:
-        for name, take in layout.sums:
-            values = take(stats)
-            if {*map(type, values)} != _INTEGERS:
-                sums.clear()
-                break
-            sums[name] = sum(cast("tuple[int, ...]", values))
-        else:
-            return sums  # the usual case; the rest costs twice as much
-    for name, key, index in layout.parts:
-        value = _number(stats, key)
-        if value is not None and index not in behind:
-            sums[name] = sums.get(name, 0) + value
-    return sums
-
-
-@lru_cache(maxsize=1_024)
-def _layout(keys: tuple[str, ...]) -> _Layout:
-    """The layout of these keys, cached: domains share sets of keys, and keep them between ticks."""
-    parts, names = [], []
-    for key in keys:
-        first, _, rest = key.partition(".")
-        index, _, last = rest.partition(".")
-        if not is_index(index):
-            continue
-        if (first, last) in _SUMMED:
-            name = f"domain.{_SUMMED[first, last].name}"
-            parts.append((name, key, index if first == "block" else ""))
-        elif (first, last) == ("block", "name"):
-            names.append((index, key))
-    by_sum: dict[str, list[str]] = {}
-    for name, key, _ in parts:
-        by_sum.setdefault(name, []).append(key)
-    return _Layout(
-        tuple(parts),
-        tuple(sorted(names, key=lambda name: (len(name[0]), name[0]))),
-        tuple((name, _taker(keys)) for name, keys in by_sum.items()),
-    )
-
-
-def _taker(keys: list[str]) -> Callable[[Stats], tuple[Value, ...]]:
-    """A function that takes the values of these keys, always as a tuple."""
-    if len(keys) > 1:
-        return itemgetter(*keys)
-    (key,) = keys
-    return lambda stats: (stats[key],)
-
-
-def _number(stats: Stats, key: str) -> Optional[int]:
-    value = stats.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
