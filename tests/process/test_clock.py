@@ -52,16 +52,6 @@ def test_ticks_from_outside_take_over(start: Start, config: Config, signalled: b
     assert len(plugin.wait_for_message("external tick received")) == 1
 
 
-def test_the_option_of_the_command_line_goes_on(start: Start, config: Config) -> None:
-    """--poll-interval overrides `interval`, and continues after other ticks."""
-    plugin = start("--poll-interval", "100ms", "--config", config(table(interval="1h")))
-    plugin.wait_for_states(2)
-    plugin.tick()
-    plugin.wait_for_states(6)
-    assert plugin.finish() == 0
-    assert "external tick" not in plugin.log.text
-
-
 def test_without_an_interval_it_waits(plugin: Plugin) -> None:
     """Without an interval it does nothing until a tick comes."""
     plugin.wait_until_listening()

@@ -11,7 +11,6 @@ from support.host import Config, Start
 from support.plugin import (
     LINE,
     TEST_DRIVER,
-    environment,
     in_front_of,
     run,
     small_pipe,
@@ -60,19 +59,6 @@ def test_the_configuration_file(config: Config, spelling: tuple[str, ...]) -> No
     done = run("--once", *(part.format(path) for part in spelling))
     assert done.returncode == 0
     assert done.stdout.startswith("libvirt_state,domain_name=test,rack=r\\ 1 state=1i,reason=0i ")
-
-
-def test_variables_come_from_the_environment(config: Config) -> None:
-    """Variables in the file are replaced from the environment."""
-    path = config('libvirt_uri = "${HV}"')
-    assert run("--once", "--config", path, env=environment(HV=TEST_DRIVER)).returncode == 0
-    env = environment()
-    env.pop("HV", None)
-    done = run("--once", "--config", path, env=env)
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"E! {path}: inputs.libvirt[0].libvirt_uri: environment variable HV is not set\n"
-    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +125,7 @@ def test_wrong_command_lines(arguments: tuple[str, ...]) -> None:
     assert not re.search("jroe|pazz|wurd", done.stderr)
 
 
-@pytest.mark.parametrize("option", ["--version", "--sample-config", "--check", "--help"])
+@pytest.mark.parametrize("option", ["--once", "--version", "--sample-config", "--check", "--help"])
 def test_output_that_nobody_reads(option: str) -> None:
     """A closed pipe, as by `| head -0`, causes no message."""
     reader, writer = small_pipe()

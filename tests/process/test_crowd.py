@@ -30,10 +30,8 @@ def test_batches(host: Hosts) -> None:
     ticked = host(Crowd(100, step=1000), 'timeout = "60s"')
     tick(ticked, 100)
     assert ticked.asked[LIST_ALL_DOMAINS] == ticked.asked[GET_ALL_DOMAIN_STATS] == 1
-    for _ in range(3):
-        tick(ticked, 100)
-        assert ticked.asked == {GET_ALL_DOMAIN_STATS: 1}
     for guests, calls in (
+        (100, {GET_ALL_DOMAIN_STATS: 1}),
         (101, {LIST_ALL_DOMAINS: 1, GET_ALL_DOMAIN_STATS: 2}),
         (350, {LIST_ALL_DOMAINS: 1, GET_ALL_DOMAIN_STATS: 4}),
         (20, {GET_ALL_DOMAIN_STATS: 1}),
@@ -80,7 +78,7 @@ def test_parallel_calls_change_nothing_in_the_output(host: Hosts, guests: int, c
         made, batches = ticked.asked[GET_ALL_DOMAIN_STATS], -(-guests // size)
         # The first tick lists them, so without any there is nothing to ask.
         assert (batches or int(number > 0)) <= made <= batches + 3
-    assert 1 <= ticked.daemon.connections <= calls
+    assert 1 <= ticked.daemon.connections <= calls + 3
 
 
 def test_fewer_connections_than_calls(host: Hosts, daemon: Daemons) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from support.host import Daemons, Host, Hosts, Start, WithDomains
 from support.plugin import eventually
+from support.server import GET_JOB_STATS
 
 FROM_RPC, SYSTEM_ERROR = 7, 38
 
@@ -51,13 +52,18 @@ def test_it_comes_and_goes(host: Hosts, daemon: Daemons) -> None:
 
 @pytest.mark.smoke
 def test_no_tick_is_lost_when_the_daemon_was_restarted(host: Hosts, daemon: Daemons) -> None:
-    """A restart of the daemon between two ticks loses no tick and causes no message."""
-    ticked = host(daemon())
+    """A restart of the daemon between two ticks loses no tick and causes no message; sources come
+    back as well."""
+    job = '[inputs.libvirt.job]\ninterval = "1ms"'
+    ticked = host(daemon(), job, also=["job"])
     ticked.tick()
+    assert eventually(lambda: ticked.asked[GET_JOB_STATS])
+    ticked.plugin.wait_until_idle()
     ticked.daemon.close()
     ticked.daemon = daemon(ticked.daemon.path.name)
     ticked.tick()
     assert ticked.health["up"] == 1
+    assert eventually(lambda: ticked.tick() and ticked.asked[GET_JOB_STATS])
     check_messages(ticked, "I! connected")
 
 

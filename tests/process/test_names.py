@@ -6,8 +6,8 @@ import pytest
 from line_protocol_parser import parse_line
 
 from support.crowd import Crowd, guest
-from support.host import Daemons, Hosts, Line
-from support.plugin import eventually, run
+from support.host import Hosts, Line
+from support.plugin import eventually
 from support.server import GET_XML_DESC
 
 #: As the daemon sends it, and as it is written.
@@ -70,12 +70,3 @@ def test_an_event(host: Hosts) -> None:
 
     ticked.daemon.tell_of(guest(2))
     assert eventually(lambda: READABLE in events())
-
-
-def test_a_message(daemon: Daemons) -> None:
-    """The message of an error is shown readably."""
-    hypervisor = daemon(error=(1, 10, f"domain {RAW} is broken"))
-    done = run("--uri", hypervisor.uri, "--once")
-    assert done.returncode == 1
-    (line,) = (line for line in done.stderr.splitlines() if line[0] == "E")
-    assert f"cannot be read: domain {READABLE} is broken" in line

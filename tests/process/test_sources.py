@@ -210,18 +210,6 @@ def test_a_source_whose_daemon_is_missing_or_refuses(
     assert again.startswith("I! ") and hypervisor.connections == connections
 
 
-def test_a_source_connects_again(host: Hosts, daemon: Daemons) -> None:
-    """After the daemon has dropped its connections, sources come back without a message."""
-    ticked = host(daemon(), also=["job"])
-    assert eventually(lambda: ticked.tick() and ticked.asked[GET_JOB_STATS] > 0)
-    ticked.daemon.close()
-    ticked.daemon = daemon(ticked.daemon.path.name)
-    assert eventually(lambda: ticked.tick() and ticked.asked[GET_JOB_STATS] > 0)
-    assert ticked.plugin.finish() == 0
-    said = [line for line in ticked.plugin.log.lines if "job: " in line]
-    assert [line for line in said if "works again" not in line] == []
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_timeout_of_an_agent_is_restored_at_the_end(
     host: Hosts, daemon: Daemons, number: signal.Signals

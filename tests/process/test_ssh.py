@@ -140,22 +140,3 @@ def test_a_refused_key_is_tried_rarely(
     assert message.startswith("E! ") and "Permission denied (publickey)" in message
     assert "authorized_keys" in message
     assert "monitor" not in message and "secret" not in message
-
-
-def test_a_trouble_that_alternates_is_reported_once_a_kind(
-    start: Start, ssh: Callable[[str], Ssh], config: Config
-) -> None:
-    """Attempts that now give no answer in time, now are refused, do not fill the log: a kind of
-    trouble is reported once until the hypervisor is read again."""
-    stand_in = ssh(REFUSES.replace("exit", "sleep 0.5; exit"))
-    plugin = start("--config", config(f'libvirt_uri = "{stand_in.uri}"\ntimeout = "300ms"'))
-    kinds = ("Permission denied", "no answer")
-    assert eventually(
-        lambda: plugin.tick_and_go_on() or all(kind in plugin.log.text for kind in kinds)
-    )
-    attempts = len(stand_in.lines)
-    assert eventually(lambda: plugin.tick_and_go_on() or len(stand_in.lines) > attempts + 1)
-    assert plugin.finish() == 0
-    errors = [line for line in plugin.log.lines if line.startswith("E!")]
-    found = [tuple(kind in line for kind in kinds) for line in errors]
-    assert sorted(found) == [(False, True), (True, False)]

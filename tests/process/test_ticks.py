@@ -34,17 +34,6 @@ def test_each_tick_gives_metrics(plugin: Plugin) -> None:
     assert all(a <= at <= b for a, at, b in zip(times, stamps, times[1:]))
 
 
-def test_a_tick_has_one_timestamp(start: Start, config: Config, with_domains: WithDomains) -> None:
-    """All domains of all hypervisors have the same timestamp in a tick."""
-    uri = with_domains("one", "two", "three")
-    plugin = start("--config", config(f'libvirt_uri = "{uri}"', f'libvirt_uri = "{TEST_DRIVER}"'))
-    plugin.tick()
-    assert plugin.finish() == 0
-    assert len(set(timestamps(plugin.metrics.lines))) == 1
-    names = {line.split(" ")[0].partition("domain_name=")[2] for line in plugin.states}
-    assert names == {"one", "two", "three", "test"}
-
-
 @pytest.mark.parametrize("text", [b"\n\n", b"\n" * 1000, b"\r\n", b"x\ny"])
 def test_newlines_that_wait_are_one_tick(start: Start, text: bytes) -> None:
     """All newlines in one read of stdin are one tick, with any text around."""

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from support.process import Closing, kill
 
-SECONDS = 20.0
+SECONDS = 30.0
 """How long a test waits for what should come soon; generous, for slow machines."""
 
 AT_ONCE = 3.0
