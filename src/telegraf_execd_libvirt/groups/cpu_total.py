@@ -68,7 +68,7 @@ _CPU_ENERGY_MONITOR = Metric(
 )
 
 _CPU_ENERGY_MONITOR_PKG = Metric(
-    prefix="cpu.energy.monitor.<energy_monitor_id>.pkg.<pkg_id>",
+    prefix="cpu.energy.monitor.<energy_monitor_id>.pkg.<pkg_index>",
     help="One CPU package of an energy monitor; the kernel may add fields",
     fields=(
         info("id", "", "host id of the package", Type.UINT, full=True),

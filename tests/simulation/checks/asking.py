@@ -5,6 +5,8 @@ it were lost.
 
 Calls that need no monitor hang only behind a lock. As long as fewer than two of them hang at a
 guest, the state of the guest is asked for.
+
+Only guests that did not respond in the last tick are asked for their control interface.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 
 from telegraf_execd_libvirt.connection.errors import ErrorKind
-from telegraf_execd_libvirt.connection.requests import BatchRequest
+from telegraf_execd_libvirt.connection.requests import BatchRequest, ControlRequest
 from telegraf_execd_libvirt.hypervisor.messages import (
     Action,
     Ask,
@@ -63,6 +65,10 @@ class Asking(Check):
         self._states[key] = after[type(action)]
         if isinstance(action, Ask) and isinstance(action.request, BatchRequest):
             self._check_skipped(action.request)
+        if isinstance(action, Ask) and isinstance(action.request, ControlRequest):
+            names = {*action.request.names} - action.request.hung
+            if not names <= self.run.engine.outcome.incomplete:
+                self.fail(f"{names} are asked for their control interface")
 
     def _check_close(self, link: Link) -> None:
         run, connections = self.run, self.run.client.connections
