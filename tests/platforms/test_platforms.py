@@ -98,9 +98,14 @@ def installed(debian: Debian, dist: Path) -> Debian:
 
 @pytest.fixture(scope="module")
 def prepared(installed: Debian) -> Debian:
-    """The release with the libraries of the tests; libvirt's binding is the release's own."""
+    """The release with the libraries of the tests, libvirtd and QEMU, neither of them started, and
+    what guests boot; libvirt's binding is the release's own."""
     environment = PYTHON.rpartition("/bin/")[0]
-    installed.install("python3-venv")
+    policy = installed.root / "usr" / "sbin" / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    drivers = () if installed.release == "bookworm" else DRIVERS
+    installed.install("python3-venv", *PACKAGES, *drivers)
     installed.run("venv", "python3", "-m", "venv", "--system-site-packages", environment)
     # pip trusts what this host trusts; the package ca-certificates would overwrite the file.
     if CERTIFICATES.exists():
@@ -109,20 +114,9 @@ def prepared(installed: Debian) -> Debian:
     installed.run("pip", *pip, *LIBRARIES, online=True)
     (packages,) = installed.root.glob(f"{environment[1:]}/lib/python*/site-packages")
     (packages / "project.pth").write_text(f"{PROJECT}/src\n")
-    return installed
-
-
-@pytest.fixture(scope="module")
-def hypervisor(prepared: Debian) -> Debian:
-    """The release with libvirtd and QEMU, neither of them started, and what guests boot."""
-    policy = prepared.root / "usr" / "sbin" / "policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    drivers = () if prepared.release == "bookworm" else DRIVERS
-    prepared.install(*PACKAGES, *drivers)
     python = ("env", f"PYTHONPATH={PROJECT}/tests", PYTHON, "-c", DOWNLOAD)
-    prepared.run("download", *python, online=True)
-    return prepared
+    installed.run("download", *python, online=True)
+    return installed
 
 
 def run_tests(debian: Debian, name: str, *command: str, **env: str) -> None:
@@ -145,30 +139,26 @@ def test_packages(installed: Debian) -> None:
         assert len(lines) == 10 and all(LINE.fullmatch(line) for line in lines)
 
 
-def test_smoke(prepared: Debian) -> None:
-    """The tests that every supported Python runs pass."""
+def test_check(prepared: Debian) -> None:
+    """The tests of `make check` pass, and those that every supported Python runs."""
+    run_tests(prepared, "check", "make", "--old-file=lint", "check", "BIN=/srv/venv/bin")
     run_tests(prepared, "smoke", PYTHON, "-m", "pytest", "-m", "smoke", "tests/process")
 
 
-def test_check(hypervisor: Debian) -> None:
-    """The tests of `make check` pass."""
-    run_tests(hypervisor, "check", "make", "--old-file=lint", "check", "BIN=/srv/venv/bin")
-
-
-def test_real_guests(hypervisor: Debian) -> None:
+def test_real_guests(prepared: Debian) -> None:
     """The tests of real guests pass: default and full set, all sources, no unknown key."""
     files = ("agent_real", "events", "metrics", "sources_real", "tags_real")
     paths = [f"tests/real/test_{name}.py" for name in files]
-    run_tests(hypervisor, "real", PYTHON, "-m", "pytest", *paths)
+    run_tests(prepared, "real", PYTHON, "-m", "pytest", *paths)
 
 
 @pytest.mark.parametrize("debian", [marked("trixie")], indirect=True)
-def test_modular_daemons(hypervisor: Debian) -> None:
+def test_modular_daemons(prepared: Debian) -> None:
     """With a daemon for each driver all works, and each may fail and return."""
-    hypervisor.install(*BUILD)
+    prepared.install(*BUILD)
     enabled = [f"-D{name}=enabled" for name in FEATURES]
-    hypervisor.run("build-libvirt", "sh", "-ec", FETCH_AND_BUILD, "sh", *enabled, online=True)
+    prepared.run("build-libvirt", "sh", "-ec", FETCH_AND_BUILD, "sh", *enabled, online=True)
     # Only what libvirt itself installs.
-    shutil.rmtree(hypervisor.root / "etc/libvirt/qemu")
+    shutil.rmtree(prepared.root / "etc/libvirt/qemu")
     command = (PYTHON, "-m", "pytest", "tests/platforms/modular.py")
-    run_tests(hypervisor, "modular", *command, LD_LIBRARY_PATH="/usr/lib64")
+    run_tests(prepared, "modular", *command, LD_LIBRARY_PATH="/usr/lib64")
