@@ -27,6 +27,9 @@ LEGACY = "qemu:///system?mode=legacy"
 DAEMONS = {"virtqemud": "snapshot", "virtstoraged": "storage_pool", "virtnetworkd": "network"}
 PROXY = "virtproxyd"
 
+#: Sources that need an agent or cgroups, which these guests do not have.
+ELSEWHERE = ("cpu_limit", "guest_agent", "host_cpu", "memory_limit")
+
 QEMU_CONF = """\
 user = "root"
 group = "root"
@@ -101,7 +104,7 @@ def daemons() -> Iterator[Daemons]:
 @pytest.mark.parametrize("metric_set", ["telegraf", "full"])
 def test_all_sources(daemons: Daemons, tmp_path: Path, uri: str, metric_set: str) -> None:
     """Each set has the three guests, and no source has a problem that another host lacks."""
-    names = " ".join(name for name in SOURCES if name not in ("host_cpu", "guest_agent"))
+    names = " ".join(name for name in SOURCES if name not in ELSEWHERE)
     config = write_config(tmp_path / "plugin.conf", uri, names)
     text = config.read_text().replace('statistics_groups = ["state"]', "")
     config.write_text(
