@@ -156,7 +156,7 @@ def test_a_connection_attempt_that_never_returns_is_given_up(
     assert not plugin.states and not working.connections
     ahead.write_text("16")
     assert eventually(lambda: plugin.tick_and_go_on() or plugin.states)
-    assert peer.connections == 1 and working.connections == 1
+    assert peer.connections == 1 and working.connections >= 1
     assert len(plugin.wait_for_message("cannot be read")) == 1
     plugin.wait_for_message("connected: driver QEMU")
     assert plugin.finish() == 0
