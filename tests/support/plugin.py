@@ -305,9 +305,12 @@ class Plugin(Closing):
     @property
     def switches(self) -> int:
         """The number of voluntary context switches of all threads."""
-        texts = (file.read_text() for file in self.proc("task").glob("*/status"))
-        found = (re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M) for text in texts)
-        return sum(int(match[1]) for match in found if match)
+        count = 0
+        for file in self.proc("task").glob("*/status"):
+            with contextlib.suppress(OSError):  # the thread has ended
+                found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", file.read_text(), re.M)
+                count += int(found[1]) if found else 0
+        return count
 
     def opened(self) -> tuple[int, int]:
         """The numbers of its descriptors and of its threads."""
