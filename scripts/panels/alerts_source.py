@@ -10,6 +10,9 @@ from .queries import GUEST, NODE, quoted
 
 #: The failed jobs of each kind.
 _FAILED = "last_over_time(libvirt_job_completed_failed[15m]{})"
+_BLOCK_FAILED = "last_over_time(libvirt_block_job_completed_failed[15m]{})"
+_DISK = quoted((*GUEST, "device", "type"))
+_DOMAIN = "libvirt_domain"
 _JOB = quoted((*GUEST, "operation"))
 
 SOURCES = (
@@ -53,6 +56,36 @@ SOURCES = (
         f"A job of {WHO} failed: {{{{ $labels.operation }}}}",
         "A migration, backup or other job has failed within the last hour. See libvirt's log and "
         "QEMU's log of the guest for the reason.",
+    ),
+    Alert(
+        "LibvirtGuestBlockJobFailed",
+        "warning",
+        "10m",
+        f"{_BLOCK_FAILED.format('')} - "
+        f"({_BLOCK_FAILED.format(' offset 1h')} or {_BLOCK_FAILED.format('')} * 0) > 0",
+        'SELECT max("d") FROM (SELECT difference(last("failed")) AS "d" FROM '
+        f'"libvirt_block_job_completed" WHERE $timeFilter GROUP BY time(15m), {_DISK} fill(0)) '
+        f"WHERE $timeFilter GROUP BY {_DISK}",
+        "1h",
+        "> 0",
+        f"A job of {{{{ $labels.device }}}} of {WHO} failed: {{{{ $labels.type }}}}",
+        "A copy, commit or backup of a disk has failed within the last hour. See QEMU's log of the "
+        "guest for the reason; a full pool is the most frequent one.",
+    ),
+    Alert(
+        "LibvirtGuestNotRunning",
+        "critical",
+        "5m",
+        # Off after a migration (reason 4): it runs on another host.
+        "last_over_time(libvirt_domain_autostart[5m]) == 1 "
+        "and on (host, domain_name) last_over_time(libvirt_domain_state[2m]) == 5 "
+        "unless on (host, domain_name) last_over_time(libvirt_domain_reason[2m]) == 4",
+        now('"autostart" = 1 AND "state" = 5 AND "reason" != 4', "state reason autostart", _DOMAIN),
+        "2m",
+        "> 0",
+        f"{WHO} should run and does not",
+        "It starts with its host (autostart) and is off. See its reason and QEMU's log, then virsh "
+        "start; or virsh autostart --disable if it shall stay off.",
     ),
     Alert(
         "LibvirtStoragePoolNearlyFull",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .model import GREEN, RED, YELLOW, Panel
+from .model import GREEN, RED, YELLOW, Panel, Words
 
 Json = dict[str, Any]
 
@@ -50,15 +50,13 @@ def defaults(panel: Panel) -> Json:
 
 
 def _mappings(panel: Panel) -> list[Json]:
-    if not panel.mappings or panel.kind == "table":
-        return []
-    return [_value_mapping(panel)]
+    return [_value_mapping(panel.mappings)] if panel.mappings else []
 
 
-def _value_mapping(panel: Panel) -> Json:
+def _value_mapping(words: Words) -> Json:
     options = {
         str(value): {"color": colour, "index": index, "text": text}
-        for index, (value, (text, colour)) in enumerate(panel.mappings.items())
+        for index, (value, (text, colour)) in enumerate(words.items())
     }
     return {"options": options, "type": "value"}
 
@@ -79,12 +77,12 @@ def overrides(panel: Panel, language: str) -> list[Json]:
     guest = {"title": "Open the dashboard of this guest", "url": _guest_url(language)}
     found.append(_override("guest", links=[guest]))
     found += [_override(name, unit=unit) for name, unit in panel.units.items()]
-    if panel.mappings:
-        coloured = {"type": "color-text"}
-        found.append(
-            _override("state", mappings=[_value_mapping(panel)], custom__cellOptions=coloured)
-        )
-    elif panel.thresholds:
+    coloured = {"type": "color-text"}
+    found += [
+        _override(name, mappings=[_value_mapping(words)], custom__cellOptions=coloured)
+        for name, words in panel.words.items()
+    ]
+    if panel.thresholds and not panel.words:
         gauge = {"mode": "basic", "type": "gauge"}
         found += [_override(target.column, custom__cellOptions=gauge) for target in panel.targets]
     return found
@@ -147,17 +145,39 @@ def _order(panel: Panel) -> list[Json]:
 def transformations(panel: Panel, language: str) -> list[Json]:
     if panel.kind != "table":
         return []
-    several = len(panel.targets) > 1 and language == "promql"
+    queries = [target for target in panel.targets if getattr(target, language)]
+    several = len(queries) > 1
     names = {"domain_name": "guest", "project_name": "project", "instance_name": "instance"}
     if language == "promql":
-        columns: Sequence[str] = [target.column for target in panel.targets]
+        columns: Sequence[str] = [target.column for target in queries]
         letters = "ABCDEFGHIJ"
         for letter, column in zip(letters, columns):
             names[f"Value #{letter}" if several else "Value"] = column
     hidden = dict.fromkeys((*_TIME_COLUMNS, *_raw(panel.hidden, names)), True)
     organize = {"excludeByName": hidden, "indexByName": {}, "renameByName": names}
-    merge: list[Json] = [{"id": "merge", "options": {}}] if several else []
-    return [*merge, {"id": "organize", "options": organize}]
+    # Rows are merged if all their other columns are equal, so without the time.
+    times = {"exclude": {"names": [*_TIME_COLUMNS]}}
+    merge: list[Json] = [
+        {"id": "filterFieldsByName", "options": times},
+        {"id": "merge", "options": {}},
+    ]
+    made = [*(merge if several else ()), {"id": "organize", "options": organize}]
+    return [*made, *_shares(panel)]
+
+
+def _shares(panel: Panel) -> Iterable[Json]:
+    """The columns that Grafana computes, and the filter of rows."""
+    for name, part, whole in panel.shares:
+        binary = {"left": part, "operator": "/", "right": whole}
+        yield {
+            "id": "calculateField",
+            "options": {"alias": name, "binary": binary, "mode": "binary", "replaceFields": False},
+        }
+    if panel.nonzero:
+        above = {"id": "greater", "options": {"value": 0}}
+        filters = [{"config": above, "fieldName": name} for name in panel.nonzero]
+        options = {"filters": filters, "match": "any", "type": "include"}
+        yield {"id": "filterByValue", "options": options}
 
 
 def _raw(columns: Iterable[str], names: dict[str, str]) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import fleet_capacity, fleet_health, fleet_top
+from . import fleet_capacity, fleet_facts, fleet_hanging, fleet_health, fleet_limits, fleet_top
 from .model import (
     GREEN,
     GREY,
@@ -182,10 +182,16 @@ FLEET = Dashboard(
     (HOST, PROJECT, _DOMAIN),
     (
         _GUESTS,
+        fleet_hanging.ROW,
+        fleet_facts.ATTENTION,
         fleet_capacity.CAPACITY,
         fleet_top.ROW,
         fleet_capacity.INVENTORY,
-        fleet_health.ROW,
+        fleet_limits.ROW,
+        fleet_facts.IDENTITY,
+        fleet_facts.BACKUPS,
+        fleet_facts.CELLS,
         fleet_health.STORAGE,
+        fleet_health.ROW,
     ),
 )

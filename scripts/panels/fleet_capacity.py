@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .model import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STATES, YELLOW, Panel, Row, Target
-from .queries import FRESH, GUEST, GUESTS, HOSTS, NODE, now, quoted, ratio, total_now
+from .model import BLUE, GREEN, GREY, PURPLE, REASONS, RED, STATES, YELLOW, Panel, Row
+from .queries import GUEST, GUESTS, HOSTS, NODE, ratio, total_now
+from .tables import table
 
 _SIZE_COLOURS = {"defined": GREY, "running": GREEN, "host": BLUE, "host, free": PURPLE}
 
@@ -27,12 +28,14 @@ CAPACITY = Row(
         Panel(
             "Memory",
             "Maximum memory of all defined guests, of the active ones, and memory of the hosts. "
-            "More running than the hosts have makes them swap: migrate or shrink guests.",
+            "More running than the hosts have makes them swap: migrate or shrink guests. Available "
+            "is free memory with the page cache.",
             (
                 total_now(HOSTS, "libvirt_node", "memory_defined_kib", "defined"),
                 total_now(HOSTS, "libvirt_node", "memory_running_kib", "running"),
                 total_now(HOSTS, "libvirt_node", "memory_kib", "host"),
                 total_now(HOSTS, "libvirt_node", "memory_free_kib", "host, free"),
+                total_now(HOSTS, "libvirt_node", "memory_available_kib", "host, available"),
             ),
             kind="stat",
             unit="kbytes",
@@ -83,14 +86,15 @@ CAPACITY = Row(
     ),
 )
 
-_IDENTITY = (*GUEST, "project_name", "instance_name", "uuid")
-_TEXTS = ("title", "uuid", "os_type", "machine")
 _COLUMNS = {
+    "state": "state",
+    "100 * state + reason": "reason",
     "vcpus": "vCPUs",
     "memory_kib": "memory",
     "memory_used_percent": "memory used",
     "rss_kib": "memory of the host",
 }
+_TEXTS = {name: name for name in ("title", "uuid", "os_type", "machine")}
 
 INVENTORY = Row(
     "Inventory",
@@ -100,38 +104,23 @@ INVENTORY = Row(
             "All guests that were reported in the last 2 minutes; a click on a name opens its own "
             "dashboard. A guest on two hosts was migrated and left an inactive copy, which may be "
             "undefined. Needs the additional statistics domain.",
-            (
-                Target(
-                    'SELECT last("state") AS "state", '
-                    + ", ".join(f'last("{field}") AS "{name}"' for field, name in _COLUMNS.items())
-                    + "".join(f', last("{name}"::field) AS "{name}"' for name in _TEXTS)
-                    + f' FROM "libvirt_domain" WHERE {GUESTS.influxql} AND $timeFilter '
-                    f"GROUP BY {quoted((*GUEST, 'project_name'))}",
-                    f"max by ({', '.join(_IDENTITY)}) "
-                    f"(last_over_time(libvirt_domain_state{GUESTS.promql}[{FRESH}]))",
-                    column="state",
-                    fresh=True,
-                ),
-                *(
-                    Target(
-                        "",
-                        now(GUESTS, "libvirt_domain", field, GUEST, name).promql,
-                        column=name,
-                        fresh=True,
-                    )
-                    for field, name in _COLUMNS.items()
-                ),
+            table(
+                GUESTS,
+                "libvirt_domain",
+                _COLUMNS,
+                GUEST,
+                texts=_TEXTS,
+                beside=("project_name", "instance_name", "uuid"),
             ),
             kind="table",
             width=24,
             height=12,
-            mappings=STATES,
+            words={"state": STATES, "reason": REASONS},
             units={
                 "memory": "kbytes",
                 "memory of the host": "kbytes",
                 "memory used": "percent",
             },
-            thresholds=((90, ORANGE),),
         ),
     ),
 )

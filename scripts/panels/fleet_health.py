@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from . import fleet_facts
 from .model import GREEN, RED, YELLOW, Panel, Row, Target
-from .queries import GUEST, GUESTS, HOSTS, NODE, gauge, now, one_of_each, over_time, quoted
+from .queries import GUEST, GUESTS, HOSTS, NODE, gauge, one_of_each, over_time, quoted
 
 _LEGEND = "{host} {libvirt_uri}"
 _POOL = ("host", "pool")
@@ -68,24 +69,6 @@ ROW = Row(
             mappings={0: ("unreadable", RED), 1: ("readable", GREEN)},
         ),
         Panel(
-            "Collect time",
-            "Duration of a collection. It must stay below Telegraf's interval: raise that, read "
-            "fewer statistics groups, or set parallel_calls on hosts with hundreds of guests.",
-            (gauge(HOSTS, "libvirt_health", "collect_time_ns", NODE, _LEGEND),),
-            unit="ns",
-            width=8,
-            thresholds=((5_000_000_000, RED),),
-        ),
-        Panel(
-            "Hanging calls",
-            "Calls to libvirt that did not return in time. A guest, its storage or the daemon "
-            "hangs: see the guests that do not respond, and the log of the daemon.",
-            (gauge(HOSTS, "libvirt_health", "calls_hanging", NODE, _LEGEND),),
-            width=8,
-            thresholds=((1, RED),),
-            decimals=0,
-        ),
-        Panel(
             "Errors and reconnects",
             "Collections that could not read the hypervisor, and new connections, each per minute. "
             "A restart of the daemon gives one reconnect; more of them are a daemon that crashes "
@@ -94,17 +77,6 @@ ROW = Row(
             unit="cpm",
             width=8,
             thresholds=((1, YELLOW),),
-        ),
-        Panel(
-            "Guests not responding",
-            "Guests that did not answer in the last 2 minutes, also those that libvirt has locked "
-            "behind an operation that hangs. Look at their QEMU processes: state D is hanging "
-            "storage, state T is a stopped process.",
-            (now(GUESTS, "libvirt_domain_health", "complete", GUEST, "complete"),),
-            kind="table",
-            width=8,
-            hidden=("complete",),
-            no_value="none",
         ),
         Panel(
             "Guests read",
@@ -120,11 +92,12 @@ ROW = Row(
             " or hangs; their panels and alerts have old values or none. Telegraf's log names them "
             "and the reason. Remove those that the driver does not have.",
             (_failing_sources(),),
-            width=24,
+            width=16,
             height=6,
             thresholds=((1, YELLOW),),
             decimals=0,
         ),
+        fleet_facts.AGENTS,
     ),
 )
 

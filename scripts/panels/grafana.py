@@ -151,8 +151,8 @@ def _panel(panel: Panel, language: str, number: int, position: Json) -> Json:
     }
     if panel.kind in ("timeseries", "state-timeline") or "$__interval" in str(made["targets"]):
         made["interval"] = (panel.step if language == "influxql" else "") or SHORTEST_STEP
-    if panel.fresh and language == "influxql":
-        made["timeFrom"] = FRESH
+    if panel.range or (panel.fresh and language == "influxql"):
+        made["timeFrom"] = panel.range or FRESH
     return made
 
 

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from . import guest_devices, guest_sources
 from .fleet import HOST
-from .model import ORANGE, RED, STATES, YELLOW, Dashboard, Panel, Row, Target, Variable
-from .queries import FRESH, GUEST, HOSTS, ONE_GUEST, VCPU, gauge, now
+from .model import (
+    GREEN,
+    ORANGE,
+    REASONS,
+    RED,
+    STATES,
+    YELLOW,
+    Dashboard,
+    Panel,
+    Row,
+    Target,
+    Variable,
+)
+from .queries import FRESH, GUEST, HOSTS, ONE_GUEST, VCPU, gauge, limit, now, quoted
 from .rates import rate
 
 _SECOND = " / 1000000000"
 _PERCENT_OF_A_SECOND = " * 100 / 1000000000"
 _NAME = "{host} {domain_name}"
+_STATE = ("state", "reason")
 
 _DOMAIN = Variable(
     "domain",
@@ -36,6 +49,29 @@ def _value(title: str, description: str, field: str, unit: str, **more: object) 
     )
 
 
+def _reason() -> Target:
+    """100 times the state, and the reason; its number says little without the state."""
+    state, reason = (now(ONE_GUEST, "libvirt_domain", name, GUEST, "") for name in _STATE)
+    return Target(
+        f'SELECT 100 * last("state") + last("reason") AS "Reason of the state" '
+        f'FROM "libvirt_domain" WHERE {ONE_GUEST.influxql} AND $timeFilter '
+        f"GROUP BY {quoted(GUEST)}",
+        f"100 * {state.promql} + {reason.promql}",
+        _NAME,
+        fresh=True,
+    )
+
+
+def _since() -> Target:
+    started = now(ONE_GUEST, "libvirt_domain", "started_at", GUEST, "Running since")
+    return Target(
+        started.influxql.replace("SELECT last", "SELECT 1000 * last"),
+        f"1000 * {started.promql}",
+        _NAME,
+        fresh=True,
+    )
+
+
 _NOW = Row(
     "Now",
     (
@@ -47,12 +83,15 @@ _NOW = Row(
             "none",
             mappings=STATES,
         ),
-        _value(
+        Panel(
             "Reason of the state",
-            "libvirt's number of the reason. Paused: 1 by a user, 2 migration, 5 I/O error. Off: 1 "
-            "shut down by the guest, 2 destroyed, 3 crashed, 4 migrated.",
-            "reason",
-            "none",
+            "libvirt's reason of the state; docs/recipes.md explains each. Paused by an I/O error: "
+            "free space in the pool, then virsh resume. Off and crashed: see QEMU's log.",
+            (_reason(),),
+            kind="stat",
+            width=4,
+            height=4,
+            mappings=REASONS,
         ),
         _value(
             "vCPUs",
@@ -81,6 +120,32 @@ _NOW = Row(
             "balloon_age_s",
             "s",
             thresholds=((60, YELLOW), (300, RED)),
+        ),
+        Panel(
+            "Running since",
+            "When the guest was started or arrived on this host by a migration; not when it was "
+            "rebooted from inside. Younger than you know: see its events and QEMU's log.",
+            (_since(),),
+            kind="stat",
+            unit="dateTimeFromNow",
+            width=8,
+            height=4,
+        ),
+        _value(
+            "Guest agent",
+            "Whether the guest's agent is connected to its channel. If it is not, backups cannot "
+            "freeze file systems: start qemu-guest-agent in the guest.",
+            "agent_connected",
+            "none",
+            mappings={0: ("not connected", YELLOW), 1: ("connected", GREEN)},
+        ),
+        _value(
+            "Period of memory reports",
+            "Interval in which the guest reports its memory. At 0 its memory is not known: set it "
+            "with virsh dommemstat --period 10 --config --live.",
+            "balloon_period",
+            "s",
+            mappings={0: ("none", YELLOW)},
         ),
         Panel(
             "State over time",
@@ -120,7 +185,7 @@ _CPU = Row(
         Panel(
             "Use of each vCPU",
             "CPU time of each vCPU. All at 100 %: the guest needs more vCPUs. One at 100 %: it "
-            "runs one thread.",
+            "runs one thread. All at the limit: the guest is throttled.",
             (
                 rate(
                     ONE_GUEST,
@@ -129,6 +194,15 @@ _CPU = Row(
                     VCPU,
                     f"{_NAME} {{vcpu_id}}",
                     times=_PERCENT_OF_A_SECOND,
+                ),
+                limit(
+                    ONE_GUEST,
+                    "libvirt_cpu_limit",
+                    "vcpu_quota",
+                    GUEST,
+                    f"{_NAME} limit",
+                    "100.0",
+                    "vcpu_period",
                 ),
             ),
             unit="percent",
@@ -156,6 +230,41 @@ _CPU = Row(
             width=8,
             thresholds=((5, YELLOW), (10, RED)),
         ),
+        Panel(
+            "CPU and its limit",
+            "CPU time of the whole guest with QEMU's threads, and its quota, if it has one. At the "
+            "limit the guest is throttled: raise the quota with virsh schedinfo.",
+            (
+                rate(ONE_GUEST, "libvirt_cpu", ("cpu_time",), GUEST, _NAME, times=_SECOND),
+                limit(
+                    ONE_GUEST,
+                    "libvirt_cpu_limit",
+                    "global_quota",
+                    GUEST,
+                    f"{_NAME} limit",
+                    "1.0",
+                    "global_period",
+                ),
+            ),
+            unit="suffix: cores",
+        ),
+        Panel(
+            "Load",
+            "Processes of the guest that run or wait, as its agent reports them. Above the number "
+            "of vCPUs processes wait for one, or for a disk: compare with their use. Needs the "
+            "source guest_agent, libvirt 11.2 and QEMU 10.0.",
+            tuple(
+                gauge(
+                    ONE_GUEST,
+                    "libvirt_guest_load",
+                    f"load{minutes}",
+                    GUEST,
+                    f"{_NAME} {minutes} min",
+                    "5m",
+                )
+                for minutes in (1, 5, 15)
+            ),
+        ),
     ),
 )
 
@@ -170,14 +279,17 @@ _MEMORY = Row(
         Panel(
             "Memory",
             "What the guest has, can release (usable) and does not use at all (unused), and what "
-            "its process takes on the host (rss). Usable near 0: the guest swaps or kills "
-            "processes soon.",
+            "its process takes on the host (rss), which the kernel ends at the hard limit. Usable "
+            "near 0: the guest swaps or kills processes soon.",
             (
                 _size("current", "current"),
                 _size("available", "available"),
                 _size("usable", "usable"),
                 _size("unused", "unused"),
                 _size("rss", "rss"),
+                limit(
+                    ONE_GUEST, "libvirt_memory_limit", "hard_limit", GUEST, f"{_NAME} hard limit"
+                ),
             ),
             unit="kbytes",
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .model import RED, YELLOW, Panel, Row, Target
-from .queries import DISK, NIC, ONE_GUEST, gauge
+from .queries import DISK, GUEST, NIC, ONE_GUEST, gauge, limit
 from .rates import latency, rate
 
 _DISK = "{host} {domain_name} {block_id} {device}"
@@ -26,20 +26,41 @@ def _size(field: str) -> Target:
     return gauge(ONE_GUEST, "libvirt_block", field, DISK, f"{_DISK} {field}")
 
 
+def _limits(end: str) -> tuple[Target, ...]:
+    by = (*GUEST, "device")
+    return tuple(
+        limit(
+            ONE_GUEST,
+            "libvirt_block_limit",
+            f"{way}_{end}",
+            by,
+            f"{{host}} {{domain_name}} {{device}} limit {way}",
+        )
+        for way in ("total", "read", "write")
+    )
+
+
+def _bandwidth(way: str, name: str) -> Target:
+    by, label = (*GUEST, "interface"), f"{{host}} {{domain_name}} {{interface}} limit {name}"
+    return limit(ONE_GUEST, "libvirt_interface_limit", f"{way}_average", by, label, "1024")
+
+
 DISKS = Row(
     "Disks",
     (
         Panel(
             "Disk IOPS",
-            "Reads and writes of each disk. A flat line at a round number is a limit.",
-            (_disk("rd_reqs", "read"), _disk("wr_reqs", "write")),
+            "Reads and writes of each disk, and its limits. A flat line at a limit or at a round "
+            "number: the disk is throttled.",
+            (_disk("rd_reqs", "read"), _disk("wr_reqs", "write"), *_limits("iops_sec")),
             unit="iops",
             width=8,
         ),
         Panel(
             "Disk throughput",
-            "Bytes read and written. A plateau is the limit of the storage or of blkdeviotune.",
-            (_disk("rd_bytes", "read"), _disk("wr_bytes", "write")),
+            "Bytes read and written, and the limits of blkdeviotune. A plateau below these is the "
+            "limit of the storage.",
+            (_disk("rd_bytes", "read"), _disk("wr_bytes", "write"), *_limits("bytes_sec")),
             unit="Bps",
             width=8,
         ),
@@ -85,8 +106,14 @@ NETWORK = Row(
     (
         Panel(
             "Network throughput",
-            "Bytes received and sent by each interface, as the guest counts them.",
-            (_nic("rx_bytes", "received"), _nic("tx_bytes", "sent")),
+            "Bytes received and sent by each interface, as the guest counts them, and the limits "
+            "of domiftune. A plateau at a limit: the interface is throttled.",
+            (
+                _nic("rx_bytes", "received"),
+                _nic("tx_bytes", "sent"),
+                _bandwidth("inbound", "received"),
+                _bandwidth("outbound", "sent"),
+            ),
             unit="Bps",
             width=8,
         ),

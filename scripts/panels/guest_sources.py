@@ -1,9 +1,10 @@
-"""Jobs, events and filesystems of one guest; empty where these are not collected."""
+"""Jobs, events, filesystems, devices and process of one guest, where these are collected."""
 
 from __future__ import annotations
 
 from .model import RED, YELLOW, Panel, Row
-from .queries import GUEST, ONE_GUEST, gauge, ratio
+from .queries import DISK, GUEST, LATELY, NIC, ONE_GUEST, gauge, ratio
+from .tables import facts, table
 
 _JOB = (*GUEST, "operation")
 _BLOCK_JOB = (*GUEST, "device")
@@ -30,7 +31,24 @@ _JOBS = Row(
                 for name in ("remaining", "processed")
             ),
             unit="bytes",
-            width=8,
+            width=6,
+        ),
+        Panel(
+            "Progress of jobs",
+            "Part of a running migration, save, dump or backup that is transferred. A migration "
+            "that goes back and forth does not end by itself: allow auto-converge or post-copy.",
+            (
+                gauge(
+                    ONE_GUEST,
+                    "libvirt_job",
+                    "progress_percent",
+                    _JOB,
+                    "{host} {domain_name} {operation}",
+                ),
+            ),
+            unit="percent",
+            width=6,
+            maximum=100,
         ),
         Panel(
             "Progress of block jobs",
@@ -48,7 +66,7 @@ _JOBS = Row(
                 ),
             ),
             unit="percent",
-            width=8,
+            width=6,
             maximum=100,
         ),
         Panel(
@@ -65,7 +83,7 @@ _JOBS = Row(
                 ),
             ),
             unit="short",
-            width=8,
+            width=6,
             decimals=0,
         ),
     ),
@@ -111,4 +129,66 @@ _GUEST_AGENT = Row(
     ),
 )
 
-ROWS = (_JOBS, _GUEST_AGENT)
+_DISK_TAGS = (
+    *("bus", "format", "cache", "discard", "source_type", "protocol", "source_name", "pool"),
+    *("volume", "serial"),
+)
+_NIC_TAGS = ("interface", "mac", "model", "type", "network", "bridge", "mtu", "ovs_port")
+_HOSTDEV_TAGS = ("type", "address", "mdev_uuid", "usb_id", "mac")
+
+_DEVICES = Row(
+    "Devices and process, where they are collected",
+    (
+        Panel(
+            "What the disks are",
+            "Bus, format, cache and source of each disk, from the guest's XML. Cache writeback "
+            "loses data if the host fails; discard returns free space to a thin disk. Needs the "
+            "source block_info.",
+            (facts(ONE_GUEST, "libvirt_block_info", (*DISK, *_DISK_TAGS)),),
+            kind="table",
+            width=24,
+            height=6,
+            range=LATELY,
+            hidden=("value",),
+        ),
+        Panel(
+            "What the interfaces are",
+            "MAC address, model, network and port of each interface, from the guest's XML. A model "
+            "other than virtio costs much CPU time. Needs the source interface_info.",
+            (facts(ONE_GUEST, "libvirt_interface_info", (*NIC, *_NIC_TAGS)),),
+            kind="table",
+            width=14,
+            height=6,
+            range=LATELY,
+            hidden=("value",),
+        ),
+        Panel(
+            "Passed-through devices",
+            "Devices of the host that this guest uses. A guest with one cannot migrate while it "
+            "has the device. Needs the source hostdev_info.",
+            (facts(ONE_GUEST, "libvirt_hostdev_info", (*GUEST, *_HOSTDEV_TAGS)),),
+            kind="table",
+            width=10,
+            height=6,
+            range=LATELY,
+            hidden=("value",),
+        ),
+        Panel(
+            "Process of the guest",
+            "State of the QEMU process, its threads and its open files. Blocked: it waits for "
+            "storage. Stop: a signal or a debugger has stopped it. Open files need Telegraf to "
+            "run as root. Needs Telegraf's procstat, see docs/recipes.md.",
+            table(
+                ONE_GUEST,
+                "procstat",
+                {"num_threads": "threads", "num_fds": "files"},
+                (*GUEST, "status"),
+            ),
+            kind="table",
+            width=24,
+            height=6,
+        ),
+    ),
+)
+
+ROWS = (_JOBS, _GUEST_AGENT, _DEVICES)

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from telegraf_execd_libvirt.domain.record import STATE_NAMES
+from telegraf_execd_libvirt.groups.state import REASONS as _REASONS
+
 LANGUAGES = ("influxql", "promql")
 
 GREEN, YELLOW, ORANGE, RED = "green", "#EAB839", "orange", "red"
@@ -24,6 +27,16 @@ STATES = {
     6: ("crashed", RED),
     7: ("suspended", PURPLE),
 }
+
+#: The reasons of all states in words, by 100 times the state and the reason.
+REASONS = {
+    100 * state + reason: (f"{STATES[state][0]}: {name.replace('_', ' ')}", STATES[state][1])
+    for state, state_name in enumerate(STATE_NAMES)
+    for reason, (name, _) in enumerate(_REASONS[state_name])
+}
+
+Words = Mapping[int, tuple[str, str]]
+"""Values as words, with their colours."""
 
 Thresholds = Sequence[tuple[float, str]]
 """Values from which on a colour applies; green below the first."""
@@ -47,7 +60,14 @@ class Target:
 @dataclass(frozen=True)
 class Panel:
     """One panel. ``width`` is in 24ths of the page, ``height`` in Grafana's rows. ``step`` is the
-    shortest step in InfluxQL, if it differs from that of other panels."""
+    shortest step in InfluxQL, if it differs from that of other panels. ``range`` is the time that
+    its queries read, if that is not the range of the page.
+
+    In a table, ``words`` are the values of a column, ``units`` its unit, and ``hidden`` are columns
+    that are not shown. ``shares`` has columns that Grafana computes: the names of the column, of
+    its part and of its whole. Of rows with ``nonzero`` columns, Grafana shows those in which one
+    of these is above 0.
+    """
 
     title: str
     description: str
@@ -62,11 +82,15 @@ class Panel:
     decimals: int | None = None
     stacked: bool = False
     no_value: str = ""
-    mappings: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    mappings: Words = field(default_factory=dict)
+    words: Mapping[str, Words] = field(default_factory=dict)
     colours: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     hidden: Sequence[str] = ()
+    shares: Sequence[tuple[str, str, str]] = ()
+    nonzero: Sequence[str] = ()
     step: str = ""
+    range: str = ""
 
     @property
     def fresh(self) -> bool:

@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from .model import Target
 
+#: Time in which sources that are read every few minutes have written.
+LATELY = "15m"
+
 #: Age from which on a value is no longer the present one; Telegraf's interval must be below half.
 FRESH = "2m"
 
@@ -105,6 +108,29 @@ def ratio(
         f'SELECT {factor} * last("{part}") / last("{whole}") FROM "{measurement}" '
         f'WHERE {which.influxql} AND "{whole}" > 0 AND {over_time(by)}',
         f"{factor} * {one} / ({other} > 0)",
+        legend,
+    )
+
+
+def limit(
+    which: Scope,
+    measurement: str,
+    name: str,
+    by: Sequence[str],
+    legend: str,
+    factor: str = "1",
+    period: str = "",
+) -> Target:
+    """A limit over time, where there is one; 0 is none. A quota is a multiple of its period."""
+    value, whole = (
+        f"{by_tags('max', by)} (last_over_time({measurement}_{field}{which.promql}[{LATELY}]))"
+        for field in (name, period)
+    )
+    each = f' / last("{period}")' if period else ""
+    return Target(
+        f'SELECT {factor} * last("{name}"){each} FROM "{measurement}" '
+        f'WHERE {which.influxql} AND "{name}" > 0 AND {over_time(by)}',
+        f"{factor} * ({value} > 0){f' / {whole}' if period else ''}",
         legend,
     )
 

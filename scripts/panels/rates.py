@@ -63,6 +63,26 @@ def rate(
     )
 
 
+def mean_rate(
+    which: Scope,
+    measurement: str,
+    fields: Sequence[str],
+    column: str,
+    by: Sequence[str] = GUEST,
+    of: Sequence[str] = (),
+    how: str = "sum",
+    times: str = "",
+) -> Target:
+    """The rate of each guest or device, as a mean of the time that it has one in the range."""
+    each, rates = _means(which, measurement, fields, by, of or by, how, times)
+    return Target(
+        f'SELECT mean("r"){times} AS "{column}" FROM ({each}) '
+        f"WHERE $timeFilter GROUP BY {quoted(by)}",
+        f"avg_over_time(({rates})[$__range:$__interval])",
+        column=column,
+    )
+
+
 def top_rate(
     which: Scope,
     measurement: str,
@@ -74,17 +94,30 @@ def top_rate(
 ) -> Target:
     """The ten guests with the highest rate, as a mean of the time that they have one in the range
     of the dashboard."""
-    inner = _in_intervals(which, measurement, f'{_each(fields)} AS "r"', of)
-    if of != GUEST:
-        inner = f'SELECT {how}("r") AS "r" FROM ({inner})'
-        inner += f" GROUP BY time($__interval), {quoted(GUEST)} fill(none)"
+    inner, rates = _means(which, measurement, fields, GUEST, of, how, times)
     each = f'SELECT mean("r"){times} AS "v" FROM ({inner}) GROUP BY {quoted(GUEST)}'
-    rates = f"{_added_up(which, measurement, fields, GUEST, of, how)}{times}"
     return Target(
         f'SELECT top("v", {quoted(GUEST)}, 10) AS "{column}" FROM ({each}) WHERE $timeFilter',
         f"topk(10, avg_over_time(({rates})[$__range:$__interval]))",
         column=column,
     )
+
+
+def _means(
+    which: Scope,
+    measurement: str,
+    fields: Sequence[str],
+    by: Sequence[str],
+    of: Sequence[str],
+    how: str,
+    times: str,
+) -> tuple[str, str]:
+    """The rates in intervals, added up or their mean, in both languages."""
+    inner = _in_intervals(which, measurement, f'{_each(fields)} AS "r"', of)
+    if of != by:
+        inner = f'SELECT {how}("r") AS "r" FROM ({inner})'
+        inner += f" GROUP BY time($__interval), {quoted(by)} fill(none)"
+    return inner, f"{_added_up(which, measurement, fields, by, of, how)}{times}"
 
 
 _TIMES, _REQUESTS = ("rd_times", "wr_times"), ("rd_reqs", "wr_reqs")

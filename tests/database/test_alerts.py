@@ -24,7 +24,7 @@ EXPECTED = {
     "LibvirtCallsHang": {"kvm2 qemu:///system"},
     "LibvirtGuestCrashed": {"kvm2 crashed"},
     "LibvirtGuestPausedByIoError": {"kvm2 full"},
-    "LibvirtGuestNotResponding": {"kvm2 hung"},
+    "LibvirtGuestNotResponding": {"kvm2 hung", "kvm2 locked"},
     "LibvirtGuestSteal": {"kvm1 web-1"},
     "LibvirtGuestMemoryPressure": {"kvm1 tight"},
     "LibvirtGuestDiskLatency": {"kvm1 slow-disk"},
@@ -35,6 +35,8 @@ EXPECTED = {
     },
     "LibvirtGuestDiskError": {"kvm2 full"},
     "LibvirtGuestJobFailed": {"kvm2 idle backup"},
+    "LibvirtGuestBlockJobFailed": {"kvm1 web-1 vda copy"},
+    "LibvirtGuestNotRunning": {"kvm1 off"},
     "LibvirtStoragePoolNearlyFull": {"kvm1 default"},
     "LibvirtGuestFilesystemNearlyFull": {"kvm1 web-1 /"},
     "LibvirtGuestRestartsRepeatedly": {"kvm1 looping"},
@@ -139,6 +141,14 @@ CASES = {
     "LibvirtGuestDiskError": {f"disk_error_total_count{{{GUEST}}}": ("1x60", "0x60")},
     "LibvirtGuestJobFailed": {
         f'job_completed_failed{{{GUEST}, operation="backup"}}': ("_x9 1x50", "0x60")
+    },
+    "LibvirtGuestBlockJobFailed": {
+        f'block_job_completed_failed{{{GUEST}, device="vda", type="copy"}}': ("_x9 1x50", "0x60")
+    },
+    "LibvirtGuestNotRunning": {
+        f"domain_autostart{{{GUEST}}}": ("1x60", "1x60"),
+        f"domain_state{{{GUEST}}}": ("5x60", "5x60"),
+        f"domain_reason{{{GUEST}}}": ("1x60", "4x60"),
     },
     "LibvirtStoragePoolNearlyFull": {
         'storage_pool_used_percent{host="a", pool="p", type="dir"}': (FULL, "89x60")

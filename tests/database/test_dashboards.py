@@ -1,6 +1,7 @@
 """Each query of each dashboard gives the right numbers, on a real database of its language: for a
 fleet with one guest of each special case, and for fleets that no query was written for."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -25,18 +26,26 @@ def asked(source, site, name, title, letter, chosen=ALL):
     return source.ask(panel, target, chosen, SITES[site].period)
 
 
+#: Tables with several columns: the dashboard and the title.
+TABLES = {
+    (name, title)
+    for (name, language, title), panel in SHOWN.items()
+    if panel["type"] == "table" and language == "promql" and len(panel["targets"]) > 1
+}
+
+
 def columns(series, name, language, title, letter):
-    """The series by the name of their panel with their letter or, in the table of guests, with
-    their column; without texts."""
-    column = letter
-    if (name, title) == ("fleet", "Guests") and language == "promql":
+    """The series by the name of their panel with their letter or, in a table of several columns,
+    with their column; without texts."""
+    column, several = letter, (name, title) in TABLES
+    if several and language == "promql":
         panel = SHOWN[name, language, title]
         (organize,) = (t["options"] for t in panel["transformations"] if t["id"] == "organize")
         column = organize["renameByName"][f"Value #{letter}"]
     found = {}
     for each in series:
         if not isinstance(each.last, str):
-            named = each.column if title == "Guests" and each.column else column
+            named = each.column if several and each.column else column
             found.setdefault(f"{title} {named}", []).append(each)
     return found or {f"{title} {column}": []}
 
@@ -73,7 +82,8 @@ def test_every_number_is_asked_for():
             queries = {
                 f"{title} {letter}" for *at, title, letter in TARGETS if at == [name, language]
             }
-            assert all(at in queries or at.startswith("Guests ") for at in numbers)
+            columns = tuple(f"{title} " for board, title in TABLES if board == name)
+            assert all(at in queries or at.startswith(columns) for at in numbers)
 
 
 #: The guests that are chosen from the fleet of special cases.
@@ -119,7 +129,7 @@ def test_chosen_guests(site_in, site, language):
                 # The sum of a host ends with its last guest; other guests hide that.
                 if site != "special" or "by host" not in title:
                     check(source, site, numbers, name, title, letter, chosen)
-    for guest in {guest.name for guest in every.guests}:
+    for guest in {guest.name for guest in every.guests if not guest.locked}:
         series = asked(source, site, "guest", "State over time", "A", {**ALL, "domain": guest})
         assert {each.labels["domain_name"] for each in series} <= {guest}
         assert series or site != "special"
@@ -147,6 +157,8 @@ def test_chosen_project(site_in, site, language):
     numbers = SITES[site].numbers(replace(every, guests=kept))
     for title, letter in of_guests("fleet", language) if project else ():
         chosen = {**ALL, "project": [project]}
+        if title.startswith("Process"):  # Telegraf's procstat knows no projects
+            continue
         check(site_in(site, language), site, numbers, "fleet", title, letter, chosen)
 
 
@@ -156,9 +168,10 @@ def test_variables(site_in, site, language):
     source, every = site_in(site, language), SITES[site].fleet
     all_hosts = [host.name for host in every.hosts]
     for hosts in (None, *([host] for host in all_hosts), all_hosts[:2]):
-        guests = [guest for guest in every.guests if hosts is None or guest.host in hosts]
+        reported = [guest for guest in every.guests if not guest.locked]
+        guests = [guest for guest in reported if hosts is None or guest.host in hosts]
         known = {
-            "host": {guest.host for guest in every.guests},
+            "host": {guest.host for guest in reported},
             "project": {guest.project for guest in guests} - {""},
             "domain": {guest.name for guest in guests},
         }
@@ -180,9 +193,15 @@ def test_every_point(source, language):
 
     for name, _, title, letter in (target for target in TARGETS if target[1] == language):
         if SHOWN[name, language, title]["type"] == "timeseries":
+            (query,) = (
+                query_of(target)
+                for target in SHOWN[name, language, title]["targets"]
+                if target["refId"] == letter
+            )
             for each in points(name, title, letter, "web-1"):
-                once_a_minute = title == "Use of guest filesystems" and language == "influxql"
-                assert len(each) >= (15 if once_a_minute else 29)
+                # InfluxQL has a point where a source has written, once in up to 5 minutes.
+                rarely = re.search("filesystem|_limit|_load|numa_cell|source_health", query)
+                assert len(each) >= (3 if rarely and language == "influxql" else 29)
                 right = [min(each.values())] * len(each)
                 assert [*each.values()] == pytest.approx(right, rel=TOLERANCE), title
     for each in points("guest", "CPU", "A", "mover"):

@@ -21,6 +21,7 @@ KINDS = {"stat", "timeseries", "table", "state-timeline"}
 #: Units of Grafana that are used here; a text after `suffix:` is free.
 UNITS = {
     *("none", "short", "percent", "ms", "ns", "s", "kbytes", "bytes", "Bps", "iops", "pps", "cpm"),
+    *("percentunit", "dateTimeFromNow"),
 }
 
 

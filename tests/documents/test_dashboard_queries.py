@@ -81,6 +81,9 @@ FIELDS: dict[str, dict[str, Type]] = {}
 for _metric in (metric for group in GROUPS for metric in group.metrics):
     TAGS.setdefault(_metric.measurement, set()).update(tags_of(_metric))
     FIELDS.setdefault(_metric.measurement, {}).update((f.name, f.type) for f in _metric.fields)
+# What the recipes configure Telegraf's own procstat to write.
+TAGS["procstat"] = {"host", "domain_name", "status", "pidfile", "process_name"}
+FIELDS["procstat"] = {"num_threads": Type.INT, "num_fds": Type.INT}
 SERIES = {f"{name}_{field}": (name, field) for name, found in FIELDS.items() for field in found}
 
 
@@ -118,10 +121,13 @@ def test_promql(query: Query) -> None:
         label.strip() for clause in re.findall(clauses, query.text) for label in clause.split(",")
     }
     plain = re.sub(rf"{clauses}|`[^`]*`|\"[^\"]*\"", "", query.text)
-    names = re.findall(r"\blibvirt_\w+", plain)
+    names = re.findall(r"\b(?:libvirt|procstat)_\w+", plain)
+    names += [f"{name}_value" for name in re.findall(r'__name__=~"(\w+)\(_value\)\?"', query.text)]
     assert names
     selectors = re.findall(r"(\w+)(?:=~|!~|!=|=)[`\"]", query.text)
-    wanted = labels | {*selectors} | set(re.findall(r", (\w+)\)$", query.text)) - {""}
+    wanted = (
+        labels | ({*selectors} - {"__name__"}) | set(re.findall(r", (\w+)\)$", query.text)) - {""}
+    )
     for name in names:
         measurement, field = SERIES[name]
         assert FIELDS[measurement][field] not in (Type.STRING, Type.YES_NO), name
@@ -168,9 +174,13 @@ def test_values_of_tags(language: str) -> None:
     """A query asks only for events that the plugin counts, and for details of these events. No
     other tag is compared with a value that this test does not know."""
     known = events()
+    states = {"blocked", "idle", "lock", "running", "sleep", "stop", "wait", "zombie"}  # gopsutil's
     seen = set()
     for query in queries(language):
         values = compared(query.text, language)
+        assert values.pop("status", set()) <= states
+        for name in ("__name__", "address"):  # any
+            values.pop(name, None)
         assert values.keys() <= {"event", "detail"} or not any(values.values()), query.at
         if values.get("event"):
             seen.add(query.at)

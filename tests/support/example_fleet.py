@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from support.answers import AGENT, addresses, limits, said, saved
 from support.fleet import BOOTED, Disk, Event, Filesystem, Fleet, Guest, Host, Nic, Pool, State
 from support.fleet_lines import SHOWN_SOURCES
 
@@ -23,7 +24,7 @@ ODD_NAME = "we.b/2 (x)+[y] $1|a"
 OTHER_ODD_NAME = "Žlutý ,=2"
 
 #: virDomainEventID, and of a life cycle virDomainEventType and its details.
-LIFECYCLE, REBOOT, IO_ERROR, JOB_COMPLETED = 0, 1, 6, 21
+LIFECYCLE, REBOOT, IO_ERROR, BLOCK_JOB, JOB_COMPLETED = 0, 1, 6, 16, 21
 STARTED, STOPPED = 2, 5
 BOOTED_DETAIL, SHUTDOWN_DETAIL, CRASHED_DETAIL, FAILED_DETAIL = 0, 0, 2, 5
 
@@ -39,6 +40,11 @@ MIGRATION = {
 BACKUP = {
     **{"type": 1, "operation": 9, "time_elapsed": 5_000},
     **{"disk_total": 20 * GIB, "disk_processed": 15 * GIB, "disk_remaining": 5 * GIB},
+}
+
+MIGRATED = {
+    **{"operation": 5, "success": True, "time_elapsed": 9000, "downtime": 42, "data_total": 9},
+    **{"data_processed": 8 * GIB, "memory_processed": 7 * GIB, "memory_iteration": 4},
 }
 
 #: A job that has ended before the next one began.
@@ -100,7 +106,19 @@ SPECIAL = (
             Event(LIFECYCLE, (STOPPED, FAILED_DETAIL), 2),
             Event(REBOOT, (), 3),
             Event(IO_ERROR, ("/disk", "virtio-disk0", 1, "enospc"), 5),
+            Event(BLOCK_JOB, ("vda", 2, 1), 2),
+            Event(JOB_COMPLETED, (MIGRATED,), 3),
         ),
+        answers={
+            **{"autostart": 1, "isPersistent": 1, "changes": ["memory", "disk"]},
+            **limits(60_000, 240_000, 500, 1 << 25),
+            **said(2, 1, 3),
+            **saved(END - 86_400 * 9, END - 86_400),
+            **addresses(["192.168.122.7"], ["192.168.122.7", "fe80::1"]),
+        },
+        agent=AGENT,
+        hostdev="3",
+        process=("sleep", 12, 60),
     ),
     Guest("web-1", "kvm2", state=State.SHUT_OFF, memory=8 << 20, vcpus=4),
     Guest(ODD_NAME, "kvm1", user=0.9, nics=(Nic(rx=1, tx=1),), **_disks(5, 5)),
@@ -117,18 +135,36 @@ SPECIAL = (
     ),
     # Migrated between two hosts; an inactive copy remains on the first.
     Guest("mover", "kvm1", user=1.25, last=MOVED - STEP, **_disks(80, 20)),
-    Guest("mover", "kvm1", state=State.SHUT_OFF, reason=4, first=MOVED),
+    Guest("mover", "kvm1", state=State.SHUT_OFF, reason=4, first=MOVED, answers={"autostart": 1}),
     Guest("mover", "kvm2", user=1.25, boots=(MOVED,), first=MOVED, **_disks(80, 20)),
     Guest("gone", "kvm2", user=1.75, last=GONE, **_disks(70, 30)),
     Guest("lost", "kvm3", user=0.6),
     Guest("no-balloon", "kvm2", used=None, **_disks(40, 40)),
-    Guest("idle", "kvm2", user=0.01, system=0.01, job=BACKUP, events=(FAILED_BACKUP,)),
+    Guest(
+        "idle",
+        "kvm2",
+        user=0.01,
+        system=0.01,
+        job=BACKUP,
+        events=(FAILED_BACKUP,),
+        answers={**limits(-1, -1, 0, 0), **said(0, 0, 0), "isPersistent": 1, "changes": []},
+    ),
     Guest("crashed", "kvm2", state=State.CRASHED, used=None, **_STILL),
     Guest(
         "full", "kvm2", state=State.PAUSED, reason=State.IO_ERROR, disk_errors={"vda": 2}, **_STILL
     ),
     Guest("waiting", "kvm1", state=State.PAUSED, **_STILL),
-    Guest("hung", "kvm2", complete=False, user=0.3, **_disks(0, 0)),
+    Guest(
+        "hung",
+        "kvm2",
+        complete=False,
+        user=0.3,
+        process=("blocked", 5, 40),
+        control=(2, 0, 75_000),
+        answers={"autostart": 1},
+        **_disks(0, 0),
+    ),
+    Guest("locked", "kvm2", complete=False, locked=True, nics=()),
     Guest("asleep", "kvm1", state=7, **_STILL),
     Guest(
         "off",
@@ -137,10 +173,11 @@ SPECIAL = (
         memory=16 << 20,
         vcpus=8,
         events=(Event(LIFECYCLE, (STOPPED, CRASHED_DETAIL)),),
+        answers={"autostart": 1, **saved(END - 86_400 * 40, state=1)},
     ),
     # What the alerts are about, and what looks similar.
     Guest("tight", "kvm1", used=4_090_000, faults=20, swap_out=2),
-    Guest("tight-but-quiet", "kvm1", used=4_090_000),
+    Guest("tight-but-quiet", "kvm1", used=4_090_000, answers=limits(-1, -1, 9, 1 << 20, False)),
     Guest("slow-disk", "kvm1", disks=(Disk(reads=5, writes=5, read_ns=10**8, write_ns=3 * 10**8),)),
     Guest("looping", "kvm1", user=0.05, system=0.01, boots=(BOOTED, *range(END - 1500, END, 500))),
 )
@@ -154,6 +191,7 @@ FLEET = Fleet(
             collect_ns=30_000_000,
             reconnects=2,
             pools=(Pool("default", 100 * GIB, 93 * GIB),),
+            free_pages=(100, 0),
         ),
         Host(
             "kvm2",

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from support.fleet import Fleet, Guest, State
+from support.answers import OPERATIONS, fleet_tables, guest_lines
+from support.fleet import LOCKED_SECONDS, Fleet, Guest, State
 from support.fleet_view import Numbers, View, each, memory_percent, name_of, one
 from support.grafana import Series
 
@@ -17,10 +18,10 @@ from support.grafana import Series
 ORDER = (
     *("host", "domain_name", "libvirt_uri", "source", "pool", "vcpu_id", "block_id"),
     *("interface_id", "operation", "event", "detail", "mountpoint", "fstype", "device"),
+    *("interface", "type", "address", "cell", "page_size", "status"),
 )
 
-#: virDomainJobOperation, and the names of events by virDomainEventID and their arguments.
-_OPERATIONS = {2: "save", 5: "migration_out", 8: "dump", 9: "backup"}
+#: The names of events by virDomainEventID and their arguments.
 _LIFE_CYCLE = {
     **{(2, 0): "started booted", (5, 0): "stopped shutdown", (5, 2): "stopped crashed"},
     **{(5, 5): "stopped failed", (8, 0): "crashed panicked"},
@@ -51,6 +52,9 @@ def expected(fleet: Fleet, end: int, start: int, step: int) -> dict[str, dict[st
     if fleet.sources:
         boards["fleet"].update(_fleet_sources(view))
         boards["guest"].update(_guest_sources(view))
+    boards["fleet"].update(fleet_tables(view))
+    for at, numbers in guest_lines(view).items():
+        boards["guest"].setdefault(at, {}).update(numbers)
     return boards
 
 
@@ -59,9 +63,10 @@ def _fleet_panels(view: View) -> dict[str, Numbers]:
     with_disks, with_nics = ([g for g in active if g.disks], [g for g in active if g.nics])
     doing_io = [g for g in active if any(d.reads + d.writes for d in g.disks)]
     running = [guest for guest in present if guest.state == State.RUNNING]
+    silent = [*(guest for guest in present if not guest.complete), *view.locked]
     down = {host.name for host in view.reporting if host not in view.readable}
     found: dict[str, Numbers] = {
-        "Not responding A": one(sum(not g.complete for g in present)),
+        "Not responding A": one(len(silent)),
         "Hypervisors A": one(len(view.readable)),
         "Hypervisors B": one(len(down)),
         "vCPUs of running guests A": one(sum(g.vcpus for g in running)),
@@ -73,6 +78,10 @@ def _fleet_panels(view: View) -> dict[str, Numbers]:
         "Memory B": one(sum(g.memory for g in view.active_now)),
         "Memory C": one(sum(host.memory for host in view.readable)),
         "Memory D": one(sum(host.memory // 4 for host in view.readable)),
+        "Memory E": one(sum(host.memory // 2 for host in view.readable)),
+        "Versions of hypervisors A": {
+            f"{host.name} {host.uri}": 7_002_000 for host in view.readable
+        },
         "vCPUs per CPU A": hosts(lambda h: sum(g.vcpus for g in view.active_on(h)) / h.cpus),
         "Memory of running guests A": hosts(
             lambda h: 100 * sum(g.memory for g in view.active_on(h)) / h.memory
@@ -85,16 +94,29 @@ def _fleet_panels(view: View) -> dict[str, Numbers]:
         "Network A": each(with_nics, lambda g: sum((n.rx + n.tx) * n.size for n in g.nics)),
         "Network drops A": each(with_nics, lambda g: sum(n.rx_drop + n.tx_drop for n in g.nics)),
         "Guests state": each(present, lambda g: g.state),
+        "Guests reason": each(present, lambda g: 100 * g.state + g.reason),
         "Guests vCPUs": each(present, lambda g: g.vcpus),
         "Guests memory": each(present, lambda g: g.memory),
         "Guests memory used": memory_percent(present),
         "Guests memory of the host": each(view.active_now, lambda g: g.memory // 2),
         "Hypervisors over time A": hosts(lambda h: int(h.name not in down)),
         "Collect time A": hosts(lambda h: h.collect_ns),
+        "Longest call A": hosts(lambda h: h.collect_ns),
         "Hanging calls A": hosts(lambda h: h.hanging),
         "Errors and reconnects A": hosts(lambda h: 60 / view.step if h.name in down else 0),
         "Errors and reconnects B": hosts(lambda h: 0),
-        "Guests not responding A": each((g for g in present if not g.complete), lambda g: 0),
+        "Guests not responding answers": each(silent, lambda g: 0),
+        "Guests not responding locked": each(view.locked, lambda g: 1),
+        "Guests not responding locked for": each(view.locked, lambda g: LOCKED_SECONDS * 1000),
+        **{
+            f"Guests not responding {column}": {
+                name_of(guest): value
+                for guest in silent
+                if not guest.locked
+                for value in guest.control[at : at + 1]
+            }
+            for at, column in enumerate(("control", "error", "control for"))
+        },
         "Guests read A": hosts(lambda h: 0 if h.name in down else len(view.on(h))),
     }
     states = (State.RUNNING, State.PAUSED, State.SHUT_OFF, State.CRASHED)
@@ -130,8 +152,11 @@ def _guest_panels(view: View) -> dict[str, Numbers]:
     balloon, disks, nics = view.with_balloon, view.disks, view.nics
     return {
         "State A": each(present, lambda g: g.state),
-        "Reason of the state A": each(present, lambda g: g.reason),
+        "Reason of the state A": each(present, lambda g: 100 * g.state + g.reason),
         "vCPUs A": each(present, lambda g: g.vcpus),
+        "Running since A": each((g for g in present if g.active), lambda g: 1000 * g.boots[0]),
+        "Guest agent A": each((g for g in present if g.has_agent), lambda g: 1),
+        "Period of memory reports A": each(present, lambda g: 0 if g.used is None else 10),
         "Current memory A": each(present, lambda g: g.memory),
         "Memory used now A": memory_percent(present),
         "Age of the memory report A": dict.fromkeys(memory_percent(present), 5),
@@ -208,7 +233,9 @@ def _events(guest: Guest) -> dict[str, int]:
         elif event.kind == 3:
             name = f"watchdog {_WATCHDOG[event.arguments[0]]}"
         elif event.kind == 21:
-            name = f"job_completed {_OPERATIONS[event.arguments[0]['operation']]}"
+            name = f"job_completed {OPERATIONS[event.arguments[0]['operation']]}"
+        elif event.kind == 16:
+            continue  # the source event does not count jobs of disks
         else:
             name = f"io_error {event.arguments[3]}"
         found[name] = event.count
@@ -222,7 +249,7 @@ def _guest_sources(view: View) -> dict[str, Numbers]:
     jobs = ("memory_remaining", "memory_processed", "disk_remaining", "disk_processed")
     found: dict[str, Numbers] = {
         f"Data of jobs {letter}": {
-            f"{name_of(guest)} {_OPERATIONS[guest.job['operation']]}": guest.job[name]
+            f"{name_of(guest)} {OPERATIONS[guest.job['operation']]}": guest.job[name]
             for guest in answers("job")
             if name in guest.job
         }

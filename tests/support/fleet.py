@@ -26,6 +26,9 @@ class State:
     IO_ERROR = 5
 
 
+#: For how long the locked guests have been locked.
+LOCKED_SECONDS = 90
+
 _NOVA = "http://openstack.org/xmlns/libvirt/nova/1.1"
 
 
@@ -85,7 +88,10 @@ class Guest:
     hypervisor from ``first`` to ``last``. ``wave`` is the share by which all rates go up and down.
     ``job`` is the answer of virDomainGetJobStats, ``block_jobs`` those of virDomainGetBlockJobInfo
     and ``disk_errors`` that of virDomainGetDiskErrors, by the names of the disks. A guest that is
-    ``locked`` is not in the answers.
+    ``locked`` is not in the answers. ``answers`` are results of other methods by their names,
+    ``agent`` what virDomainGetGuestInfo reports beside the filesystems. ``hostdev`` is the
+    bus of a USB device, ``control`` the result of virDomainGetControlInfo, and ``process`` what
+    Telegraf's procstat says: state, threads and files.
     """
 
     name: str
@@ -115,6 +121,15 @@ class Guest:
     disk_errors: Mapping[str, int] = field(default_factory=dict)
     filesystems: Sequence[Filesystem] = ()
     events: Sequence[Event] = ()
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    agent: Mapping[str, Any] = field(default_factory=dict)
+    hostdev: str = ""
+    control: Sequence[int] = ()
+    process: Optional[tuple[str, int, int]] = None
+
+    @property
+    def has_agent(self) -> bool:
+        return bool(self.filesystems or self.agent)
 
     @property
     def active(self) -> bool:
@@ -196,19 +211,29 @@ class Guest:
         uuid = f"{sum(self.name.encode()):08x}-0000-4000-8000-{len(self.name):012x}"
         disks = "".join(f"<disk><target dev={quoteattr(d.name)}/></disk>" for d in self.disks)
         project = f"<nova:project uuid='1'>{escape(self.project)}</nova:project>"
+        disks += "".join(
+            f"<interface type='network'><mac address='52:54:00:00:00:{number:02x}'/>"
+            f"<target dev='vnet{number}'/></interface>"
+            for number in range(len(self.nics))
+        )
+        if self.hostdev:
+            address = f"<address bus='{self.hostdev}' device='1'/>"
+            disks += f"<hostdev type='usb'><source>{address}</source></hostdev>"
+        period = "" if self.used is None else "<stats period='10'/>"
+        disks += f"<memballoon model='virtio'>{period}</memballoon>"
         agent = "<channel><target name='org.qemu.guest_agent.0' state='connected'/></channel>"
         return (
             f"<domain><name>{escape(self.name)}</name><uuid>{uuid}</uuid>"
             f"<title>{escape(self.title)}</title><os><type machine='pc-q35-7.2'>hvm</type></os>"
             f"<metadata><nova:instance xmlns:nova='{_NOVA}'><nova:owner>{project}</nova:owner>"
-            f"</nova:instance></metadata><devices>{disks}{agent if self.filesystems else ''}"
+            f"</nova:instance></metadata><devices>{disks}{agent if self.has_agent else ''}"
             "</devices></domain>"
         )
 
     @property
     def info(self) -> dict[str, Any]:
         """The answer of virDomainGetGuestInfo."""
-        info: dict[str, Any] = {"fs.count": len(self.filesystems)}
+        info: dict[str, Any] = {"fs.count": len(self.filesystems), **self.agent}
         names = ("mountpoint", "name", "fstype", "total-bytes", "used-bytes")
         for number, each in enumerate(self.filesystems):
             info.update((f"fs.{number}.{name}", value) for name, value in zip(names, each))
@@ -228,7 +253,8 @@ class Pool:
 @dataclass(frozen=True)
 class Host:
     """One hypervisor; it cannot be read from ``unreadable`` on, and says nothing after ``last``.
-    Its driver does not have the sources in ``failing``."""
+    Its driver does not have the sources in ``failing``. ``free_pages`` has the free huge pages of
+    each NUMA cell."""
 
     name: str
     uri: str = "qemu:///system"
@@ -242,6 +268,7 @@ class Host:
     tags: Mapping[str, str] = field(default_factory=dict)
     pools: Sequence[Pool] = ()
     failing: Sequence[str] = ()
+    free_pages: Sequence[int] = ()
 
     def up(self, now: float) -> bool:
         return now < self.unreadable and now <= self.last

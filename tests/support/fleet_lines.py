@@ -6,15 +6,17 @@ get what libvirt would answer; no line is written here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import cast
 
-from support.fleet import SECOND, Fleet, Guest, Host
+from support.answers import cells
+from support.fleet import LOCKED_SECONDS, SECOND, Fleet, Guest, Host
 from support.scope import FakeScope, Thing, defaults, fetched
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.record import Domain, Identity
 from telegraf_execd_libvirt.groups.domain import summarize
-from telegraf_execd_libvirt.groups.health import INCOMPLETE, LOCKED, Health, SourceHealth
+from telegraf_execd_libvirt.groups.health import INCOMPLETE, Health, SourceHealth, control, locked
 from telegraf_execd_libvirt.groups.node import Node
 from telegraf_execd_libvirt.lines.encode import Encoder
 from telegraf_execd_libvirt.sources import SOURCES
@@ -63,14 +65,15 @@ class _Plugin:
             stats.update(summarize(stats, identity.info, now))
             if not guest.complete:
                 stats.update(INCOMPLETE)
+                stats.update(control(*guest.control) if guest.control else {})
             records.append(Domain(guest.name, guest.active, stats, identity))
         if up:
             machine = ["x86_64", host.memory // 1024, host.cpus, 2400, 1, 1, host.cpus, 1]
             cpu = {"user": now * SECOND, "kernel": now * SECOND // 4, "idle": now * SECOND * 2}
-            memory = {"total": host.memory, "free": host.memory // 4}
-            records.append(Domain(host.uri, True, node.keys(machine, memory, cpu)))
+            memory = {"total": host.memory, "free": host.memory // 4, "available": host.memory // 2}
+            records.append(Domain(host.uri, True, node.keys(machine, memory, cpu, 7_002_000)))
         records += [
-            Domain(guest.name, True, {**LOCKED}, self._identity(guest))
+            Domain(guest.name, True, locked(LOCKED_SECONDS), self._identity(guest))
             for guest in present
             if guest.locked
         ]
@@ -92,13 +95,16 @@ class _Plugin:
         things = [self._thing(guest) for guest in guests]
         written = [source.tick(now, up, guests, things) for source in self._sources]
         records += [source.health.record(host.uri) for source in self._sources]
+        written.append(_processes(guests, now))
         return self._encoder.encode(records, now * SECOND).decode() + "".join(written)
 
     def _identity(self, guest: Guest) -> Identity:
         """What the guest's XML says; read once, as by the plugin."""
         known = self._identities.get(id(guest))
         if known is None:
-            known = self._identities[id(guest)] = self._reader.read(guest.xml)
+            known = self._identities[id(guest)] = self._reader.read(
+                guest.xml, lambda _: int(guest.boots[0]) if guest.active else None
+            )
         return known
 
     def _thing(self, guest: Guest) -> Thing:
@@ -110,12 +116,28 @@ class _Plugin:
                 "blockJobInfo": lambda disk, _: guest.block_jobs.get(disk, {}),
                 "diskErrors": guest.disk_errors,
                 "guestInfo": guest.info,
+                **guest.answers,
             },
             number=1 if guest.active else -1,
             xml=guest.xml,
             hangs=not guest.complete,
             tags=self._identity(guest).tags,
         )
+
+
+def _processes(guests: Iterable[Guest], now: int) -> str:
+    """The lines of Telegraf's procstat with the configuration in docs/recipes.md."""
+    return "".join(
+        f"procstat,domain_name={_escaped(guest.name)},host={_escaped(guest.host)},"
+        f"status={guest.process[0]} num_threads={guest.process[1]}i,num_fds={guest.process[2]}i "
+        f"{now * SECOND}\n"
+        for guest in guests
+        if guest.process
+    )
+
+
+def _escaped(tag: str) -> str:
+    return re.sub("[,= ]", r"\\\g<0>", tag)
 
 
 class _Fetcher:
@@ -131,7 +153,9 @@ class _Fetcher:
             sizes = [2, pool.capacity, pool.allocation, pool.capacity - pool.allocation]
             answers = {"info": sizes, "isActive": 1, "autostart": 1}
             pools.append(Thing(pool.name, answers, xml=f"<pool type='{pool.kind}'/>"))
-        self._scope = FakeScope(options=defaults(source), host={"listAllStoragePools": pools})
+        offered = {"listAllStoragePools": pools, **cells(*host.free_pages)}
+        self._scope = FakeScope(options=defaults(source), host=offered)
+        self._scope.uri = host.uri
         self._due = 0.0
         self._known: set[str] = set()
         self.health = SourceHealth(source.name, True, 0, 0, 0, 0)
@@ -145,10 +169,11 @@ class _Fetcher:
         if not (up and self._works):
             self.health = SourceHealth(name, False, 0, 10**6, errors + 1, 0)
             return ""
-        self._scope.things = things
+        self._scope.things, self._scope.counted = things, 0
         self._happen(guests)
         records = fetched(self._fetch, self._scope)
-        self.health = SourceHealth(name, True, len(records), 10**6, errors, 0)
+        counted = self._scope.counted if self._source.counts else None
+        self.health = SourceHealth(name, True, len(records), 10**6, errors, 0, counted=counted)
         return self._encoder.encode(records, now * SECOND).decode()
 
     def _happen(self, guests: list[Guest]) -> None:
@@ -165,5 +190,10 @@ class _Fetcher:
 
 
 #: The names of all sources that the dashboards read.
-SHOWN_SOURCES = ("job", "block_job", "storage_pool", "event", "disk_error", "guest_agent")
+SHOWN_SOURCES = (
+    *("job", "block_job", "storage_pool", "event", "disk_error", "snapshot", "block_limit"),
+    *("interface_limit", "cpu_limit", "memory_limit", "numa_cell", "interface_address", "message"),
+    *("guest_agent", "domain_info", "block_info", "interface_info", "hostdev_info"),
+    "domain_config",
+)
 assert set(SHOWN_SOURCES) <= set(SOURCES)

@@ -22,10 +22,14 @@ class View:
         self.step = step
         hosts = fleet.hosts
         last = {host.name: min(end, host.last, host.unreadable - step) for host in hosts}
-        #: Guests that their hypervisor reported in the last two minutes.
-        self.present = [g for g in fleet.guests if g.there(end) and last[g.host] >= end]
+        #: Guests that their hypervisor reported in the last two minutes, and those that it locked.
+        there = [g for g in fleet.guests if g.there(end) and last[g.host] >= end]
+        self.present = [guest for guest in there if not guest.locked]
+        self.locked = [guest for guest in there if guest.locked]
         #: Guests that have lines in the range, of each name and host the newest.
-        in_range = [g for g in fleet.guests if g.last >= start and last[g.host] >= start]
+        in_range = [
+            g for g in fleet.guests if g.last >= start and last[g.host] >= start and not g.locked
+        ]
         self.newest = list({name_of(guest): guest for guest in in_range}.values())
         #: Guests that have counters in the range; of a migrated one, one for each host.
         self.active = [guest for guest in in_range if guest.active]

@@ -141,8 +141,7 @@ class Source:
     def ask(self, panel: Json, target: Json, chosen: Values, period: Period) -> list[Series]:
         """The answer to one query of a panel."""
         if panel.get("timeFrom"):
-            assert panel["timeFrom"] == "2m"
-            period = Period(period.end - 120, period.end)
+            period = Period(period.end - seconds(panel["timeFrom"]), period.end)
         text = query_of(target)
         if isinstance(self.database, InfluxDB):
             assert target["rawQuery"] is True

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 
-from support.example_fleet import BACKUP, END, FLEET, MIGRATION, START, STEP
+from support.answers import AGENT, addresses, limits, said, saved
+from support.example_fleet import BACKUP, END, FLEET, MIGRATED, MIGRATION, START, STEP
 from support.expected_panels import expected
 from support.fleet import Disk, Event, Filesystem, Fleet, Guest, Host, Nic, Pool, State
 from support.fleet_lines import SHOWN_SOURCES, lines
@@ -35,6 +36,7 @@ _STATES = (*[State.RUNNING] * 8, 0, 2, State.PAUSED, 4, *[State.SHUT_OFF] * 2, S
 #: virDomainEventID and arguments, as `expected_panels` names them.
 _EVENTS = (
     *((0, (2, 0)), (0, (5, 0)), (0, (5, 2)), (0, (5, 5)), (0, (8, 0)), (1, ())),
+    *((16, ("vda", 2, 2)), (21, (MIGRATED,))),
     *((3, (1,)), (3, (2,)), (6, ("/d", "virtio-disk0", 1, "enospc")), (6, ("", "", 2, "eio"))),
 )
 _MOUNTPOINTS = ("/", "/srv/my data", "C:\\", "/var/lib/$x", "/a=b,c", "/ž")
@@ -122,7 +124,32 @@ class _Dice(Random):
                 Event(kind, arguments, self.randint(1, 9))
                 for kind, arguments in self.sample(_EVENTS, k=self.choice((0, 0, 2, 5)))
             ],
+            answers=self.answers(start),
+            agent=self.choice(({}, AGENT)),
+            control=(self.randint(0, 3), 0, self.randint(1, 10**6)),
+            locked=self.random() < 0.04,
+            hostdev=self.choice(("", "", "7")),
+            process=self.choice((None, ("sleep", self.randint(1, 99), 7), ("stop", 3, 0))),
         )
+
+    def answers(self, start: int) -> dict[str, object]:
+        """What only some guests have."""
+        parts = (
+            {"autostart": 1, "isPersistent": 1, "changes": ["cpu"]},
+            limits(
+                self.randint(1, 10**6),
+                self.choice((-1, 7000)),
+                self.randint(0, 9),
+                1 << 30,
+                bool(self.randint(0, 1)),
+            ),
+            said(*(self.randint(0, 2) for _ in range(3))),
+            saved(*sorted(start - self.randint(0, 10**7) for _ in range(self.randint(1, 3)))),
+            addresses(["10.0.0.7"], [f"fe80::{self.randint(1, 9)}"]),
+        )
+        return {
+            name: value for part in parts if self.random() < 0.4 for name, value in part.items()
+        }
 
     def host(self, end: int, index: int) -> Host:
         """At the end the second host cannot be read, and the third one is silent."""
@@ -141,6 +168,7 @@ class _Dice(Random):
                 Pool(self.name(), capacity, self.randint(0, capacity))
                 for capacity in self.sample((0, 1 << 20, 1 << 40, 1 << 50), k=self.randint(1, 3))
             ],
+            free_pages=self.choice(((), (0, 7), (self.randint(0, 512),))),
             failing=self.choice(((), (), ("job",), ("block_job", "guest_agent"))),
         )
 
@@ -199,7 +227,7 @@ def _random(day: int, seed: int, hosts: int, guests: int, projects: int, sources
 #: They are in the same VictoriaMetrics, days apart.
 SITES = {
     "special": Site(FLEET, START, END),
-    "everything": _random(10, 11, hosts=4, guests=60, projects=3, sources=True),
+    "everything": _random(10, 13, hosts=4, guests=60, projects=3, sources=True),
     "no projects": _random(20, 23, hosts=3, guests=30, projects=0, sources=True),
     "one host": _random(30, 37, hosts=1, guests=4, projects=0, sources=False),
     "many hosts": _random(40, 41, hosts=12, guests=50, projects=1, sources=False),
