@@ -13,6 +13,7 @@ import libvirt
 import pytest
 from pytest_mock import MockerFixture
 
+from support.driver import driver_uri, libvirt_error
 from support.plugin import SECONDS, TEST_DRIVER
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.connection import api
@@ -64,14 +65,7 @@ def read(hypervisor: Hypervisor) -> list[str]:
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
     """The URI of a test driver with some domains."""
-    domains = "".join(
-        f"<domain type='test'><name>{name}</name><memory>1</memory><vcpu>1</vcpu>"
-        "<os><type>hvm</type></os></domain>"
-        for name in NAMES
-    )
-    file = tmp_path / "node.xml"
-    file.write_text(f"<node>{domains}</node>")
-    return f"test://{file}"
+    return driver_uri(tmp_path, NAMES)
 
 
 @pytest.fixture
@@ -87,13 +81,6 @@ def hypervisor(uri: str) -> Hypervisor:
 def one_by_one() -> Hypervisor:
     """A hypervisor whose statistics come from calls for one domain."""
     return Hypervisor(HypervisorConfig(libvirt_uri=TEST_DRIVER), "test")
-
-
-def libvirt_error(code: int, domain: int) -> libvirt.libvirtError:
-    """An error of libvirt's with this code and domain."""
-    error = libvirt.libvirtError("made up")
-    error.err = (code, domain, "made up", 2, None, None, None, -1, -1)
-    return error
 
 
 def failing(mocker: MockerFixture, method: str, *errors: Exception) -> list[Exception]:

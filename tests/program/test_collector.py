@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from line_protocol_parser import parse_line
 
+from support.driver import driver_uri
 from support.plugin import SECONDS, Stream, eventually
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.config.intervals import GroupIntervals
@@ -47,14 +48,8 @@ def ticks(tmp_path: Path) -> Iterator[Ticks]:
     """Ticks of three guests, each with all summaries and a source."""
     read, write = os.pipe()
     stream = Stream(os.fdopen(read, "rb"))
-    guests = "".join(
-        f"<domain type='test'><name>{name}</name><memory>1024</memory><os><type>hvm</type></os>"
-        "</domain>"
-        for name in GUESTS
-    )
-    (tmp_path / "guests.xml").write_text(f"<node>{guests}</node>")
     config = HypervisorConfig(
-        libvirt_uri=f"test://{tmp_path}/guests.xml",
+        libvirt_uri=driver_uri(tmp_path, GUESTS),
         additional_statistics=("health", "domain", "node", "job"),
         tags={"rack": "r 1"},
     )

@@ -10,6 +10,7 @@ import libvirt
 import pytest
 from pytest_mock import MockerFixture
 
+from support.driver import libvirt_error
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.connection import api
 from telegraf_execd_libvirt.connection.api import Connection
@@ -21,13 +22,6 @@ from telegraf_execd_libvirt.connection.xml_cache import XmlCache
 from telegraf_execd_libvirt.domain.devices import NO_DEVICES, parse
 from telegraf_execd_libvirt.domain.record import NO_IDENTITY, Domain
 from telegraf_execd_libvirt.sources.scope import Scope, fetch
-
-
-def libvirt_error(code: int) -> libvirt.libvirtError:
-    """An error of libvirt's with this code."""
-    error = libvirt.libvirtError("made up")
-    error.err = (code, 10, "made up", 2, None, None, None, -1, -1)
-    return error
 
 
 @pytest.fixture
