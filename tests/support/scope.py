@@ -145,7 +145,7 @@ class FakeScope:
         return self.call(handle, method, value, 0) is not None
 
     def hold(self, error: Any) -> None:
-        self.held = error
+        self.held = self.held or error or "a call did not return"
 
     def drop(self, count: int, text: str) -> None:
         if count:
