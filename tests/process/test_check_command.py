@@ -16,6 +16,7 @@ from support.host import Config, Daemons, Start, sections
 from support.missing import leave_out
 from support.plugin import TEST_DRIVER, environment, eventually, run, small_pipe
 from support.server import GET_ALL_DOMAIN_STATS
+from telegraf_execd_libvirt.groups import TELEGRAF_GROUPS
 
 MISSING = "qemu+unix:///system?socket=/nonexistent"
 HOST_NAME = "  what helps: check the host name in libvirt_uri\n"
@@ -30,10 +31,27 @@ def test_what_works() -> None:
     title, reachable, *rest = done.stdout.splitlines(keepends=True)
     assert title == "inputs.libvirt[0]: test:///default\n"
     assert reachable.startswith("  reachable: yes: driver TEST, libvirt ")
-    domains, reported, silent = rest
+    domains, reported, silent, groups, tick = rest
     assert domains == "  domains: 1, of which 1 run\n"
     assert reported.startswith("  reported: state")
     assert silent.startswith("  not reported by any domain now: ") and "perf" in silent
+    times = re.findall(
+        r"(\w+) \d+\.\d\d ms", groups.partition("time for each guest that runs: ")[2]
+    )
+    assert {*times} == {*TELEGRAF_GROUPS}
+    assert re.fullmatch(r"  a tick takes \d+\.\d\d ms now\n", tick)
+
+
+def test_cost_with_intervals(config: Config) -> None:
+    """The mean of the ticks is said beside the cost of one with all groups; without running guests
+    nothing is."""
+    table = "[inputs.libvirt.group_intervals]\ndefault = '10m'"
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\ninterval = "2s"\n{table}')
+    (line,) = re.findall("a tick takes .*", run("--check", "--config", path).stdout)
+    found = re.fullmatch(r"\D+([0-9.]+) ms now with all .* ([0-9.]+) ms on average, every 2s", line)
+    assert found and float(found[2]) < float(found[1]) / 10
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\ndomains = ["none"]')
+    assert "a tick takes" not in run("--check", "--config", path).stdout
 
 
 def test_what_fails(tmp_path: Path, config: Config, daemon: Daemons) -> None:

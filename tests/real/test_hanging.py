@@ -87,6 +87,31 @@ def test_beside_a_guest_that_hangs(hypervisor: Hypervisor, start: Callable[..., 
     assert late.plugin.wait() == 0
 
 
+def test_group_intervals(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:
+    """A group that is not due is not written, also beside a guest that hangs; that one gets it when
+    it goes on, and once. Of the full set, unknown groups are asked, too."""
+
+    def with_disks(tick: Tick) -> set[str]:
+        return {
+            name
+            for name, fields in tick.domains.items()
+            if ("libvirt_block", "rd_reqs") in {(series[0], field) for series, field in fields}
+        }
+
+    hypervisor.pause_process("idle1")
+    table = 'group_intervals = { block = "1h", vm = "1m", default = "1ms" }'
+    ticks = start(TIMEOUT, table, 'metric_set = "full"')
+    first = ticks.until(lambda tick: tick.troubled.keys() == {"idle1"})
+    assert {"idle2", "idle3"} <= with_disks(first) and "idle1" not in with_disks(first)
+    for _ in range(2):
+        tick = ticks.tick()
+        assert tick.troubled.keys() == {"idle1"} and not with_disks(tick)
+        assert tick.domains.keys() == first.domains.keys() and tick.health["up"] == 1
+    hypervisor.resume_process("idle1")
+    assert with_disks(ticks.until(lambda tick: tick.whole)) == {"idle1"}
+    assert not with_disks(ticks.tick())
+
+
 def test_daemon_stops_and_dies(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:
     """While the daemon is stopped or gone each tick says so, and the log once. All is back with it,
     also if it was killed in the middle of a call, and nothing is left over."""

@@ -138,7 +138,7 @@ class Feed:
         """Whether a fetch should start at this monotonic time."""
         interval = self.settings.interval / 1e9 * (1 - _EARLY)
         is_time = self.asked is None or now - self.asked >= interval
-        return is_time and self._backoff.allows(now)
+        return is_time and self._plan.only is None and self._backoff.allows(now)
 
     def health(self) -> Optional[SourceHealth]:
         """The health after the last fetch; None before the end of the first one."""

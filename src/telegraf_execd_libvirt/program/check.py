@@ -19,6 +19,7 @@ from ..hypervisor.messages import Outcome, Reading
 from ..hypervisor.worker import close
 from ..log import one_line
 from ..uri import redact_uri
+from .costs import costs
 from .gaps import gaps
 from .twins import Twins
 
@@ -66,6 +67,10 @@ def check(hypervisors: Sequence[HypervisorConfig], strict: bool = False) -> tupl
             _sources(hypervisor, report)
             for text, help in twins.add(index, twins.shared(index), domains):
                 report.problem(f"warning: {text}", help)
+            if not (outcome.incomplete or outcome.locked or outcome.unread):
+                running = sum(domain.active for domain in domains)
+                for line in costs(config, hypervisor, running):
+                    report.add(line)
             close(hypervisor.workers.values())
             continue
         unreadable = True
