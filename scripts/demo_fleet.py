@@ -5,6 +5,7 @@ The rule: names are examples, and the plugin itself writes the lines.
 
 from __future__ import annotations
 
+from support.answers import Answers, said
 from support.fleet import Disk, Fleet, Guest, Host, Nic, State
 
 STEP = 10
@@ -22,6 +23,12 @@ _ROLES = (
     ("files", 2, 2, 0.4, 8, 0.58, 240, 90, 1100, "office"),
     ("backup", 1, 2, 0.8, 4, 0.44, 600, 30, 900, "office"),
 )
+
+
+_ANSWERS: dict[str, Answers] = {
+    "db-1": {"isPersistent": 1, "changes": ["memory"]},
+    "mail-1": said(0, 1, 1),
+}
 
 
 def _guests() -> list[Guest]:
@@ -67,6 +74,7 @@ def _guests() -> list[Guest]:
                     project=project,
                     title=f"{role} {index}",
                     wave=0.35,
+                    answers=_ANSWERS.get(f"{role}-{index}", {}),
                 )
             )
     return found
@@ -81,8 +89,18 @@ FLEET = Fleet(
         *_guests(),
         Guest("test-1", "kvm2", state=State.CRASHED, reason=1, user=0, system=0, used=None),
         Guest("test-2", "kvm3", state=State.PAUSED, reason=State.IO_ERROR, user=0, system=0),
-        Guest("old-mail", "kvm4", state=State.SHUT_OFF),
+        Guest("old-mail", "kvm4", state=State.SHUT_OFF, answers={"autostart": 1}),
         Guest("db-2", "kvm4", state=State.SHUT_OFF, vcpus=8, memory=32 << 20),
-        Guest("legacy", "kvm1", complete=False, user=0.2, system=0.1, wave=0.2),
+        Guest(
+            "legacy",
+            "kvm1",
+            complete=False,
+            user=0.2,
+            system=0.1,
+            wave=0.2,
+            control=(2, 0, 340_000),
+            process=("blocked", 9, 80),
+        ),
     ),
+    sources=("domain_config", "message"),
 )

@@ -52,12 +52,13 @@ def _fixed(panel: Json) -> dict[str, str]:
     return found
 
 
-def _mapping(panel: Json) -> dict[str, Json]:
+def _mapping(panel: Json, column: str = "") -> dict[str, Json]:
+    """The words of a panel's values, or of those in a column of a table."""
     defaults = panel["fieldConfig"]["defaults"]["mappings"]
     found: dict[str, Json] = defaults[0]["options"] if defaults else {}
     for override in panel["fieldConfig"]["overrides"]:
         for each in override["properties"]:
-            if each["id"] == "mappings":
+            if each["id"] == "mappings" and override["matcher"]["options"] == column:
                 found = each["value"][0]["options"]
     return found
 
@@ -163,7 +164,7 @@ def timeline(panel: Json, lines: Sequence[Line], width: int, height: int, period
 
 def table(panel: Json, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], most: int) -> str:
     """A table with a row for each guest."""
-    mapping, default = _mapping(panel), panel["fieldConfig"]["defaults"]["unit"]
+    default = panel["fieldConfig"]["defaults"]["unit"]
     units = {
         override["matcher"]["options"]: each["value"]
         for override in panel["fieldConfig"]["overrides"]
@@ -175,8 +176,8 @@ def table(panel: Json, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
         cells = []
         for name in columns:
             value = row.get(name, "")
-            if name == "state":
-                mapped = mapping.get(f"{value:.0f}", {})
+            mapping = _mapping(panel, name) if isinstance(value, float) else {}
+            if mapped := mapping.get(f"{value:.0f}" if mapping else "", {}):
                 colour = COLOURS.get(mapped.get("color", ""), mapped.get("color", ""))
                 cells.append(f'<td style="color:{colour}">{mapped.get("text", "")}</td>')
             elif isinstance(value, str):

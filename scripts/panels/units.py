@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -23,6 +24,10 @@ def shown(value: float, unit: str) -> str:
         return _scaled(value, 1024, _BINARY)
     if unit == "ns":
         return _scaled(value, 1000, ("ns", "µs", "ms", "s"))
+    if unit == "dateTimeFromNow":
+        return time.strftime("%Y-%m-%d %H:%M", time.gmtime(value / 1000))
+    if unit == "ms" and value >= 1e4:
+        return shown(value / 1000, "s")
     if unit == "percent":
         return f"{value:.3g} %"
     ending = {"Bps": "B/s", "iops": "io/s", "pps": "p/s", "cpm": "/min", "ms": "ms", "s": "s"}

@@ -21,7 +21,7 @@ _NEVER = 1 << 40
 
 def replayed(start: int) -> Fleet:
     """The fleet, whose guests were started before this time."""
-    return random_fleet(3, start, hosts=1, guests=14, projects=2, sources=True)
+    return random_fleet(10, start, hosts=1, guests=40, projects=2, sources=True)
 
 
 def main() -> None:
