@@ -143,6 +143,7 @@ _XML = """\
 #: The states that libvirt's filters have a bit for; one more bit is for all others.
 _STATE_FILTERS = {1: 0x10, 3: 0x20, 5: 0x40}
 _OTHER_STATES = 0x80
+_ACTIVE, _INACTIVE = 1, 2
 
 _SHUT_OFF = 5
 
@@ -236,6 +237,10 @@ class Crowd:
         """A guest as the protocol names it: name, UUID and id."""
         return self._identity(_uuid(number_of(name)))
 
+    def has(self, name: str) -> bool:
+        """Whether a guest has this name."""
+        return any(name == known for known, _ in self._guests.values())
+
     def looked_up(self, request: bytes) -> bytes:
         """The reply to the look-up of the domain with a UUID."""
         return self._identity(request)
@@ -302,7 +307,13 @@ class Crowd:
         return _SHUT_OFF if name in self.off else self.states.get(name, 1)
 
     def _selected(self, identities: Iterable[bytes], flags: int) -> list[bytes]:
-        """Those of these guests that libvirt's filters by state select."""
+        """Those of these guests that libvirt's filters by activity and by state select."""
+        if (activity := flags & (_ACTIVE | _INACTIVE)) in (_ACTIVE, _INACTIVE):
+            identities = [
+                identity
+                for identity in identities
+                if (self._state(self._guests[identity][0]) != _SHUT_OFF) == (activity == _ACTIVE)
+            ]
         wanted = flags & (sum(_STATE_FILTERS.values()) | _OTHER_STATES)
         if not wanted:
             return list(identities)

@@ -20,7 +20,15 @@ from pathlib import Path
 
 from support.crowd import Crowd
 from support.process import Closing
-from support.vcpus import CPUS, GET_INFO, GET_VCPU_PIN_INFO, GET_VCPUS, NODE_GET_CPU_MAP, cpu_map
+from support.vcpus import (
+    CPUS,
+    GET_INFO,
+    GET_VCPU_PIN_INFO,
+    GET_VCPUS,
+    NODE_GET_CPU_MAP,
+    cpu_map,
+    guest_of,
+)
 
 PROGRAM, VERSION = 0x20008086, 1
 CLOSE = 2
@@ -284,6 +292,8 @@ class Daemon(Closing):
             return self.crowd.listed(request)
         if self.crowd and procedure == LOOK_UP_BY_UUID:
             return self.crowd.looked_up(request)
+        if self.crowd and procedure == LOOK_UP_BY_NAME and self.crowd.has(guest_of(request)):
+            return self.crowd.domain(guest_of(request))
         if procedure in (LOOK_UP_BY_NAME, LOOK_UP_BY_UUID):
             return self._domain()
         if self.crowd and procedure in (GET_INFO, GET_VCPUS, GET_VCPU_PIN_INFO):
