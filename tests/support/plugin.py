@@ -66,8 +66,11 @@ importlib.import_module(__name__)
 
 FAST_CLOCK = f"""{LOAD_THE_REAL_ONE}
 import pathlib, time
-monotonic = time.monotonic
-time.monotonic = lambda: monotonic() + float(pathlib.Path({{file!r}}).read_text() or 0)
+monotonic, seen = time.monotonic, ["0"]
+def ahead():
+    seen[0] = pathlib.Path({{file!r}}).read_text() or seen[0]  # empty while it is written
+    return monotonic() + float(seen[0])
+time.monotonic = ahead
 """
 """The same, with a clock that is ahead by as many seconds as a file says."""
 
