@@ -138,7 +138,8 @@ def test_every_panel(ways, way, name):
     """Each query has series; those that are no rates have the numbers of the fleet."""
     source, now = ways[0][way], int(time.time())
     fleet = replayed(ways[1])
-    period = Period(now - 60, now)
+    # Some sources write once in 5 minutes.
+    period = Period(now - 300, now)
     numbers = expected(fleet, now, period.start, 1)[name]
     chosen = {**ALL, "host": [host.name for host in fleet.hosts]}
     compared = 0
@@ -151,7 +152,8 @@ def test_every_panel(ways, way, name):
             assert series, at
             rates = re.search(r"derivative|rate\(|top\(|topk\(", query_of(target))
             if at in numbers and not rates:
-                assert latest(series) == pytest.approx(numbers[at], rel=0.001), at
+                numeric = [each for each in series if not isinstance(each.last, str)]
+                assert latest(numeric) == pytest.approx(numbers[at], rel=0.001), at
                 compared += 1
     assert compared > 15
 
