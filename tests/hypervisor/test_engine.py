@@ -1,14 +1,26 @@
-"""What the simulation does not look at: the seconds in the engine's messages."""
+"""What the simulation does not look at: the seconds in messages, a daemon that refuses clients."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from telegraf_execd_libvirt.connection.requests import Listing, Piece
+from telegraf_execd_libvirt.connection.errors import LibvirtError
+from telegraf_execd_libvirt.connection.requests import FetchRequest, Listing, Piece, Records
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.hypervisor.engine import Engine
 from telegraf_execd_libvirt.hypervisor.journal import Journal
-from telegraf_execd_libvirt.hypervisor.messages import Ended, Open, Opened, Plan, Say, TickDue
+from telegraf_execd_libvirt.hypervisor.messages import (
+    Ask,
+    Ended,
+    Open,
+    Opened,
+    Outcome,
+    Plan,
+    Say,
+    TickDue,
+)
+from telegraf_execd_libvirt.sources import SOURCES
+from telegraf_execd_libvirt.sources.source import Settings
 
 NAMES = [f"guest{number}" for number in range(150)]
 
@@ -40,3 +52,36 @@ def test_a_tick_that_takes_longer_than_the_interval() -> None:
                 engine.handle(TickDue(0, now + 0.1), now + 0.1)
     (text,) = (text for text in texts if "longer than the interval" in text)
     assert "one batch takes 0.2 s" in text
+
+
+def test_a_daemon_without_a_free_place() -> None:
+    """A tick that begins while a source uses the only connection waits for it, also if the daemon
+    refuses another one."""
+    plan = Plan("host", "qemu:///system", 5.0, "5s", sources=[(SOURCES["job"], Settings(0, 1, {}))])
+    engine = Engine(plan, max, lambda: [], Journal(plan))
+
+    def piece() -> Piece:
+        return Piece([Domain("guest", True, {})], frozenset(), uuids={"guest": ""})
+
+    def did(kind: type) -> list[Any]:
+        found = [action for action in engine.actions if isinstance(action, kind)]
+        engine.actions.clear()
+        return found
+
+    engine.handle(TickDue(0, 1.0), 1.0)
+    (attempt,) = did(Open)
+    engine.handle(Opened(attempt.link, 0.0), 1.0)
+    for content in (None, piece()):
+        (ask,) = did(Ask)
+        engine.handle(Ended(ask.link, 0.0, content), 1.0)
+    (fetch,) = did(Ask)
+    assert isinstance(fetch.request, FetchRequest)
+    engine.handle(TickDue(1, 2.0), 2.0)
+    (attempt,) = did(Open)
+    engine.handle(Opened(attempt.link, 0.0, LibvirtError(38, 7, "no place")), 2.0)
+    assert not did(Outcome)
+    engine.handle(Ended(fetch.link, 1.0, Records()), 2.1)
+    (ask,) = did(Ask)
+    engine.handle(Ended(ask.link, 0.0, piece()), 2.2)
+    (outcome,) = did(Outcome)
+    assert outcome.up and outcome.domains == 1

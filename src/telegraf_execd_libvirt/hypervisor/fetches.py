@@ -70,8 +70,12 @@ class Fetches:
     @property
     def busy(self) -> bool:
         """Whether a turn waits, or runs and does not hang."""
-        running = self._running
-        return bool(self.queue or (running and not all(t.hung for t in running.values())))
+        return bool(self.queue) or not all(turn.hung for turn in self._running.values())
+
+    @property
+    def uses_link(self) -> bool:
+        """Whether a turn runs on a read-only connection and does not hang."""
+        return any(t.feed.source.read_only and not t.hung for t in self._running.values())
 
     @property
     def hung(self) -> int:
@@ -164,8 +168,7 @@ class Fetches:
                 feed.judge(up, now)
             locked = self._runs.roster.blocked  # the next turn makes no call about all domains
             old = turn.at or locked or now - since > feed.patience.attempt_seconds
-            abandoned = sum(other.abandoned for other in self._running.values())
-            if old and abandoned < MOST_HANGING:
+            if old and sum(t.abandoned for t in self._running.values()) < MOST_HANGING:
                 turn.abandoned = link.progress.abandoned = True
                 feed.abandoned.add(turn)
                 feed.lanes[turn.lane] = None

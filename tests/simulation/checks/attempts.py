@@ -10,7 +10,7 @@ from collections import Counter
 from math import inf
 
 from telegraf_execd_libvirt.connection.errors import ErrorKind
-from telegraf_execd_libvirt.hypervisor.messages import Action, Event, Link, Open, Opened
+from telegraf_execd_libvirt.hypervisor.messages import Action, Close, Event, Link, Open, Opened
 
 from ..driver import FIRST, Check, Run, TickRecord
 from .limits import MOST_HANGING
@@ -31,6 +31,7 @@ class Attempts(Check):
         self._not_before: dict[bool, float] = {}
         self._failed = Counter[bool]()
         self._failed_at: dict[bool, float] = {}
+        self._lost_at = -inf
 
     def event(self, event: Event) -> None:
         if not isinstance(event, Opened):
@@ -52,12 +53,14 @@ class Attempts(Check):
     def tick(self, tick: TickRecord) -> None:
         scenario = self.run.scenario
         pause = max(1.0, 2 * scenario.interval)
-        since = tick.began - self._failed_at.get(True, inf)
+        since = tick.began - max(self._failed_at.get(True, inf), self._lost_at)
         is_open = any(link.read_only for link in self.run.client.connections)
         if self._failed[True] == 1 and not is_open and since > pause + scenario.interval:
             self.fail(f"no attempt for {since:.1f} s after the first refusal")
 
     def action(self, action: Action) -> None:
+        if isinstance(action, Close):
+            self._lost_at = self.run.clock.now
         if not isinstance(action, Open):
             return
         link, now = action.link, self.run.clock.now
