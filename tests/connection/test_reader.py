@@ -62,6 +62,12 @@ def read(hypervisor: Hypervisor) -> list[str]:
     return sorted(domain.name for domain in domains)
 
 
+@pytest.fixture(autouse=True)
+def no_handles_of_other_tests() -> None:
+    """libvirt forgets an error if a handle is freed before the error is raised."""
+    gc.collect()
+
+
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
     """The URI of a test driver with some domains."""
@@ -286,8 +292,6 @@ def test_known_domains_are_asked_without_a_list(uri: str, mocker: MockerFixture)
 
 def test_a_domain_that_was_defined_anew_is_found_by_its_name() -> None:
     """A look-up takes the UUID; if no domain has it any more, the name; or else it finds none."""
-    # libvirt forgets an error if a handle of another test is freed before the error is raised.
-    gc.collect()
     connection = Connection(TEST_DRIVER)
     (handle,) = connection.domains(0)
     other = "00000000-0000-4000-8000-000000000000"
