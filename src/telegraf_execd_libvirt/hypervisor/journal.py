@@ -77,7 +77,7 @@ class Journal:
         """The hypervisor is read."""
         daemon = self.driver, self.version
         is_new = daemon != self._connected
-        if is_new or self.voice.has("state"):
+        if is_new or "state" in self.voice.problems:
             text = f"connected: {self.connected}"
             self.voice.end("state", "" if is_new else text)
             if is_new:
@@ -157,7 +157,7 @@ class Journal:
         """There is a problem, or without a text its ``end``."""
         if text:
             self.voice.problem(subject, logging.WARNING, text, kind, MOST_TIMES)
-        else:
+        elif subject in self.voice.problems:
             self.voice.end(subject, end)
 
     def _hanging(self, names: frozenset[str], hanging: bool) -> None:

@@ -84,12 +84,15 @@ class Tick:
     @property
     def read(self) -> bool:
         """Whether anything was read; a hypervisor without domains counts as read."""
-        some = self.empty or self._written or self._held
-        return bool(some) or any(b.done and b.has_statistics for b in self.batches)
+        if self.empty or self._written or self._held:
+            return True
+        return any(batch.done and batch.has_statistics for batch in self.batches)
 
     @property
     def incomplete(self) -> frozenset[str]:
         """The names of the domains that are held because they lack keys."""
+        if not self._held:
+            return frozenset()  # the usual case
         return frozenset(name for name, held in self._held.items() if held.incomplete)
 
     @property

@@ -38,11 +38,9 @@ class _Said:
 
 @dataclass
 class _Subject:
-    """``now`` is the kind of its problem, empty if there is none. ``said`` has the problems that
-    were logged, by kind, ``open`` is the last of them until its end; ``held`` is one that may not
-    be logged yet: its level, kind and text."""
+    """``said`` has the problems that were logged, by kind, ``open`` is the last of them until its
+    end; ``held`` is one that may not be logged yet: its level, kind and text."""
 
-    now: str = ""
     said: dict[str, _Said] = field(default_factory=dict)
     open: str = ""
     held: Optional[tuple[int, str, str]] = None
@@ -58,23 +56,21 @@ class Voice:
         self._name = name
         self.actions = actions
         self.subjects: dict[str, _Subject] = {}
+        #: The kinds of the problems that there are now, by subject.
+        self.problems: dict[str, str] = {}
 
     def say(self, level: int, text: str) -> None:
         """Logs a message."""
         self.actions.append(Say(level, f"{self._name}: {text}"))
 
-    def has(self, subject: str) -> bool:
-        """Whether there is a problem."""
-        found = self.subjects.get(subject)
-        return found is not None and bool(found.now)
-
     def problem(self, subject: str, level: int, text: str, kind: str = "", most: int = 1) -> None:
         """There is a problem, perhaps still the same one. Texts of the same ``kind`` are the same
         problem. It may be logged ``most`` times in ten minutes if it has ended in between."""
         found, kind = self.subjects.setdefault(subject, _Subject()), kind or text
-        if found.now == kind:
+        if self.problems.get(subject) == kind:
             return
-        found.now, found.most, found.held = kind, most, None
+        self.problems[subject] = kind
+        found.most, found.held = most, None
         if found.open != kind:
             found.held = level, kind, text
             if kind in found.said:
@@ -84,17 +80,17 @@ class Voice:
     def moment(self, subject: str, level: int, text: str) -> None:
         """There was a problem for a moment, which has no end."""
         self.problem(subject, level, text)
-        found = self.subjects[subject]
-        found.now, found.open, found.held = "", "", None
+        del self.problems[subject]
+        self.subjects[subject].open, self.subjects[subject].held = "", None
 
     def end(self, subject: str, text: str = "") -> None:
         """There is no problem any more; ``text`` says so, or nobody needs to know."""
-        found = self.subjects.get(subject)
-        if found is None or not found.now:
+        if self.problems.pop(subject, None) is None:
             return
+        found = self.subjects[subject]
         if found.open and text:
             self.say(logging.INFO, text)
-        found.now, found.open, found.held = "", "", None
+        found.open, found.held = "", None
         for said in found.said.values():
             said.over = True
 

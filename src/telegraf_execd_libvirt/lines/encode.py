@@ -7,7 +7,7 @@ one series at a time. One thread uses an encoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Callable, Optional
 
@@ -68,11 +68,13 @@ class Encoder:
         """
         stamp = str(timestamp)
         texts = []
+        groups: Optional[frozenset[str]] = None
+        templates = self._templates[None]
         for domain in pop_each(domains):
             self._seen.add(domain.name)
-            templates = self._templates.get(domain.groups)
-            if templates is None:
-                templates = self._templates[domain.groups] = {}
+            if domain.groups is not groups:
+                groups = domain.groups
+                templates = self._templates.setdefault(groups, {})
             try:
                 template = templates.get(domain.name)
                 text = template.fill(domain) if template and template.settled else None
@@ -114,10 +116,10 @@ class Encoder:
                 self._failed(defect)
         return _utf8("".join(lines.values()))
 
-    def forget_others(self, resting: Iterable[str] = ()) -> None:
+    def forget_others(self, resting: Collection[str] = ()) -> None:
         """Drops the templates of domains that were not encoded since the last call, and do not
         rest."""
-        kept = self._seen.union(resting)
+        kept = self._seen.union(resting) if resting else self._seen
         for groups, templates in self._templates.items():
             if not kept.issuperset(templates):
                 found = {name: each for name, each in templates.items() if name in kept}
