@@ -18,14 +18,14 @@ from line_protocol_parser import parse_line
 from support.hypervisor import OFF
 from support.locks import LockingHypervisor
 from support.missing import available
-from support.plugin import run
+from support.plugin import eventually, run
 from support.ticks import OPTIONS, Ticks
 
 HOLD = 2
 """The number of ticks during a lock, after the one in which it was found."""
 
 MOST_WAITING = 4
-"""The number of calls of the plugin that may wait in the daemon."""
+"""The number of calls of the plugin that may wait in the daemon, beside the operation itself."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def held(
         hypervisor.start_guest("spare")
         for _ in range(HOLD):
             assert ticks.with_all(free).locked == {guest}
-        assert hypervisor.busy_workers() <= MOST_WAITING + 1
+        assert eventually(lambda: hypervisor.busy_workers() <= MOST_WAITING + 1)
         changes.enter_context(hypervisor.defining("fresh"))
         yield
     hypervisor.wait_until_free()
@@ -138,7 +138,7 @@ def test_dead_storage(hypervisor: LockingHypervisor, ticks: Ticks) -> None:
             tick = ticks.with_all(free, blocks=False)
             assert tick.locked == {OFF, "idle1"}
             assert not any(line.startswith("libvirt_block,") for line in tick.lines)
-        assert hypervisor.busy_workers() <= MOST_WAITING + 1
+        assert eventually(lambda: hypervisor.busy_workers() <= MOST_WAITING + 1)
     assert messages(ticks, "guests locked") == 2
     assert messages(ticks, "without the group block") == 1
     assert len(ticks.plugin.wait_for_message("the group block again")) == 1
@@ -169,7 +169,7 @@ def test_sources(hypervisor: LockingHypervisor, start: Callable[..., Ticks]) -> 
             assert ticks.with_all(free).locked == {"idle1"}
         metrics.wait_for(lambda _: found("domain_name", seen) >= free, "snapshots of the others")
         metrics.wait_for(lambda _: found("event", seen) >= {"suspended", "resumed"}, "events")
-        assert hypervisor.busy_workers() <= MOST_WAITING
+        assert eventually(lambda: hypervisor.busy_workers() <= MOST_WAITING + 1)
     hypervisor.wait_until_free()
     assert ticks.after(time.time_ns()).whole
     seen = len(metrics.lines)
@@ -183,5 +183,5 @@ def test_an_excluded_guest(hypervisor: LockingHypervisor, start: Callable[..., T
         for _ in range(HOLD):
             tick = ticks.with_all(ticks.expected)
             assert tick.whole and not any("=idle1" in line for line in tick.lines)
-        assert hypervisor.busy_workers() <= MOST_WAITING
+        assert eventually(lambda: hypervisor.busy_workers() <= MOST_WAITING + 1)
     hypervisor.wait_until_free()
