@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from telegraf_execd_libvirt.connection.errors import LibvirtError
 from telegraf_execd_libvirt.connection.requests import FetchRequest, Listing, Piece, Records
 from telegraf_execd_libvirt.domain.record import Domain
@@ -54,10 +56,12 @@ def test_a_tick_that_takes_longer_than_the_interval() -> None:
     assert "one batch takes 0.2 s" in text
 
 
-def test_a_daemon_without_a_free_place() -> None:
-    """A tick that begins while a source uses the only connection waits for it, also if the daemon
-    refuses another one."""
-    plan = Plan("host", "qemu:///system", 5.0, "5s", sources=[(SOURCES["job"], Settings(0, 1, {}))])
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_daemon_without_a_free_place(in_time: bool) -> None:
+    """A tick that begins while a source uses the only connection waits for it until its own end,
+    also if the daemon refuses another one."""
+    settings = Settings(0, 9_000_000_000, {})
+    plan = Plan("host", "qemu:///system", 5.0, "5s", sources=[(SOURCES["job"], settings)])
     engine = Engine(plan, max, lambda: [], Journal(plan))
 
     def piece() -> Piece:
@@ -80,6 +84,11 @@ def test_a_daemon_without_a_free_place() -> None:
     (attempt,) = did(Open)
     engine.handle(Opened(attempt.link, 0.0, LibvirtError(38, 7, "no place")), 2.0)
     assert not did(Outcome)
+    if not in_time:
+        engine.wake(7.0)
+        (outcome,) = did(Outcome)
+        assert not outcome.up and engine.wake_at is not None and engine.wake_at > 7.0
+        return
     engine.handle(Ended(fetch.link, 1.0, Records()), 2.1)
     (ask,) = did(Ask)
     engine.handle(Ended(ask.link, 0.0, piece()), 2.2)

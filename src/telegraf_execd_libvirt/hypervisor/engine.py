@@ -108,10 +108,10 @@ class Engine:
             if self._tick is not None:
                 self._write(self._tick)
                 moment = self._hanging.wake_at(self._tick, self._due is not None, now)
-                refused = self._tick.refused and bool(self._tick.queue)
-                if moment is None and refused and self.fetches.uses_link:
+                waits = self._tick.refused and self._tick.queue and now < self._tick.deadline
+                if moment is None and waits and self.fetches.uses_link:
                     moment = self._tick.deadline  # that connection will be free
-                if moment is not None and now < self._tick.deadline:
+                if moment is not None:
                     break
                 self._finish(self._tick, now)
             elif self._due is not None:
