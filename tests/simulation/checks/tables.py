@@ -18,6 +18,9 @@ _OUTSIDE = frozenset(
     {"plan", "_plan", "settings", "source", "outcome", "_uniform", "listeners", "voice", "_voice"}
 )
 
+#: The names of a set of groups, the set and two times.
+_ITEMS_OF_A_SET = 6
+
 #: The most problems of one subject that the voice remembers.
 _MOST_SAID = 20
 
@@ -67,5 +70,7 @@ class Tables(Check):
         new = max(0, len(run.daemon.guests) - self._guests)
         each = 8 + 2 * len(run.scenario.intervals)
         most = _SLACK + 2 * run.engine.links.keep + each * new + run.client.never
+        # The usual times of all sets of groups that may be due together.
+        most += _ITEMS_OF_A_SET * 2 ** len(run.scenario.intervals)
         if self._calm and grown > most:
             self.fail(f"the tables have grown by {grown}, with {new} new guests")
