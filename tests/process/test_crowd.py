@@ -103,7 +103,10 @@ def test_an_outage_is_an_outage(host: Hosts, guests: int) -> None:
         ticked.daemon.error = None
         tick(ticked, guests)
     assert ticked.plugin.finish() == 0
-    assert len(ticked.troubles) == 3 and all("cannot be read" in each for each in ticked.troubles)
+    # A request that another failure overtook still runs when calls work again: it then finds the
+    # domains that were refused one by one.
+    errors = [line for line in ticked.troubles if "no statistics: too large" not in line]
+    assert len(errors) == 3 and all("cannot be read" in line for line in errors)
 
 
 def test_failures_of_a_batch(host: Hosts) -> None:
