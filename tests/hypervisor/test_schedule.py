@@ -30,7 +30,9 @@ class Host:
         self, jitter: float = 0.0, incomplete: frozenset[str] = frozenset()
     ) -> dict[str, Groups]:
         """The groups that each guest is asked for in a tick; answers come incomplete for some."""
-        self._schedule.begin(77.7 + self._number * self._tick + jitter)
+        self._schedule.begin(
+            77.7 + self._number * self._tick + jitter, self._tick if self._number else 0.0
+        )
         self._number += 1
         parts = self._schedule.split(self._names)
         asked = {name: groups or frozenset() for groups, names in parts.items() for name in names}

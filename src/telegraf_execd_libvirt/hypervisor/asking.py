@@ -50,7 +50,7 @@ class Asking:
         one."""
         roster, count = self._runs.roster, self._runs.count
         if self._schedule.active:
-            self._schedule.begin(tick.began)
+            self._schedule.begin(tick.began, self._patience.interval)
             tick.schedule = self._schedule
         if roster.blocked:
             tick.add(roster.free, self._runs.size)

@@ -9,6 +9,7 @@ lock this one out if a refused key is tried at each tick.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Callable, Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
@@ -72,6 +73,9 @@ LATE_TICKS = 3
 
 #: A failure that took longer than this was not immediate.
 _CHEAP_SECONDS = 1.0
+
+#: The time between ticks is the median of this many.
+_TICKS = 7
 
 #: The longest pause, or this many intervals if that is longer, up to ten minutes.
 _LONGEST_PAUSE = 60.0
@@ -147,19 +151,19 @@ class TickTimes:
 
     def __init__(self) -> None:
         self._last = 0.0
-        self._intervals: list[float] = []
+        self._intervals: deque[float] = deque(maxlen=_TICKS)
 
     def note(self, now: float) -> None:
         """Notes a tick at this monotonic time."""
         if self._last:
-            self._intervals = [*self._intervals[-1:], now - self._last]
+            self._intervals.append(now - self._last)
         self._last = now
 
     @property
     def interval(self) -> float:
-        """The shorter one of the last two intervals, in seconds: one late tick does not make the
-        interval long. 0 before the second tick."""
-        return min(self._intervals, default=0.0)
+        """The median of the last intervals in seconds, the shorter one of two: ticks that are late
+        do not make it long. 0 before the second tick."""
+        return sorted(self._intervals)[(len(self._intervals) - 1) // 2] if self._intervals else 0.0
 
 
 class Backoff:

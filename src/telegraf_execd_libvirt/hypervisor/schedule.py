@@ -11,7 +11,6 @@ stays due. No thread, no clock.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import floor, inf
@@ -24,9 +23,6 @@ from .roster import Roster
 
 #: An interval that is longer than that of the ticks by less than this part is that of the ticks.
 _TOLERANCE = 0.25
-
-#: The interval of the ticks is the median of this many: one that is late changes nothing.
-_TICKS = 7
 
 #: The places of domains are this far apart, in seconds; together they are seven weeks.
 _PLACE_SECONDS = 0.001
@@ -46,22 +42,18 @@ class Schedule:
         self._got: dict[str, dict[float, float]] = {}
         #: Where the windows begin without ``spread``.
         self._start = inf
-        self._began = self._now = self._tick = 0.0
-        self._ticks: deque[float] = deque(maxlen=_TICKS)
+        self._now = self._tick = 0.0
 
     @property
     def active(self) -> bool:
         """Whether not all groups are asked in each tick."""
         return bool(self._plan.intervals) or self._plan.only is not None
 
-    def begin(self, now: float) -> None:
-        """A tick begins. A window begins half a tick earlier than its first tick, so that a tick
-        may be early or late."""
-        if self._start < now:
-            self._ticks.append(now - self._began)
-            self._tick = sorted(self._ticks)[len(self._ticks) // 2]
-        self._start, self._began = min(self._start, now), now
-        self._now = now + self._tick / 2
+    def begin(self, now: float, interval: float) -> None:
+        """A tick begins; they come at this interval in seconds, 0 if it is not known. A window
+        begins half a tick earlier than its first tick, so that a tick may be early or late."""
+        self._start, self._tick = min(self._start, now), interval
+        self._now = now + interval / 2
         if len(self._got) > len(self._roster.uuids):
             self._got = {n: got for n, got in self._got.items() if n in self._roster.uuids}
 

@@ -3,12 +3,12 @@
 In a tick in which a fault of the guest begins or ends, they are written later than usual by at
 most the smaller one of a third of the timeout and half an interval, beside the time to connect and
 to ask again: once to find out which guest it is and once for the others, and once more if the guest
-has calls of its own. In other ticks they are later by at most 0.1 s, beside the time to look up the
-domains on a new connection. No tick is left out. If groups have intervals, a fault that only the
-calls for one group meet counts in each tick while it lasts.
+has calls of its own. Of two faults in one tick the second one may begin when the first is found. In
+other ticks they are later by at most 0.1 s, beside the time to look up the domains on a new
+connection. No tick is left out. If groups have intervals, a fault that only the calls for one group
+meet counts in each tick while it lasts.
 
-Calls for a guest that another client uses for long fail after 30 s, so the next
-ones hang anew.
+Calls for a guest that another client uses for long fail after 30 s, so the next ones hang anew.
 """
 
 from __future__ import annotations
@@ -61,8 +61,10 @@ class Late(Check):
             changes = max(changes, met)
         if changes:
             # For each fault a call for all domains hangs, and one of the guest's own.
-            hung = (changes + 1) // 2 * (2 if scenario.own else 1)
-            patience = min(scenario.timeout / 3, scenario.interval / 2) * (1 + hung) / 2
+            faults = (changes + 1) // 2
+            hung = faults * (2 if scenario.own else 1)
+            bound = min(scenario.timeout / 3, scenario.interval / 2)
+            patience = bound * max(faults, (1 + hung) / 2)
             repeat = self._usual + scenario.login + look_ups
             most = _SLACK_SECONDS + patience + (1 + hung) * repeat * _JITTER
         if took > most:
