@@ -11,20 +11,19 @@ TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 # The tests start hundreds of Python processes: compile each module only once.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests run in one process more than there are CPUs, because many tests wait. The tests of a file
-# stay in one process, as they may share a server. Those that measure time run after the others.
+# Tests run in twice as many processes as there are CPUs, because many tests wait. The tests of a
+# file stay in one process, as they may share a server.
 CPUS := $(shell getconf _NPROCESSORS_ONLN)
-PARALLEL := --numprocesses $(shell expr $(CPUS) + 1) --maxprocesses 8 --dist loadfile \
-  --no-loadscope-reorder
-TIMED := tests/real
+PROCESSES := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8
+PARALLEL := $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # The rooms of the source, what runs it as a process, and the documents.
 INNER := tests/test_*.py $(addprefix tests/,program hypervisor lines config sources connection \
   groups domain process documents simulation)
 
 # For every change: no tests of large hosts and hung guests, and fewer examples of property tests.
-QUICK := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8 --dist worksteal \
-  --hypothesis-profile=quick $(addprefix --ignore tests/process/test_,crowd.py hung_guest.py locked.py)
+QUICK := $(PROCESSES) --dist worksteal --hypothesis-profile=quick \
+  $(addprefix --ignore tests/process/test_,crowd.py hung_guest.py locked.py)
 
 .PHONY: help run check test platforms coverage lint format docs dist deb rpm pictures bench simulate soak clean
 .DEFAULT_GOAL := help
@@ -41,16 +40,14 @@ check: lint ## lint, run the tests of each room and of the process (a minute)
 	$(BIN)/python -m pytest $(QUICK) $(INNER)
 
 test: lint ## lint, run all tests
-	$(BIN)/python -m pytest $(PARALLEL) $(TIMED:%=--ignore %)
-	$(BIN)/python -m pytest $(PARALLEL) $(TIMED)
+	$(BIN)/python -m pytest $(PARALLEL)
 
 platforms: $(TESTABLE) ## as root: the tests on Debian 12, 13, unstable and in a container; PLATFORMS="-k packages" for less
 	TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING=1 $(BIN)/python -m pytest $(PLATFORMS) tests/platforms
 
 coverage: $(TESTABLE) ## run the tests and print which lines of src/ they do not reach
 	@$(BIN)/coverage erase
-	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED:%=--ignore %) $(INNER)
-	-$(BIN)/coverage run -m pytest $(PARALLEL) $(TIMED)
+	-$(BIN)/coverage run -m pytest $(PARALLEL) $(INNER) tests/real
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
