@@ -103,6 +103,19 @@ def failing(mocker: MockerFixture, method: str, *errors: Exception) -> list[Exce
     return left
 
 
+def test_only_qemu_has_keys_of_its_monitor(tmp_path: Path) -> None:
+    """A guest of another driver that lacks what others of it have is complete."""
+    file = Path(driver_uri(tmp_path, ["a", "b"]).partition("://")[2])
+    balloon = "<devices><memballoon model='virtio'/></devices>"
+    file.write_text(file.read_text().replace("</domain>", f"{balloon}</domain>", 1))
+    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri=f"test://{file}"), "test")
+    domains, outcome = tick(hypervisor)
+    assert [
+        "balloon.rss" in each.stats for each in sorted(domains, key=lambda domain: domain.name)
+    ] == [True, False]
+    assert not outcome.incomplete
+
+
 @pytest.mark.parametrize("kind", ["not UTF-8", "too large"])
 def test_one_domain_that_cannot_be_read_costs_itself_only(
     hypervisor: Hypervisor, mocker: MockerFixture, kind: str

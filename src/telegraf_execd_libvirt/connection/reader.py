@@ -128,7 +128,7 @@ class Reader:
                 self._handles.keep(handle)
         if request.no_monitor:
             partial.update(domain.name for domain in domains if domain.active)
-        elif self._facts.has_bulk:
+        elif self._facts.has_bulk and self.connection.driver == "QEMU":
             ask = functools.partial(self._ask_more, request)
             partial |= self._facts.completeness.of(request.groups).incomplete(
                 [handle for handle, _ in records], domains, ask
