@@ -1,4 +1,5 @@
-"""What the simulation does not look at: the seconds in messages, a daemon that refuses clients."""
+"""What the simulation does not look at: the seconds in messages, a daemon that refuses clients, a
+restart of it between two ticks."""
 
 from __future__ import annotations
 
@@ -7,13 +8,21 @@ from typing import Any
 import pytest
 
 from telegraf_execd_libvirt.connection.errors import LibvirtError
-from telegraf_execd_libvirt.connection.requests import FetchRequest, Listing, Piece, Records
+from telegraf_execd_libvirt.connection.requests import (
+    BatchRequest,
+    FetchRequest,
+    Listing,
+    ListRequest,
+    Piece,
+    Records,
+)
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.hypervisor.engine import Engine
 from telegraf_execd_libvirt.hypervisor.journal import Journal
 from telegraf_execd_libvirt.hypervisor.messages import (
     Ask,
     Ended,
+    Link,
     Open,
     Opened,
     Outcome,
@@ -25,6 +34,14 @@ from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Settings
 
 NAMES = [f"guest{number}" for number in range(150)]
+LOST = LibvirtError(38, 7, "Connection reset by peer")
+
+
+def did(engine: Engine, kind: type) -> list[Any]:
+    """The actions of this kind; the others are dropped."""
+    found = [action for action in engine.actions if isinstance(action, kind)]
+    engine.actions.clear()
+    return found
 
 
 def test_a_tick_that_takes_longer_than_the_interval() -> None:
@@ -67,30 +84,59 @@ def test_a_daemon_without_a_free_place(in_time: bool) -> None:
     def piece() -> Piece:
         return Piece([Domain("guest", True, {})], frozenset(), uuids={"guest": ""})
 
-    def did(kind: type) -> list[Any]:
-        found = [action for action in engine.actions if isinstance(action, kind)]
-        engine.actions.clear()
-        return found
-
     engine.handle(TickDue(0, 1.0), 1.0)
-    (attempt,) = did(Open)
+    (attempt,) = did(engine, Open)
     engine.handle(Opened(attempt.link, 0.0), 1.0)
     for content in (None, piece()):
-        (ask,) = did(Ask)
+        (ask,) = did(engine, Ask)
         engine.handle(Ended(ask.link, 0.0, content), 1.0)
-    (fetch,) = did(Ask)
+    (fetch,) = did(engine, Ask)
     assert isinstance(fetch.request, FetchRequest)
     engine.handle(TickDue(1, 2.0), 2.0)
-    (attempt,) = did(Open)
+    (attempt,) = did(engine, Open)
     engine.handle(Opened(attempt.link, 0.0, LibvirtError(38, 7, "no place")), 2.0)
-    assert not did(Outcome)
+    assert not did(engine, Outcome)
     if not in_time:
         engine.wake(7.0)
-        (outcome,) = did(Outcome)
+        (outcome,) = did(engine, Outcome)
         assert not outcome.up and engine.wake_at is not None and engine.wake_at > 7.0
         return
     engine.handle(Ended(fetch.link, 1.0, Records()), 2.1)
-    (ask,) = did(Ask)
+    (ask,) = did(engine, Ask)
     engine.handle(Ended(ask.link, 0.0, piece()), 2.2)
-    (outcome,) = did(Outcome)
+    (outcome,) = did(engine, Outcome)
     assert outcome.up and outcome.domains == 1
+
+
+def test_no_connection_survives_a_restart() -> None:
+    """Connections that were open before a tick and are dead cost no tick, however many they are."""
+    plan = Plan("host", "qemu:///system", 5.0, "5s", calls=3, by_name=True)
+    engine = Engine(plan, max, lambda: [], Journal(plan))
+    links = []
+
+    def answer(ask: Ask) -> Any:
+        if isinstance(ask.request, ListRequest):
+            return Listing(dict.fromkeys(NAMES, ""))
+        if isinstance(ask.request, BatchRequest):
+            return Piece([Domain(name, True, {}) for name in ask.request.names or ()], frozenset())
+        return None
+
+    def tick(now: float) -> Outcome:
+        engine.handle(TickDue(0, now), now)
+        while True:
+            action = engine.actions.popleft()
+            if isinstance(action, Open):
+                engine.handle(Opened(action.link, 0.0), now)
+                links.append(action.link)
+            elif isinstance(action, Ask) and action.link in dead:
+                engine.handle(Ended(action.link, 0.0, error=LOST, alive=False), now)
+            elif isinstance(action, Ask):
+                engine.handle(Ended(action.link, 0.0, answer(action)), now)
+            elif isinstance(action, Outcome):
+                return action
+
+    dead: list[Link] = []
+    assert tick(1.0).domains == 150 and len(links) == 3
+    dead += links
+    outcome = tick(2.0)
+    assert outcome.up and outcome.domains == 150
