@@ -135,6 +135,16 @@ def test_a_cpu_that_is_the_least_one() -> None:
     assert changed("mode='host-model' check='partial'>", least) == []
 
 
+def test_a_network_of_host_devices() -> None:
+    """What runs has the device instead of the network; a network instead of a bridge is a change."""
+    device = "<source><address type='pci' domain='0x0000' bus='0x01' slot='0x10' function='0x1'/></source>"
+    source = "<source network='default' portid='1' bridge='virbr0'/>"
+    for kind, live_source, is_changed in (("hostdev", device, False), ("bridge", "", True)):
+        live = LIVE.replace("<interface type='bridge'>", f"<interface type='{kind}'>")
+        live = live.replace(source, live_source)
+        assert (changes((DEFINED, live)) == ("interface",)) == is_changed
+
+
 def test_memory_that_is_aligned_in_parts() -> None:
     """Each cell and each module is aligned; on POWER the parts are larger."""
     parts = "<cell/><cell/>", "<devices><memory model='dimm'/>"

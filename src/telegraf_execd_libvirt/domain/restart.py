@@ -86,17 +86,28 @@ def _same(name: str) -> Source:
     return lambda device: device.get(name)
 
 
-#: The devices that are compared: what tells those of one kind apart, and values of each.
-_DEVICES: dict[str, tuple[Source, tuple[Source, ...]]] = {
+def _network(defined: ET.Element, live: ET.Element) -> bool:
+    """The network of an interface. A network may hand out devices of the host; what runs then has
+    such a device instead of the network."""
+    is_device = live.get("type") == "hostdev"
+    return not is_device and _other(attribute_of("source", "network"))(defined, live)
+
+
+#: The devices that are compared: what tells those of one kind apart, and what else may differ.
+_DEVICES: dict[str, tuple[Source, tuple[Differs, ...]]] = {
     "disk": (
         attribute_of("target", "dev"),
-        (_image, *(INVENTORY["block_info"][name] for name in ("bus", "cache", "discard"))),
+        (
+            _other(_image),
+            *(_other(INVENTORY["block_info"][name]) for name in ("bus", "cache", "discard")),
+        ),
     ),
     "interface": (
         attribute_of("mac", "address"),
         (
-            attribute_of("model", "type"),
-            *(attribute_of("source", name) for name in ("network", "bridge", "dev")),
+            _other(attribute_of("model", "type")),
+            *(_other(attribute_of("source", name)) for name in ("bridge", "dev")),
+            _network,
         ),
     ),
     "hostdev": (_host_device, ()),
@@ -111,8 +122,7 @@ _DEVICES: dict[str, tuple[Source, tuple[Source, ...]]] = {
 
 
 def _devices(kind: str) -> Differs:
-    key, values = _DEVICES[kind]
-    compared = [_other(value) for value in values]
+    key, compared = _DEVICES[kind]
 
     def differ(defined: ET.Element, live: ET.Element) -> bool:
         before, after = (
