@@ -23,7 +23,8 @@ def found(*tables: Mapping[str, Any], names: str = "web db", **tags: str) -> lis
             texts += twins.add(index, shared, domains)
             assert twins.add(index, shared, domains) == []
     for text, _ in texts:
-        assert "write the same series" in text and ('"web"' in text or '"db"' in text)
+        assert "write the same series" in text
+        assert any(f'"{name}"' in text for name in ("web", "db", "qemu+unix:///system"))
     return [help for _, help in texts]
 
 
@@ -49,7 +50,8 @@ def test_the_line_to_add() -> None:
     [
         {**B, "tags": {"rack": "r1"}},
         {**A, "statistics_groups": ("block",)},
-        {**A, "statistics_groups": (), "additional_statistics": ("health", "job")},
+        {**A, "statistics_groups": (), "additional_statistics": ("job",)},
+        {**B, "statistics_groups": (), "additional_statistics": ("health", "job")},
     ],
 )
 def test_series_that_differ(other: Mapping[str, Any]) -> None:
@@ -65,3 +67,15 @@ def test_tags_of_the_domains_count() -> None:
         domain = Domain("web", True, {}, Identity({"uuid": str(index)}))
         assert twins.add(index, twins.shared(index), [domain]) == []
     assert found(A, B, uuid="the same")
+
+
+@pytest.mark.parametrize("name", ["health", "node", "numa_cell"])
+def test_statistics_of_one_hypervisor(name: str) -> None:
+    """Lines about the hypervisor itself have its URI as it is shown, without what is secret."""
+    table = {"statistics_groups": (), "additional_statistics": (name,)}
+    uris = [f"qemu+unix:///system?socket=/run/{number}" for number in range(2)]
+    first, second = ({**table, "libvirt_uri": uri} for uri in uris)
+    help = 'add to inputs.libvirt[1]: tags = { hypervisor = "qemu-1" }'
+    assert found(first, second, names="") == [help]
+    assert found(first, {**second, "tags": {"rack": "r1"}}, names="") == []
+    assert found(first, {**table, **A}) == []

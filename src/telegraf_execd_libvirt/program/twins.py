@@ -1,5 +1,5 @@
-"""Tables of a configuration that write the same series: guests of the same names, and no tag that
-differs. A database would keep only one of two points.
+"""Tables of a configuration that write the same series: guests of the same names, or the same URI,
+and no tag that differs. A database would keep only one of two points.
 
 Invariant: each table is compared once, with what its first successful tick reads; a table with tags
 that no other one has is not compared at all.
@@ -8,12 +8,13 @@ that no other one has is not compared at all.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 
 from ..config.config import HypervisorConfig
 from ..config.words import show
 from ..domain.record import NO_IDENTITY, Domain
+from ..groups.schema import Group
 from ..uri import driver_and_transport, redact_uri
 
 #: Names for the tag that is to be added; the first one that the table does not have.
@@ -31,12 +32,14 @@ class Twins:
         self._told: set[int] = set()
 
     def shared(self, index: int) -> set[str]:
-        """The statistics of a table that another one has, too, with the same tags."""
+        """The statistics of a table that another one has, too, with the same tags. Those about the
+        hypervisor itself have its URI, as it is shown."""
         table = self._tables[index]
         found: set[str] = set()
         for at, other in enumerate(self._tables):
             if at != index and other.tags == table.tags:
-                found |= _statistics(table) & _statistics(other)
+                both = _statistics(table) & _statistics(other)
+                found |= both if _uri(other) == _uri(table) else both - _about_hypervisor(table)
         return found
 
     def add(
@@ -44,18 +47,20 @@ class Twins:
     ) -> list[tuple[str, str]]:
         """Notes what a table reads; returns what is wrong and what helps, once for each table that
         is to be changed."""
-        names = frozenset(statistics)
+        table, names = self._tables[index], frozenset(statistics)
+        of_table = names & _about_hypervisor(table)
+        objects = [(each.name, (each.identity or NO_IDENTITY).tags) for each in domains]
         found = {}
         with self._lock:
-            for domain in domains:
-                own = (domain.identity or NO_IDENTITY).tags
-                tags = frozenset({**self._tables[index].tags, **own}.items())
-                writers = self._writers.setdefault((domain.name, tags), {})
-                writers[index] = names | writers[index] if index in writers else names
+            for name, own in [*objects, (_uri(table), NO_IDENTITY.tags)]:
+                tags = frozenset({**table.tags, **own}.items())
+                writers = self._writers.setdefault((name, tags), {})
+                these = of_table if name == _uri(table) else names - of_table
+                writers[index] = these | writers.get(index, these)
                 for first, other in combinations(sorted(writers), 2):
                     if other not in self._told and writers[first] & writers[other]:
                         self._told.add(other)
-                        found[other] = first, domain.name
+                        found[other] = first, name
         return [self._text(first, other, name) for other, (first, name) in found.items()]
 
     def _text(self, first: int, other: int, name: str) -> tuple[str, str]:
@@ -75,14 +80,26 @@ class Twins:
         )
 
 
+def _groups(table: HypervisorConfig) -> Iterator[Group]:
+    yield from (*table.groups, *table.additions, *(source.group for source in table.sources))
+
+
 def _statistics(table: HypervisorConfig) -> set[str]:
-    """The statistics of a table that are not about the hypervisor itself."""
-    groups = (*table.groups, *table.additions, *(source.group for source in table.sources))
-    return {group.name for group in groups if group.metrics[0].subject != "libvirt_uri"}
+    return {group.name for group in _groups(table)}
+
+
+def _about_hypervisor(table: HypervisorConfig) -> set[str]:
+    """The statistics of a table whose lines have the URI instead of the name of a guest."""
+    found = (group for group in _groups(table) if group.metrics[0].subject == "libvirt_uri")
+    return {group.name for group in found}
+
+
+def _uri(table: HypervisorConfig) -> str:
+    return redact_uri(table.libvirt_uri)
 
 
 def _host(table: HypervisorConfig) -> str:
     """The host of a table's URI, or else its driver."""
-    shown = redact_uri(table.libvirt_uri)
+    shown = _uri(table)
     host = shown.partition("://")[2].partition("/")[0]
     return host or driver_and_transport(shown)[0]
