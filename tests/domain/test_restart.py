@@ -136,8 +136,8 @@ def test_a_cpu_that_is_the_least_one() -> None:
 
 
 def test_a_network_of_host_devices() -> None:
-    """What runs has the device instead of the network; a network instead of a bridge is a change."""
-    device = "<source><address type='pci' domain='0x0000' bus='0x01' slot='0x10' function='0x1'/></source>"
+    """What runs has the device instead of the network. A network where none runs is a change."""
+    device = "<source><address type='pci' bus='0x01' slot='0x10' function='0x1'/></source>"
     source = "<source network='default' portid='1' bridge='virbr0'/>"
     for kind, live_source, is_changed in (("hostdev", device, False), ("bridge", "", True)):
         live = LIVE.replace("<interface type='bridge'>", f"<interface type='{kind}'>")
