@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from queue import Empty, Queue
+from queue import Empty
 from typing import Any, Callable, Optional, Union
 
 from ..config.config import HypervisorConfig
@@ -48,7 +48,7 @@ from .messages import (
     Written,
 )
 from .plan import facts_of, plan_of, wanted_of
-from .worker import Asked, Worker
+from .worker import Asked, Worker, new_queue
 
 #: A shorter time between two events is no pause.
 _PAUSE_SECONDS = 0.05
@@ -74,9 +74,7 @@ class Hypervisor:
         self.plan = plan_of(config, self.name)
         self.journal = Journal(self.plan)
         self._engine = self._new_engine()
-        #: Not a SimpleQueue: before Python 3.11 its get() may ignore a short timeout and wait for
-        #: ever.
-        self._events: Queue[Event] = Queue()
+        self._events = new_queue()
         self.workers: dict[Link, Worker] = {}
         #: What is known about the hypervisor; each request gets what is known at its beginning.
         self._facts = facts_of(self._config)
@@ -234,7 +232,7 @@ class Hypervisor:
             else:
                 yield from reader.answer(request, facts)
 
-        return Worker(link, connect, answer, self._events, not self.workers)
+        return Worker(link, connect, answer, self._events.put, not self.workers)
 
     def _new_engine(self) -> Engine:
         return Engine(self.plan, random.uniform, self._running_names, self.journal)
