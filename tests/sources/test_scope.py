@@ -220,3 +220,12 @@ def test_a_call_for_a_snapshot_may_wait_for_its_domain() -> None:
         assert (api.domain_name(guest), api.domain_name(guest.connect())) == ("test", "")
     finally:
         snapshot.delete()
+
+
+def test_a_filter_of_the_list_says_nothing_about_a_source(facts: Facts) -> None:
+    """Each driver has the filters: a source whose other calls the driver lacks is not supported."""
+    source = scope(facts)
+    (guest,) = source.domains()
+    assert source.having(4096) == frozenset()
+    assert source.call(guest, "blockStatsFlags", "vda") is None
+    assert source.succeeded == 0

@@ -46,3 +46,14 @@ def test_snapshot(filters: bool) -> None:
     # One that has neither a parent nor a child is read once.
     read_times = [name for name, method, _ in scope.calls if method == "getXMLDesc"]
     assert read_times.count("checkpoint") == (1 if filters else 2)
+
+
+@pytest.mark.parametrize("number", [0, None])
+def test_a_driver_without_snapshots(number: int | None) -> None:
+    """It has the filters, so one domain that has not gone is asked; if none answers, each one."""
+    things = [Thing("a"), *(Thing(name, {"snapshotNum": number}) for name in "bcd")]
+    scope = FakeScope(*things, host={"listAllDomains": lambda _: []})
+    found = read("snapshot", scope)
+    assert len(found) == (4 if number == 0 else 0)
+    asked = [name for name, method, _ in scope.calls if method == "snapshotNum"]
+    assert "".join(asked) == ("ab" if number == 0 else "abcabcd")

@@ -114,8 +114,10 @@ class Scope(Calls):
 
     def having(self, filter: int) -> Optional[frozenset[str]]:
         """The UUIDs of the domains that one of libvirt's filters for lists selects; None if that
-        cannot be asked now."""
+        cannot be asked now. That each driver has the filters says nothing about the source."""
+        succeeded = self.succeeded
         found = self.host("listAllDomains", filter) if self.sees_all else None
+        self.succeeded = succeeded
         return None if found is None else frozenset(map(api.uuid, found))
 
     @property

@@ -1,7 +1,8 @@
 """Source ``snapshot``: snapshots, checkpoints and the saved state of each domain.
 
 Invariant: only domains that have snapshots or checkpoints are asked for them; libvirt's filters say
-which ones have. Times are read anew at each fetch, as a backup may use the same name again.
+which ones have, and if none has, one domain is asked whether the driver has any. Times are read
+anew at each fetch, as a backup may use the same name again.
 """
 
 from __future__ import annotations
@@ -24,12 +25,19 @@ _ROOTS, _LEAVES = 1, 4
 #: VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN; snapshots have no such flag.
 _NO_DOMAIN = 2
 
+#: The number of domains that say whether the driver has snapshots.
+_SAMPLES = 3
+
 _Keys = dict[str, Any]
 
 
 def _fetch(scope: Scope) -> Iterator[Domain]:
-    saved, snapshots, checkpoints = map(scope.having, (_MANAGED_SAVE, _SNAPSHOTS, _CHECKPOINTS))
-    for handle in scope.domains():
+    having = [scope.having(each) for each in (_MANAGED_SAVE, _SNAPSHOTS, _CHECKPOINTS)]
+    handles = [*scope.domains()]
+    if handles and not any(having) and _is_refused(scope, handles):
+        having = [None] * len(having)  # a driver without snapshots has the filters, too
+    saved, snapshots, checkpoints = having
+    for handle in handles:
         uuid = scope.uuid(handle)
         keys = _snapshots(scope, handle, snapshots is not None and uuid not in snapshots)
         keys.update(
@@ -40,6 +48,11 @@ def _fetch(scope: Scope) -> Iterator[Domain]:
         else:
             keys["managed_save"] = int(uuid in saved)
         yield scope.domain(handle, "snapshot", keys)
+
+
+def _is_refused(scope: Scope, handles: list[Any]) -> bool:
+    """Whether no domain can be asked for snapshots; the first ones may have gone meanwhile."""
+    return all(scope.call(handle, "snapshotNum", 0) is None for handle in handles[:_SAMPLES])
 
 
 def _snapshots(scope: Scope, handle: Any, none: bool) -> _Keys:
@@ -87,8 +100,9 @@ SOURCE = Source(
     name="snapshot",
     summary="numbers and times of snapshots and checkpoints, saved states",
     reads="snapshots and checkpoints with the times of the oldest and the newest one, saved states",
-    calls="four for the hypervisor; for each domain with snapshots four and one or two for their "
-    "times, for each domain with checkpoints three and one or two",
+    calls="four for the hypervisor, and one for a domain if none has any; for each domain with "
+    "snapshots four and one or two for their times, for each domain with checkpoints three and one "
+    "or two",
     new=lambda: _fetch,
     interval=5 * MINUTE,
     metrics=(
