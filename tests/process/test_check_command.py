@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.crowd import Crowd, guest
+from support.driver import driver_uri
 from support.host import Config, Daemons, Start, sections
 from support.missing import leave_out
 from support.plugin import TEST_DRIVER, environment, eventually, run, small_pipe
@@ -225,6 +226,39 @@ def test_what_guests_lack(daemon: Daemons, config: Config) -> None:
     }
     assert f"{guest(9)}, {guest(10)} and 20 more\n" in crowded
     assert "what helps" not in quiet
+
+
+def test_what_the_summary_lacks(daemon: Daemons, config: Config) -> None:
+    """Why started_at and agent_connected are absent, if the summary of guests is configured."""
+    channel = "<channel><target name='org.qemu.guest_agent.0' state='connected'/></channel>"
+    crowd = Crowd(
+        2, documents={guest(1): f"<domain><devices>{channel}</devices></domain>".encode()}
+    )
+    table = f'libvirt_uri = "{daemon(crowd=crowd).uri}"\nstatistics_groups = ["state"]\n'
+    path = config(table + 'additional_statistics = ["domain"]', table + 'tags = { a = "b" }')
+    summary, without = sections(run("--check", "--config", path).stdout)
+    found = dict(re.findall(r"  no (\w+)[:,] .*: (.*)\n  what helps: .+\n", summary))
+    assert found == {"started_at": f"{guest(1)}, {guest(2)}", "agent_connected": guest(2)}
+    assert "what helps" not in without
+
+
+def test_why_a_source_has_no_lines(config: Config) -> None:
+    """A source that works and has nothing to say explains it; one with lines does not."""
+    names = ["hostdev_info", "domain_info", "event"]
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\nadditional_statistics = {names}')
+    found = re.findall(r"  source (\w+): works, (.*)", run("--check", "--config", path).stdout)
+    assert dict(found) == {
+        "hostdev_info": "0 lines now: no domain has passed-through devices in its XML",
+        "domain_info": "1 lines now",
+        "event": "0 lines now: no event has come yet",
+    }
+
+
+def test_domains_of_an_empty_hypervisor(tmp_path: Path, config: Config) -> None:
+    """That it has no domains explains each name that is not there."""
+    path = config(f'libvirt_uri = "{driver_uri(tmp_path, [])}"\ndomains = ["web"]')
+    report = run("--check", "--config", path).stdout
+    assert "not there: web\n  what helps: the hypervisor has no domains" in report
 
 
 def test_how_many_agents_are_connected(daemon: Daemons, config: Config) -> None:

@@ -118,7 +118,8 @@ def _sources(hypervisor: Hypervisor, report: _Report) -> None:
             report.problem(f"{source}: {counts}", feed.source.none)
         else:
             counts = f"{counts}, " if counts else ""
-            report.add(f"{source}: works, {counts}{feed.records} lines now")
+            why = f": {feed.source.empty}" if feed.source.empty and not feed.records else ""
+            report.add(f"{source}: works, {counts}{feed.records} lines now{why}")
 
 
 def _describe(
@@ -175,11 +176,13 @@ def _selection(
         other = config.domain_exclude or config.domain_state_include
         kind = "not there or not selected" if other else "not there"
         helps = [mistake.help for mistake in mistakes if mistake.option == "domains"]
-        help = ", ".join(dict.fromkeys(helps)) or "look at the options domain_…"
+        help = "; ".join(dict.fromkeys(helps)) or "look at the options domain_…"
+        if outcome.existing == 0:
+            help = "the hypervisor has no domains: virsh list --all"
         report.problem(f"domains that are {kind}: {', '.join(missing)}", help)
     if outcome.existing and not outcome.domains:
         helps = [f"{mistake}" for mistake in mistakes]
-        help = ", ".join(helps) or "check domains and the options domain_…"
+        help = "; ".join(helps) or "check domains and the options domain_…"
         report.problem("warning: no domain is selected", help)
 
 

@@ -12,6 +12,7 @@ from itertools import groupby
 from ..config.config import HypervisorConfig
 from ..domain.identity import DEVICE_TAGS
 from ..domain.record import NO_IDENTITY, Domain
+from ..groups import domain as domain_group
 
 #: More names are counted only.
 _MOST_NAMES = 10
@@ -45,12 +46,22 @@ _NO_TAGS = (
     "<target dev='NAME'/> in the XML of each interface",
 )
 
+_NO_START = (
+    "no started_at: no daemon on this host shows it in /run/libvirt/qemu, and no start was seen",
+    "it comes with the next start of the guest; a plugin on that host knows it at once",
+)
+_NO_AGENT = (
+    "no agent_connected, as the XML has no channel of the QEMU guest agent",
+    "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>",
+)
+
 _Gap = tuple[tuple[str, str], str]
 
 
 def gaps(config: HypervisorConfig, domains: Sequence[Domain]) -> Iterator[str]:
     """Lines of the report about the running ones of these domains, which are QEMU's."""
     groups = {group.name for group in config.read_groups}
+    summary = domain_group.GROUP in config.additions
     tags = any(DEVICE_TAGS[name][0] == "net" for name in config.additional_device_tags)
     found: list[_Gap] = []
     for domain in domains:
@@ -58,6 +69,7 @@ def gaps(config: HypervisorConfig, domains: Sequence[Domain]) -> Iterator[str]:
             found += _balloon(domain) if "balloon" in groups else ()
             found += _disks(domain) if "block" in groups else ()
             found += _interfaces(domain) if tags and "interface" in groups else ()
+            found += _summary(domain) if summary else ()
     for (what, help), each in groupby(sorted(found), key=lambda gap: gap[0]):
         names = [name for _, name in each]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
@@ -79,6 +91,14 @@ def _balloon(domain: Domain) -> Iterator[_Gap]:
 def _disks(domain: Domain) -> Iterator[_Gap]:
     if disks := (domain.identity or NO_IDENTITY).info.get("vhostuser"):
         yield _VHOST_USER, f"{domain.name} ({disks})"
+
+
+def _summary(domain: Domain) -> Iterator[_Gap]:
+    if identity := domain.identity:
+        if "started_at" not in identity.info:
+            yield _NO_START, domain.name
+        if "agent_connected" not in identity.info:
+            yield _NO_AGENT, domain.name
 
 
 def _interfaces(domain: Domain) -> Iterator[_Gap]:

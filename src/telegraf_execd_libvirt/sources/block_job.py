@@ -66,6 +66,7 @@ SOURCE = Source(
     summary="running jobs of disks (copy, commit, pull), and counters of those that ended",
     reads="the running job of each disk, and counters of jobs that ended",
     calls="`virDomainGetBlockJobInfo` for each disk of running domains; events",
+    empty="no job of a disk runs or has ended",
     new=_Jobs,
     events=(_BLOCK_JOB,),
     metrics=(

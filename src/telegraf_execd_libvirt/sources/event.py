@@ -100,6 +100,7 @@ SOURCE = Source(
     calls="one to list the domains. Events are counted from the first connection on; those during "
     "a reconnect are lost. Counters of a domain that no longer exists are written once more and "
     "then dropped.",
+    empty="no event has come yet",
     new=Events,
     events=(*NAMES,),
     metrics=(

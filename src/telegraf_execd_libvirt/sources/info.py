@@ -31,6 +31,7 @@ def info_source(name: str, of: str, help: str) -> Source:
         summary=f"tags of {of}: one line each",
         reads=f"what is known about {of}, as tags of one line each",
         calls=_CALLS,
+        empty="" if of == "domains" else f"no domain has {of} in its XML",
         new=lambda: fetch,
         interval=MINUTE,
         inventory=(name,),

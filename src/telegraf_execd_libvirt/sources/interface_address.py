@@ -68,6 +68,7 @@ SOURCE = Source(
     reads="IP addresses of running guests, by the leases of libvirt's DHCP servers and the ARP "
     "table of the host, without an agent",
     calls="`virDomainInterfaceAddresses` twice for each running domain",
+    empty="neither libvirt's DHCP leases nor the ARP table of the host have an address of a guest",
     new=_Addresses,
     interval=MINUTE,
     metrics=(

@@ -123,6 +123,7 @@ SOURCE = Source(
     reads="the running job of each domain, and counters of completed jobs",
     calls="`virDomainGetJobStats` for each running domain; events. The counters of a domain that "
     "has left the host are written once more, so that its migration is seen.",
+    empty="no job runs or has completed",
     new=_Jobs,
     events=(_COMPLETED,),
     metrics=(

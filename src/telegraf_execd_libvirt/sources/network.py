@@ -29,6 +29,7 @@ SOURCE = Source(
     summary="virtual networks",
     reads="virtual networks, and the number of their DHCP leases",
     calls="five for each network",
+    empty="no virtual network is defined",
     new=lambda: _fetch,
     metrics=(
         Metric(

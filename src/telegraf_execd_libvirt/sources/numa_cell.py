@@ -76,6 +76,7 @@ SOURCE = Source(
     "huge pages",
     calls="`virConnectGetCapabilities` and `virNodeGetCellsFreeMemory`, and "
     "`virNodeGetFreePages` for each cell",
+    empty="the hypervisor reports no NUMA cells",
     new=lambda: _fetch,
     interval=MINUTE,
     metrics=(

@@ -120,6 +120,7 @@ class Source:
     A timeout in nanoseconds below ``least_timeout`` is probably a mistake.
     ``inventory`` has the kinds of info lines whose tags it needs.
     ``counts`` says what the scope has ``counted``, and ``none`` what helps if that is nothing.
+    ``empty`` says why a fetch without an error may have no lines.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Source:
     inventory: tuple[str, ...] = ()
     counts: str = ""
     none: str = ""
+    empty: str = ""
 
     @property
     def group(self) -> Group:

@@ -60,6 +60,7 @@ SOURCE = Source(
     calls="three for each pool and one more for a new one; with `volumes` also one for each active "
     "pool and each volume. Pools are not refreshed: the sizes are those of the last refresh, such "
     "as by [`virsh pool-refresh`](metrics.md#notes).",
+    empty="no storage pool is defined",
     new=_Pools,
     options=(
         Option(
