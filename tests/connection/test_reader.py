@@ -116,13 +116,15 @@ def test_only_qemu_has_keys_of_its_monitor(tmp_path: Path) -> None:
     assert not outcome.incomplete
 
 
-@pytest.mark.parametrize("kind", ["not UTF-8", "too large"])
+@pytest.mark.parametrize("kind", ["not UTF-8", "too large", "its QEMU has ended"])
 def test_one_domain_that_cannot_be_read_costs_itself_only(
     hypervisor: Hypervisor, mocker: MockerFixture, kind: str
 ) -> None:
-    """A text that is not UTF-8, or an answer that is too large, does not take the others away."""
+    """A text that is not UTF-8, an answer that is too large, or a monitor that is closed does not
+    take the others away."""
     bad_text = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
-    error = bad_text if kind == "not UTF-8" else libvirt_error(39, 7)
+    errors = {"too large": libvirt_error(39, 7), "its QEMU has ended": libvirt_error(1, 10)}
+    error = errors.get(kind, bad_text)
     real = libvirt.virConnect.domainListGetStats
 
     def listed(connection: Any, domains: list[Any], *rest: Any) -> Any:
@@ -145,6 +147,7 @@ def test_a_call_that_fails_once_is_made_again(
     left = failing(mocker, ALL, libvirt_error(code, domain))
     assert read(hypervisor) == NAMES and not left
     left += 9 * [libvirt_error(code, domain)]
+    failing(mocker, LISTED, *left)
     domains, outcome = tick(hypervisor)
     assert domains == [] and outcome.trouble is not None
     assert "made up" in outcome.trouble.reason

@@ -5,7 +5,9 @@ Each lock is a real one: an operation, a hook, a disk or a switch that hangs.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +117,20 @@ def test_a_hook_at_the_start(
     assert {parse_line(line)["tags"]["domain_name"] for line in states} == running
     assert once.returncode == 0 and f"guests locked: {OFF};" in once.stderr
     assert check.returncode == 0 and re.search(rf"locked.*: {OFF}$", check.stdout, re.MULTILINE)
+
+
+def test_an_end_beside_a_hook(hypervisor: LockingHypervisor, ticks: Ticks) -> None:
+    """While the hook of a guest that has ended hangs, libvirt does not notice the end of another
+    one, and each call that touches that one fails: it costs nobody else."""
+    free = ticks.expected.keys() - {"idle1"}
+    with hypervisor.slow_end("idle1"):
+        ticks.until_locked({"idle1"}, free)
+        os.kill(hypervisor.guest_pid("idle2"), signal.SIGKILL)
+        for _ in range(1 + HOLD):
+            assert ticks.with_all(free - {"idle2"}).locked == {"idle1"}
+    hypervisor.wait_until_free()
+    tick = ticks.after(time.time_ns())
+    assert tick.whole and tick.domains.keys() == ticks.expected.keys()
 
 
 def test_slow_switch(hypervisor: LockingHypervisor, start: Callable[..., Ticks]) -> None:

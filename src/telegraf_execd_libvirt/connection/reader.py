@@ -1,7 +1,8 @@
 """Serve requests on one connection: list the domains, read the statistics of a batch of them.
 
-Invariant: if an answer is larger than libvirt's limit or has a string that is not UTF-8, only the
-domain that causes it is left out; if libvirt lets no domain be read, the request fails. A request
+Invariant: if an answer is larger than libvirt's limit or has a string that is not UTF-8, or a call
+fails again, only the domain that causes it is left out; if libvirt lets no domain be read, the
+request fails. A request
 may hang, which the caller handles.
 """
 
@@ -39,6 +40,10 @@ _FLAG_NOT_KNOWN = (8, 74)
 #: The request fails after this many domains failed one by one and none was read.
 _MOST_UNREADABLE = 3
 
+#: Errors for which a request that may be divided is divided: one guest's monitor makes a call fail
+#: for all guests, as long as libvirt has not noticed that its QEMU has ended.
+_OF_ONE = (ErrorKind.FAILED, ErrorKind.BUSY)
+
 
 class Reader:
     """Serves requests on one connection, and writes to ``progress`` where it is. The constructor
@@ -59,7 +64,7 @@ class Reader:
         self._wanted = wanted
         self._facts = facts
         self._handles = Handles(self.connection, wanted.selection, progress)
-        self._read = 0
+        self._read, self._divides = 0, False
         self._unreadable: dict[str, Exception] = {}
         #: The UUIDs of the running domains by name and life: they stay while a domain runs.
         self._uuids: dict[tuple[str, int], str] = {}
@@ -96,7 +101,7 @@ class Reader:
         return self.connection.works(ask=error is not None and error.kind is ErrorKind.LOST)
 
     def _batch(self, request: BatchRequest) -> Iterator[Content]:
-        handles = None
+        handles, self._divides = None, request.divide
         if request.names is None:
             self._handles.clear()
         else:
@@ -183,7 +188,8 @@ class Reader:
         try:
             records = self._call(handles, mask)
         except (LibvirtError, UnicodeDecodeError) as error:
-            if isinstance(error, LibvirtError) and error.kind is not ErrorKind.TOO_LARGE:
+            kind = error.kind if isinstance(error, LibvirtError) else ErrorKind.TOO_LARGE
+            if kind is not ErrorKind.TOO_LARGE and not (self._divides and kind in _OF_ONE):
                 raise
             failure: Exception = error
         else:
@@ -198,7 +204,7 @@ class Reader:
             return
         half = (len(handles) + 1) // 2
         yield from self._halve(handles[:half], mask)
-        if isinstance(failure, LibvirtError) and self._read:
+        if isinstance(failure, LibvirtError) and kind is ErrorKind.TOO_LARGE and self._read:
             self._facts.fits = min(half, self._facts.fits or half)
         yield from self._halve(handles[half:], mask)
 

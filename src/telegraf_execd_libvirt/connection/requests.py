@@ -117,7 +117,8 @@ class BatchRequest:
     With ``no_monitor`` only statistics that need no monitor are requested, ``without_block`` those
     of disks are left out. ``hung`` names domains whose own calls hang: only calls that need no
     monitor are made for them. For domains in ``skip`` only bulk statistics are requested. Of the
-    wanted groups only these ``groups`` are requested (None: all).
+    wanted groups only these ``groups`` are requested (None: all). With ``divide`` a call that fails
+    is made again for parts of the domains, so that one of them costs only itself.
     """
 
     names: Optional[Sequence[str]] = None
@@ -128,6 +129,7 @@ class BatchRequest:
     hung: frozenset[str] = frozenset()
     skip: frozenset[str] = frozenset()
     groups: Optional[Groups] = None
+    divide: bool = False
 
 
 @dataclass(frozen=True)

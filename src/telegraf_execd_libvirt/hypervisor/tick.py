@@ -165,11 +165,13 @@ class Tick:
         """Queues a batch again, or notes that it has failed for good. A lost connection does not
         fail a batch while another connection may be alive, and does not count at all if it is
         ``stale``: open since before the tick, and dead. If a guest's QEMU dies during a call, the
-        call fails for the whole batch; a repeat succeeds."""
+        call fails for the whole batch; a repeat succeeds, or is divided."""
         batch.failures += not stale
         most = connections + 1 if error.kind is ErrorKind.LOST else 1
         passes = error.kind in (ErrorKind.LOST, ErrorKind.FAILED, ErrorKind.BUSY)
         if passes and batch.failures <= most:
+            if isinstance(batch.request, BatchRequest):
+                batch.request = replace(batch.request, divide=True)
             self.queue.appendleft(batch)
         elif batch.has_statistics or batch.lists:
             self.error = error
