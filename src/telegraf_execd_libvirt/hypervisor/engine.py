@@ -143,7 +143,7 @@ class Engine:
             return
         took = now - self._tick.began - self._tick.paused
         slow = took > _NO_TIME_SECONDS and self._tick.hung_at is None
-        if slow and self._runs.in_time(self._tick):
+        if slow and (self._tick.took or self._patience.known) and self._runs.in_time(self._tick):
             self.journal.slow(max(self._tick.took.values(), default=took))
         self._due = event.timestamp, event.at
 
