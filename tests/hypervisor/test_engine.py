@@ -1,5 +1,5 @@
 """What the simulation does not look at: the seconds in messages, a daemon that refuses clients, a
-restart of it between two ticks."""
+restart of it between two ticks, one lock after another."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from telegraf_execd_libvirt.connection.requests import (
     ListRequest,
     Piece,
     Records,
+    WatchRequest,
 )
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.hypervisor.engine import Engine
@@ -140,3 +141,67 @@ def test_no_connection_survives_a_restart() -> None:
     dead += links
     outcome = tick(2.0)
     assert outcome.up and outcome.domains == 150
+
+
+class Host:
+    """A host with two guests whose calls the test answers."""
+
+    def __init__(self, **plan: Any) -> None:
+        self.plan = Plan("host", "qemu:///system", 5.0, "5s", **plan)
+        self.engine = Engine(self.plan, max, lambda: [], Journal(self.plan))
+        self.texts: list[str] = []
+
+    def go(self, event: Any, now: float) -> list[Ask]:
+        """The requests after an event, or at a time; connections and subscriptions work at once."""
+        engine, asked = self.engine, []
+        engine.wake(now) if event is None else engine.handle(event, now)
+        while engine.actions:
+            action = engine.actions.popleft()
+            if isinstance(action, Open):
+                engine.handle(Opened(action.link, 0.0), now)
+            elif isinstance(action, Ask) and isinstance(action.request, WatchRequest):
+                engine.handle(Ended(action.link, 0.0), now)
+            elif isinstance(action, Ask):
+                asked.append(action)
+            elif isinstance(action, Say):
+                self.texts.append(action.text)
+        return asked
+
+    def answer(self, ask: Ask, now: float, *names: str) -> list[Ask]:
+        """The requests after an answer with these guests."""
+        domains, uuids = [Domain(name, True, {}) for name in names], dict.fromkeys(names, "u")
+        content = Piece(domains, frozenset(), uuids=uuids)
+        is_list = isinstance(ask.request, ListRequest)
+        return self.go(Ended(ask.link, 0.01, Listing(uuids) if is_list else content), now)
+
+    def lock(self, tick: float) -> tuple[Ask, Ask]:
+        """A tick in which the first guest is locked: the call about all guests, and its look-up."""
+        (whole,) = self.go(TickDue(0, tick), tick)
+        (look_up,) = self.go(None, tick + 0.5)
+        assert look_up.request.look_up
+        look_up.link.progress.looks_up = True
+        look_up.link.progress.step("first", tick + 0.5)
+        (rest,) = self.go(None, tick + 0.7)
+        self.answer(rest, tick + 0.7, "second")
+        return whole, look_up
+
+
+def test_a_lock_that_is_taken_again() -> None:
+    """The look-up of an earlier lock that still waits, as another call got the lock before it, is
+    no other hung call."""
+    host = Host()
+    (listing,) = host.go(TickDue(0, 1.0), 1.0)
+    (ask,) = host.answer(listing, 1.1, "first", "second")
+    host.answer(ask, 1.2, "first", "second")
+    whole, _ = host.lock(2.0)
+    host.answer(whole, 2.9, "first", "second")
+    host.lock(3.0)
+    assert [text.partition(";")[0] for text in host.texts[1:]] == ["host: guests locked: first"]
+
+
+def test_a_first_tick_that_is_not_answered() -> None:
+    """Nobody knows yet that it takes longer than the interval: it may hang."""
+    host = Host()
+    host.go(TickDue(0, 1.0), 1.0)
+    host.go(TickDue(0, 2.0), 2.0)
+    assert not any("longer than the interval" in text for text in host.texts)

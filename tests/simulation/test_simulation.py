@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from simulation.checks import ALL
 from simulation.driver import Run
 from simulation.runner import check
-from simulation.scenario import draw
+from simulation.scenario import Fault, draw
 
 #: One test for so many seeds, so that the tests are shared among processes.
 _AT_ONCE, _SEEDS = 20, 200
@@ -48,3 +50,17 @@ def test_same_log(hash_seed: str) -> None:
         check=True,
     )
     assert ran.stdout.decode() == logs() + "\n"
+
+
+def test_a_lock_at_a_retry() -> None:
+    """Of two guests that are busy, one is locked when both are asked again: the other one is
+    complete."""
+    two = replace(draw(0), guests=2, running=1.0, interval=1.0, timeout=5.0, calls=1, trip=2e-4)
+    simple = {"by_name": False, "host": False, "tags": False, "own": False, "remote": False}
+    busy = [Fault(5.0, "busy", 0.009, guest) for guest in (0, 1)]
+    faults = [*busy, Fault(5.008, "lock", 2.5, 0)]
+    plain = replace(two, each=1e-3, ticks=10, calm=5, sources=(), intervals={}, faults=faults)
+    run = Run(replace(plain, **simple), ALL)  # type: ignore[arg-type]
+    run.go()
+    assert [tick.number for tick in run.ticks if "g1" in tick.incomplete] == []
+    assert [tick.number for tick in run.ticks if tick.outcome and tick.outcome.locked] == [6, 7]

@@ -77,6 +77,7 @@ class Hanging:
             run.hung = True
             tick.hung_at = now if tick.hung_at is None else tick.hung_at
             batch = run.batch
+            is_alone = batch.retry and len(batch.names) < 2  # a repeat would help nobody else
             if run.link.progress.looks_up and (name := run.link.progress.at):
                 self._lock(name, run, tick, now)
             if batch.for_all and not tick.listed:
@@ -88,7 +89,7 @@ class Hanging:
                     first = None if batch.lists else batch
                     tick.add(self._runs.roster.free, self._runs.size, first, rest=False)
             single = batch.for_all or isinstance(batch.request, WatchRequest)
-            if not (single or batch.done or batch.retry):
+            if not (single or batch.done or is_alone):
                 batch.repeats += 1
                 tick.queue.appendleft(batch)
 
@@ -98,10 +99,11 @@ class Hanging:
         tick.leave_out(name, run.batch)
         by_block = False
         for other in self._runs.running.values():
-            if other.hung and other.touches(name) and not other.link.progress.looks_up:
+            if other.waits_for(name):
                 other.behind = name
                 # Storage hangs while the daemon holds the lock for a request of ours.
-                by_block |= other.statistics is not None and not other.statistics.without_block
+                asked = None if other.link.progress.looks_up else other.statistics
+                by_block |= asked is not None and not asked.without_block
         self._runs.roster.lock(name, run.link, by_block, now)
         self._runs.roster.block(tick.hung_list)
 

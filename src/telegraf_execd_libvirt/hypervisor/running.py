@@ -34,10 +34,12 @@ class Running:
         """The request, if it is one for statistics."""
         return self.request if isinstance(self.request, BatchRequest) else None
 
-    def touches(self, name: str) -> bool:
-        """Whether it asks for the statistics of this domain, and so waits for its lock."""
-        asked = self.statistics
-        return asked is not None and (asked.names is None or name in asked.names)
+    def waits_for(self, name: str) -> bool:
+        """Whether it waits for the lock of this domain, if that is locked."""
+        progress, asked = self.link.progress, self.statistics
+        if asked is None or progress.looks_up:
+            return progress.at == name
+        return asked.names is None or name in asked.names
 
 
 class Runs:
