@@ -146,3 +146,22 @@ def test_nothing_is_known(daemon: Daemons, config: Config, command: str) -> None
     assert done.returncode == 1
     assert (done.stdout + done.stderr).count("libvirt has locked") == 1
     assert len(hypervisor.waiting) <= 4
+
+
+def test_check_of_a_lock_without_a_name(daemon: Daemons, config: Config) -> None:
+    """--check reads the guests whose names are in files, says that others cannot be found, calls
+    none of them missing, and measures no times."""
+    hypervisor = daemon(crowd=Crowd(5))
+    assert hypervisor.crowd is not None
+    hypervisor.crowd.held.add(guest(3))
+    folder = hypervisor.path.parent / "qemu"
+    folder.mkdir()
+    names = [guest(1), guest(2)]
+    for name in names:
+        (folder / f"{name}.pid").touch()
+    for options in ("", f'domains = ["{guest(1)}", "{guest(2)}", "{guest(3)}"]'):
+        path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "2s"\n{options}')
+        done = run("--config", path, "--check", "--strict")
+        assert done.returncode == 3 and "domains: 2," in done.stdout
+        assert done.stdout.count("calls about all domains hang") == 1
+        assert "not there" not in done.stdout and "a tick takes" not in done.stdout

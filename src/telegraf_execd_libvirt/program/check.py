@@ -67,7 +67,7 @@ def check(hypervisors: Sequence[HypervisorConfig], strict: bool = False) -> tupl
             _sources(hypervisor, report)
             for text, help in twins.add(index, twins.shared(index), domains):
                 report.problem(f"warning: {text}", help)
-            if not (outcome.incomplete or outcome.locked or outcome.unread):
+            if not (outcome.incomplete or _lock(hypervisor) or outcome.unread):
                 running = sum(domain.active for domain in domains)
                 for line in costs(config, hypervisor, running):
                     report.add(line)
@@ -139,10 +139,11 @@ def _describe(
         names = ", ".join(sorted(outcome.incomplete))
         help = "virsh domcontrol GUEST shows for how long its QEMU has not answered libvirt"
         report.problem(f"guests not responding: {names}", help)
-    if outcome.locked:
-        names = ", ".join(sorted(domain.name for domain in outcome.locked))
-        text = f"guests locked by libvirt, behind an operation that hangs: {names}"
-        help = "end that operation: a start or stop, a hook script, dead storage"
+    if text := _lock(hypervisor):
+        if outcome.locked:
+            names = ", ".join(sorted(domain.name for domain in outcome.locked))
+            text = f"guests locked by libvirt, behind an operation that hangs: {names}"
+        help = "end the operation that hangs: a start or stop, a hook script, dead storage"
         report.problem(text, help)
     if outcome.unread:
         help = "a longer timeout, or parallel_calls"
@@ -163,6 +164,11 @@ def _describe(
         report.lines += gaps(config, answering)
 
 
+def _lock(hypervisor: Hypervisor) -> str:
+    """What the log says while libvirt has locked a guest, which may not be known by name."""
+    return hypervisor.journal.voice.problems.get("locked", "")
+
+
 def _selection(
     config: HypervisorConfig,
     hypervisor: Hypervisor,
@@ -170,9 +176,10 @@ def _selection(
     read: Collection[str],
     report: _Report,
 ) -> None:
-    """Names that are not there, and a selection that selects nothing."""
+    """Names that are not there, and a selection that selects nothing; during a lock nobody knows."""
     mistakes = sorted(hypervisor.journal.mistakes)
-    if missing := sorted(set(config.domains).difference(read)):
+    missing = sorted(set(config.domains).difference(read))
+    if missing and not _lock(hypervisor):
         other = config.domain_exclude or config.domain_state_include
         kind = "not there or not selected" if other else "not there"
         helps = [mistake.help for mistake in mistakes if mistake.option == "domains"]
