@@ -110,6 +110,13 @@ def test_all_options() -> None:
     )
 
 
+def test_a_spread_without_an_interval() -> None:
+    """It has no effect, and a warning says so."""
+    _, problems = read("[[inputs.libvirt]]\n  group_intervals = { spread = false }")
+    (warning,) = problems.warnings
+    assert warning.startswith("inputs.libvirt[0].group_intervals.spread: has no effect")
+
+
 def test_intervals_of_groups_that_are_not_read() -> None:
     """An interval of a group that nothing reads has no effect, and a warning says so; summaries
     read groups, too."""

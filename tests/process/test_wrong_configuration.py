@@ -86,6 +86,12 @@ def test_a_broken_file(tmp_path: Path, text: bytes, message: str) -> None:
     assert done.stderr.rstrip("\n").isprintable()
 
 
+def test_a_file_without_a_name() -> None:
+    """An empty name, such as that of a variable without a value, is no folder."""
+    done = run("--config", "")
+    assert done.returncode == 2 and "expected the name of a file, got ''" in done.stderr
+
+
 def test_a_file_that_cannot_be_read(start: Start, tmp_path: Path) -> None:
     """The message about an unreadable file, a FIFO without writer, a device or a file that is too
     large has its path and the reason; the program does not wait for stdin."""

@@ -24,7 +24,14 @@ from ..sources.source import Settings, Source, SourceTable
 from ..uri import has_password
 from .file import read
 from .intervals import GroupIntervals, check_unused
-from .options import DEFAULT_URI, OLD_NAMES, OPTIONS, check_together, source_table
+from .options import (
+    DEFAULT_URI,
+    OLD_NAMES,
+    OPTIONS,
+    check_together,
+    source_table,
+    without_misplaced,
+)
 from .tags import check_fields
 from .values import Problems, expand
 from .words import explain_unknown, join, line_of, meant
@@ -197,7 +204,8 @@ def _place(name: str) -> str:
     option = last if last in (*OPTIONS, *SOURCES) else ""
     if name == last and name not in _TELEGRAF_TABLES:
         option = option or meant(name, [*OPTIONS, *SOURCES, "inputs"])
-    if "libvirt" in (last, option) or option == "inputs":
+    is_table = name != last and not option and meant(last, ["libvirt"])
+    if is_table or option == "inputs" or last == "libvirt":
         return "; did you mean [[inputs.libvirt]]?"
     if option in SOURCES:
         return f"; did you mean [inputs.libvirt.{option}]?"
@@ -216,19 +224,18 @@ def _hypervisor(
     for name, raw in table.items():
         at = join(path, name)
         meant = OLD_NAMES.get(name, name)
-        if meant in SOURCES:
-            value = expand(raw, at, environment, problems)
-            tables[meant] = source_table(SOURCES[meant], value, at, problems)
-            continue
-        if meant not in OPTIONS:
+        if meant not in (*OPTIONS, *SOURCES):
             problems.add(at, explain_unknown(name, [*OPTIONS, *SOURCES]))
+            continue
+        value = expand(without_misplaced(meant, raw, at, problems), at, environment, problems)
+        if meant in SOURCES:
+            tables[meant] = source_table(SOURCES[meant], value, at, problems)
             continue
         if meant != name:
             problems.warn(at, f"is read as {meant}; write {meant} instead")
             if meant in table:
                 problems.add(at, f"duplicates {meant}, which has the same meaning; keep {meant}")
                 continue
-        value = expand(raw, at, environment, problems)
         values[meant] = OPTIONS[meant](value, at, problems)
     check_together(values, path, problems)
     result = HypervisorConfig(**values)

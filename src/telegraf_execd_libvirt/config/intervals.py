@@ -54,6 +54,8 @@ def group_intervals(value: object, path: str, problems: Problems) -> GroupInterv
             problems.add(at, "is a summary and has no interval: it is written at each tick")
         else:
             problems.add(at, explain_unknown(name, ["default", "spread", *_GROUPS]))
+    if value and not (groups or default):
+        problems.warn(join(path, "spread"), "has no effect: no group has an interval")
     return GroupIntervals(groups, default, spread)
 
 

@@ -181,6 +181,21 @@ def source_table(source: Source, value: object, path: str, problems: Problems) -
     return SourceTable(**common, options=values)
 
 
+def without_misplaced(name: str, raw: object, path: str, problems: Problems) -> object:
+    """The value of the option ``name``. A table of TOML takes all options that follow it: those of
+    the hypervisor are reported and left out."""
+    if isinstance(raw, list):
+        each = enumerate(raw)
+        return [without_misplaced(name, item, f"{path}[{n}]", problems) for n, item in each]
+    if not isinstance(raw, dict) or name == "tags":
+        return raw
+    own = _OF_SOURCES if name in SOURCES else {}
+    misplaced = [option for option in raw if option in OPTIONS and option not in own]
+    for option in misplaced:
+        problems.add(join(path, option), f"the option {option} belongs above this table")
+    return {option: value for option, value in raw.items() if option not in misplaced}
+
+
 def check_together(values: Mapping[str, Any], path: str, problems: Problems) -> None:
     """Check the options of one hypervisor that depend on each other."""
     if values.get("domains") and values.get("domain_include"):

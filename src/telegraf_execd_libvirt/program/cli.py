@@ -57,6 +57,12 @@ def _duration(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
 
 
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("expected the name of a file, got ''")
+    return Path(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=_NAME,
@@ -71,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         "-config",
         metavar="FILE",
-        type=Path,
+        type=_file,
         help="TOML configuration file; without it the defaults apply",
     )
     add("--once", action="store_true", help="collect once and exit; status 1 on failure")
