@@ -176,7 +176,7 @@ def _selection(
     read: Collection[str],
     report: _Report,
 ) -> None:
-    """Names that are not there, and a selection that selects nothing; during a lock nobody knows."""
+    """Names that are not there, and a selection that selects nothing: in a lock nobody knows."""
     mistakes = sorted(hypervisor.journal.mistakes)
     missing = sorted(set(config.domains).difference(read))
     if missing and not _lock(hypervisor):
