@@ -144,8 +144,8 @@ class Hanging:
                 tick.settle_until = now + SETTLE_SECONDS
             self._asking.plan_retry(tick, now)
         elif not (batch.done or batch in tick.queue or self._runs.is_repeated(batch)):
-            stale = not event.alive and run.link.started < tick.began
-            tick.fail(event.error, batch, len(self._links.open), stale)
+            old = not event.alive and run.link.started < tick.began
+            tick.fail(event.error, batch, len(self._links.open), old)
 
     def leave(self, tick: Tick) -> None:
         """The tick is over: nobody waits for its requests any more, so they make no more calls."""

@@ -161,12 +161,12 @@ class Tick:
             groups = batch.request.groups
             self.took[groups] = max(self.took.get(groups, 0.0), seconds)
 
-    def fail(self, error: LibvirtError, batch: Batch, connections: int, stale: bool) -> None:
+    def fail(self, error: LibvirtError, batch: Batch, connections: int, old: bool) -> None:
         """Queues a batch again, or notes that it has failed for good. A lost connection does not
         fail a batch while another connection may be alive, and does not count at all if it is
-        ``stale``: open since before the tick, and dead. If a guest's QEMU dies during a call, the
-        call fails for the whole batch; a repeat succeeds, or is divided."""
-        batch.failures += not stale
+        ``old``: open since before the tick. If a guest's QEMU dies during a call, the call fails
+        for the whole batch; a repeat succeeds, or is divided."""
+        batch.failures += not old
         most = connections + 1 if error.kind is ErrorKind.LOST else 1
         passes = error.kind in (ErrorKind.LOST, ErrorKind.FAILED, ErrorKind.BUSY)
         if passes and batch.failures <= most:
