@@ -39,10 +39,11 @@ exit 0
 
 
 def run(workspace: Workspace, name: str, *command: object, expected: int = 0, **env: str) -> str:
-    """Run a command in the workspace; return its output, or fail with the end of it."""
+    """Run a command in the workspace, nicely beside other tests; return its output, or fail with the
+    end of it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "PYTHON"))}
     kept.update({"TMPDIR": str(workspace.folder), **env})
-    process = workspace.run(name, [str(part) for part in command], kept)
+    process = workspace.run(name, ["nice", *(str(part) for part in command)], kept)
     status = process.wait(1800)
     output = workspace.log(name).read_text()
     if status != expected:
