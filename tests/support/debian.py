@@ -39,8 +39,8 @@ exit 0
 
 
 def run(workspace: Workspace, name: str, *command: object, expected: int = 0, **env: str) -> str:
-    """Run a command in the workspace, nicely beside other tests; return its output, or fail with the
-    end of it."""
+    """Run a command in the workspace, nicely beside other tests; return its output, or fail with
+    the end of it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "PYTHON"))}
     kept.update({"TMPDIR": str(workspace.folder), **env})
     process = workspace.run(name, ["nice", *(str(part) for part in command)], kept)
