@@ -67,7 +67,10 @@ CASES = (
         "transport in URL not recognised",
         "the transport in libvirt_uri must be unix, ssh, libssh, libssh2, tcp, tls or ext",
     ),
-    _wrong("Unable to parse URI", "libvirt_uri must be driver[+transport]://[host]/path"),
+    _wrong(
+        "Unable to parse URI",
+        "libvirt_uri must be driver[+transport]://[host]/path; write special characters as in %40",
+    ),
     _wrong(
         "does not include a driver name",
         "libvirt_uri must be driver[+transport]://[host]/path, or an alias of uri_aliases in this "
