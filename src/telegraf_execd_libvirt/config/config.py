@@ -29,15 +29,13 @@ from .options import (
     OLD_NAMES,
     OPTIONS,
     check_together,
+    place,
     source_table,
     without_misplaced,
 )
 from .tags import check_fields
 from .values import Problems, expand
-from .words import explain_unknown, join, line_of, meant
-
-#: Tables of Telegraf's own configuration.
-_TELEGRAF_TABLES = ("agent", "global_tags", "outputs", "processors", "aggregators")
+from .words import explain_unknown, join, line_of
 
 
 @dataclass(eq=False)
@@ -177,7 +175,7 @@ def parse(
     if isinstance(inputs, dict):
         others += [join("inputs", name) for name in inputs if name != "libvirt"]
     for name in others:
-        text = f"unknown; only [[inputs.libvirt]] tables belong in this file{_place(name)}"
+        text = f"unknown; only [[inputs.libvirt]] tables belong in this file{place(name)}"
         problems.add(name, text)
     if not isinstance(inputs, dict):
         problems.expected("inputs", "[[inputs.libvirt]] tables", inputs)
@@ -196,20 +194,6 @@ def parse(
             for index, table in enumerate(tables)
         )
     )
-
-
-def _place(name: str) -> str:
-    """Where a table or an option belongs that is outside of the tables of hypervisors."""
-    last = name.rpartition(".")[2]
-    option = last if last in (*OPTIONS, *SOURCES) else ""
-    if name == last and name not in _TELEGRAF_TABLES:
-        option = option or meant(name, [*OPTIONS, *SOURCES, "inputs"])
-    is_table = name != last and not option and meant(last, ["libvirt"])
-    if is_table or option == "inputs" or last == "libvirt":
-        return "; did you mean [[inputs.libvirt]]?"
-    if option in SOURCES:
-        return f"; did you mean [inputs.libvirt.{option}]?"
-    return f"; did you mean {option} below [[inputs.libvirt]]?" if option else ""
 
 
 def _hypervisor(

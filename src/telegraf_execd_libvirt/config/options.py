@@ -42,9 +42,12 @@ from .values import (
     string_table,
     strings,
 )
-from .words import explain_unknown, join, show
+from .words import explain_unknown, join, meant, show
 
 DEFAULT_URI = "qemu:///system"
+
+#: Tables of Telegraf's own configuration.
+_TELEGRAF_TABLES = ("agent", "global_tags", "outputs", "processors", "aggregators")
 
 #: libvirtd serves 5 requests of one client at the same time, and has 20 workers for all clients.
 MOST_PARALLEL_CALLS = 5
@@ -179,6 +182,20 @@ def source_table(source: Source, value: object, path: str, problems: Problems) -
             problems.add(at, explain_unknown(name, [*getters]))
     common = {name: values.pop(name) for name in _OF_SOURCES if name in values}
     return SourceTable(**common, options=values)
+
+
+def place(name: str) -> str:
+    """Where a table or an option belongs that is outside of the tables of hypervisors."""
+    last = name.rpartition(".")[2]
+    option = last if last in (*OPTIONS, *SOURCES) else ""
+    if name == last and name not in _TELEGRAF_TABLES:
+        option = option or meant(name, [*OPTIONS, *SOURCES, "inputs"])
+    is_table = name != last and not option and meant(last, ["libvirt"])
+    if is_table or option == "inputs" or last == "libvirt":
+        return "; did you mean [[inputs.libvirt]]?"
+    if option in SOURCES:
+        return f"; did you mean [inputs.libvirt.{option}]?"
+    return f"; did you mean {option} below [[inputs.libvirt]]?" if option else ""
 
 
 def without_misplaced(name: str, raw: object, path: str, problems: Problems) -> object:
