@@ -42,3 +42,11 @@ def test_message(has: tuple[int, ...], expected: str) -> None:
     assert start == "libvirt_message,domain_name=a,project=shop"
     assert sorted(fields.split(",")) == sorted(expected.split(","))
     assert len(scope.calls) == (4 if has else 2)
+
+
+@pytest.mark.parametrize("flag", [DEPRECATED, TAINTED])
+def test_a_domain_that_ends_between_the_calls(flag: int) -> None:
+    """Messages whose kind is not known are no I/O errors."""
+    every = [text for texts in KINDS.values() for text in texts]
+    ends = {"messages": lambda asked: None if asked == flag else every}
+    assert read("message", FakeScope(Thing("a", ends))) == []

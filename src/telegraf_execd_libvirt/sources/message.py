@@ -7,7 +7,7 @@ with which it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional
 
 from ..domain.record import Domain
 from ..domain.xml import clean
@@ -22,16 +22,20 @@ _FLAGS = {"deprecated": 1, "tainted": 2}
 def _fetch(scope: Scope) -> Iterator[Domain]:
     for handle in scope.domains(active=True):
         found = scope.call(handle, "messages", 0)
-        if found is not None:
-            yield scope.domain(handle, "message", _keys(scope, handle, found))
+        keys = None if found is None else _keys(scope, handle, found)
+        if keys is not None:
+            yield scope.domain(handle, "message", keys)
 
 
-def _keys(scope: Scope, handle: Any, found: list[str]) -> dict[str, Any]:
+def _keys(scope: Scope, handle: Any, found: list[str]) -> Optional[dict[str, Any]]:
+    """The keys of all messages of a domain; None if it has ended before their kinds are known."""
     keys: dict[str, Any] = {}
     others = [*found]
     for kind, flag in _FLAGS.items():
         # Most domains have no message and need no second call.
-        texts = (scope.call(handle, "messages", flag) or []) if found else []
+        texts = scope.call(handle, "messages", flag) if found else []
+        if texts is None:
+            return None
         others = [each for each in others if each not in texts]
         keys[kind] = len(texts)
         # The kind is before the colon.
