@@ -49,13 +49,15 @@ class Twins:
         is to be changed."""
         table, names = self._tables[index], frozenset(statistics)
         of_table = names & _about_hypervisor(table)
-        objects = [(each.name, (each.identity or NO_IDENTITY).tags) for each in domains]
+        of_guests = names - of_table
+        objects = [(_uri(table), NO_IDENTITY, of_table)] if of_table else []
+        if of_guests:
+            objects += [(each.name, each.identity or NO_IDENTITY, of_guests) for each in domains]
         found = {}
         with self._lock:
-            for name, own in [*objects, (_uri(table), NO_IDENTITY.tags)]:
-                tags = frozenset({**table.tags, **own}.items())
+            for name, identity, these in objects:
+                tags = frozenset({**table.tags, **identity.tags}.items())
                 writers = self._writers.setdefault((name, tags), {})
-                these = of_table if name == _uri(table) else names - of_table
                 writers[index] = these | writers.get(index, these)
                 for first, other in combinations(sorted(writers), 2):
                     if other not in self._told and writers[first] & writers[other]:
