@@ -3,6 +3,7 @@ restart of it between two ticks, one lock after another."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,14 +11,18 @@ import pytest
 from telegraf_execd_libvirt.connection.errors import LibvirtError
 from telegraf_execd_libvirt.connection.requests import (
     BatchRequest,
+    ControlRequest,
     FetchRequest,
+    HostRequest,
     Listing,
     ListRequest,
     Piece,
     Records,
     WatchRequest,
+    XmlRequest,
 )
 from telegraf_execd_libvirt.domain.record import Domain
+from telegraf_execd_libvirt.hypervisor.batch import Batch
 from telegraf_execd_libvirt.hypervisor.engine import Engine
 from telegraf_execd_libvirt.hypervisor.journal import Journal
 from telegraf_execd_libvirt.hypervisor.messages import (
@@ -31,6 +36,8 @@ from telegraf_execd_libvirt.hypervisor.messages import (
     Say,
     TickDue,
 )
+from telegraf_execd_libvirt.hypervisor.running import Running
+from telegraf_execd_libvirt.hypervisor.tick import Tick
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Settings
 
@@ -167,10 +174,10 @@ class Host:
                 self.texts.append(action.text)
         return asked
 
-    def answer(self, ask: Ask, now: float, *names: str) -> list[Ask]:
-        """The requests after an answer with these guests."""
+    def answer(self, ask: Ask, now: float, *names: str, lacking: Sequence[str] = ()) -> list[Ask]:
+        """The requests after an answer with these guests, of which some lack keys."""
         domains, uuids = [Domain(name, True, {}) for name in names], dict.fromkeys(names, "u")
-        content = Piece(domains, frozenset(), uuids=uuids)
+        content = Piece(domains, frozenset(lacking), uuids=uuids)
         is_list = isinstance(ask.request, ListRequest)
         return self.go(Ended(ask.link, 0.01, Listing(uuids) if is_list else content), now)
 
@@ -197,6 +204,46 @@ def test_a_lock_that_is_taken_again() -> None:
     host.answer(whole, 2.9, "first", "second")
     host.lock(3.0)
     assert [text.partition(";")[0] for text in host.texts[1:]] == ["host: guests locked: first"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "at", "looks_up", "waits"),
+    [
+        (BatchRequest(["a", "b"]), "", False, True),
+        (BatchRequest(["b"]), "", False, False),
+        (BatchRequest(["a", "b"]), "b", True, False),
+        (BatchRequest(["a", "b"]), "a", True, True),
+        (BatchRequest(), "", False, True),
+        (ControlRequest(["a", "b"]), "a", False, True),
+        (ControlRequest(["a", "b"]), "b", False, False),
+        (XmlRequest(["b"]), "", False, True),  # it lists all domains
+        (HostRequest(), "", False, False),
+    ],
+)
+def test_what_waits_for_a_lock(request_: Any, at: str, looks_up: bool, waits: bool) -> None:
+    """A request that touches the locked guest, or has come to it."""
+    link = Link(1, True, 0.0)
+    link.progress.at, link.progress.looks_up = at, looks_up
+    run = Running(Batch(request_), Tick(0, 0.0, 5.0), request_, link, 0.0)
+    assert run.waits_for("a") == waits
+
+
+def test_an_unknown_lock_beside_a_busy_guest() -> None:
+    """A guest that is complete when it is asked again is not the reason why a call about all guests
+    hangs: no other such call is made."""
+    host = Host()
+    (listing,) = host.go(TickDue(0, 1.0), 1.0)
+    (ask,) = host.answer(listing, 1.1, "first", "second")
+    host.answer(ask, 1.2, "first", "second")
+    host.go(TickDue(0, 2.0), 2.0)
+    (ask,) = host.go(None, 2.5)
+    assert not host.answer(ask, 2.5, "first", "second", lacking=["first"])
+    (ask,) = host.go(None, 2.6)
+    host.answer(ask, 2.6, "first")
+    assert "host: calls about all domains hang" in [text[:34] for text in host.texts]
+    (ask,) = host.go(TickDue(0, 3.0), 3.0)
+    assert ask.request.names == ["first", "second"]
+    host.answer(ask, 3.1, "first", "second")
 
 
 def test_a_first_tick_that_is_not_answered() -> None:

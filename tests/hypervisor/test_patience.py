@@ -30,6 +30,7 @@ def after(timeout: float, *ticks: float, interval: float = 0.0) -> Patience:
         (6.0, [1.0], 0.0, [2.0]),
         (0.6, [0.01], 0.0, [0.2, 0.1]),
         (0.6, [1.0], 0.0, [0.2]),
+        (0.3, [0.02], 1.0, [0.1]),
         # A short interval: with the search for the reason it is half an interval, but no request
         # is given up before twice its usual time.
         (6.0, [0.02], 1.0, [0.25]),

@@ -153,7 +153,7 @@ class Hanging:
         self._runs.hung = [run for run in running if run.hung or not run.batch.done]
         for run in running:
             run.hung = run.link.progress.abandoned = True
-        roster, new = self._runs.roster, tick.lacked - tick.hung
+        roster, new = self._runs.roster, tick.incomplete - tick.hung
         explained = new or (roster.uuids and not tick.read)  # by a guest, or by all calls
         if tick.hung_list in self._runs.running and not roster.blocked and not explained:
             roster.block(tick.hung_list)

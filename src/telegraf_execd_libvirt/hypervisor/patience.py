@@ -22,7 +22,8 @@ Uniform = Callable[[float, float], float]
 _LEAST_SECONDS = 0.5
 _USUAL_TIMES = 4
 
-#: Short intervals between ticks make it shorter, but not shorter than this.
+#: Short intervals between ticks make it shorter, but not shorter than this, or than a third of the
+#: timeout.
 _SHORTEST_SECONDS = 0.25
 
 #: A repeat and the look-up of one domain may take this long: a busy machine is not a hung guest.
@@ -106,7 +107,8 @@ class Patience:
         first = longest = self.timeout / 3
         if self._usual:
             if self.interval:
-                longest = max(_SHORTEST_SECONDS, min(longest, self.interval / 2) / 2)
+                shortest = min(_SHORTEST_SECONDS, longest)
+                longest = max(shortest, min(longest, self.interval / 2) / 2)
             known = max(_LEAST_SECONDS, _USUAL_TIMES * self._usual)
             first = max(min(known, longest), min(2 * self._usual, first))
         if not repeats:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ..connection.requests import BatchRequest, Request
+from ..connection.requests import BatchRequest, ListRequest, Request, XmlRequest
 from .batch import BATCH, Batch
 from .messages import Link
 from .patience import MOST_HANGING
@@ -34,11 +34,18 @@ class Running:
         """The request, if it is one for statistics."""
         return self.request if isinstance(self.request, BatchRequest) else None
 
+    @property
+    def for_all(self) -> bool:
+        """Whether it asks about all domains, so that the lock of one delays it."""
+        asked = self.statistics
+        return isinstance(self.request, ListRequest) or (asked is not None and asked.names is None)
+
     def waits_for(self, name: str) -> bool:
         """Whether it waits for the lock of this domain, if that is locked."""
         progress, asked = self.link.progress, self.statistics
         if asked is None or progress.looks_up:
-            return progress.at == name
+            lists = isinstance(self.request, XmlRequest) and not progress.at
+            return progress.at == name or lists
         return asked.names is None or name in asked.names
 
 
@@ -88,6 +95,8 @@ class Runs:
 
     def waits(self, run: Running) -> bool:
         """Whether it waits behind a lock."""
+        if self.roster.blocked and run.for_all:
+            return True
         return run.behind in self.roster.locked or self.roster.waits(run.link)
 
     @property

@@ -63,8 +63,6 @@ class Tick:
     resting: set[str] = field(default_factory=set)
     #: What is to be written.
     ready: list[Reading] = field(default_factory=list)
-    #: The names of the domains that came without keys, also if they came again with them.
-    lacked: set[str] = field(default_factory=set)
     _asked: set[str] = field(default_factory=set)
     _identifying: set[str] = field(default_factory=set)
     _written: set[str] = field(default_factory=set)
@@ -183,7 +181,6 @@ class Tick:
         """Takes domains that were asked at this time. Those that lack keys or an identity are held
         back, those that were written are dropped. XML goes before further batches."""
         ready = []
-        self.lacked |= piece.incomplete
         if self.schedule is not None:
             self.schedule.take(piece)
         for domain in piece.domains:
