@@ -25,6 +25,7 @@ def pieces(secret: str) -> list[str]:
 @given(user=SECRET, password=SECRET, value=SECRET)
 @example(user="root", password="pass word", value="")
 @example(user="DOM/user", password="a/b/c/d", value="/k/pass%20word")
+@example(user="", password="", value=":00\n0")
 def test_no_piece_of_a_secret_is_left(user: str, password: str, value: str) -> None:
     """A message of libvirt's about a URI has no piece of its secrets, however it is quoted or
     split, and not where libvirt has cut it."""

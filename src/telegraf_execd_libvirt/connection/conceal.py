@@ -83,7 +83,7 @@ def _pieces(uris: tuple[str, ...]) -> tuple[Optional[re.Pattern[str]], frozenset
     texts = [
         (begin if re.match(r"\w", run) else "")
         + re.escape(run)
-        + (end if re.search(r"\w$", run) else "")
+        + (end if re.search(r"\w\Z", run) else "")
         for run in sorted(found, key=len, reverse=True)
     ]
     words = frozenset(run.lower() for run in found if re.fullmatch(r"\w+", run))
