@@ -21,9 +21,9 @@ PARALLEL := $(PROCESSES) --dist loadfile --no-loadscope-reorder
 INNER := tests/test_*.py $(addprefix tests/,program hypervisor lines config sources connection \
   groups domain process documents simulation)
 
-# For every change: no tests of large hosts and hung guests, and fewer examples of property tests.
+# For every change: no tests of large hosts, and fewer examples of property tests.
 QUICK := $(PROCESSES) --dist worksteal --hypothesis-profile=quick \
-  $(addprefix --ignore tests/process/test_,crowd.py hung_guest.py locked.py)
+  --ignore tests/process/test_crowd.py
 
 .PHONY: help run check test platforms coverage lint format docs dist deb rpm pictures bench simulate soak clean
 .DEFAULT_GOAL := help

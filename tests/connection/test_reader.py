@@ -71,7 +71,7 @@ def no_handles_of_other_tests() -> None:
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
     """The URI of a test driver with some domains."""
-    return driver_uri(tmp_path, NAMES)
+    return driver_uri(tmp_path, *NAMES)
 
 
 @pytest.fixture
@@ -231,6 +231,16 @@ def test_what_fits_in_an_answer_is_learnt(hypervisor: Hypervisor, mocker: Mocker
     asked.clear()
     assert read(hypervisor) == NAMES and asked == [2, 2, 2, 1]
     assert bulk.call_count == 1
+
+
+def test_answers_that_never_fit(hypervisor: Hypervisor, mocker: MockerFixture) -> None:
+    """If even single domains are too large for an answer, three of them are enough to know: the
+    tick fails after few calls."""
+    mocker.patch.object(libvirt.virConnect, ALL, side_effect=libvirt_error(39, 7))
+    listed = mocker.patch.object(libvirt.virConnect, LISTED, side_effect=libvirt_error(39, 7))
+    domains, outcome = tick(hypervisor)
+    assert domains == [] and not outcome.up
+    assert listed.call_count == 6  # of 12: halves of the domains, down to the third single one
 
 
 def test_what_fails_once_for_one_domain(one_by_one: Hypervisor, mocker: MockerFixture) -> None:

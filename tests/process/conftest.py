@@ -6,35 +6,27 @@ prefixed lines to stderr.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import pytest
 
 from support.crowd import Crowd
+from support.driver import driver_uri
 from support.host import Config, Daemons, Host, Hosts, Start, WithDomains
-from support.plugin import TEST_DRIVER, Plugin
+from support.plugin import TEST_DRIVER, Plugin, plugins
 from support.server import Daemon
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Start the plugin with these arguments; check its streams after the test."""
-    started: list[Plugin] = []
-    with ExitStack() as stack:
-
-        def begin(*arguments: str | Path, **options: Any) -> Plugin:
-            plugin = stack.enter_context(Plugin(*arguments, **options))
-            started.append(plugin)
-            return plugin
-
+    with plugins() as begin:
         yield begin
-    for plugin in started:
-        plugin.check_streams()
 
 
 @pytest.fixture
@@ -58,20 +50,8 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def with_domains(tmp_path: Path) -> WithDomains:
-    """Define a test driver with domains of these names, and with the inner XML of some of them;
-    return its URI."""
-
-    def write(*names: str, file: str = "domains.xml", inner: Mapping[str, str] = {}) -> str:
-        domains = "".join(
-            f"<domain type='test'><name>{escape(name)}</name><memory>1024</memory>"
-            f"<os><type>hvm</type></os>{inner.get(name, '')}</domain>"
-            for name in names
-        )
-        path = tmp_path / file
-        path.write_text(f"<node>{domains}</node>", "utf-8")
-        return f"test://{path}"
-
-    return write
+    """Define a test driver with domains of these names; return its URI."""
+    return partial(driver_uri, tmp_path)
 
 
 @pytest.fixture

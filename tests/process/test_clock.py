@@ -5,7 +5,6 @@ Which tick is when, and what ticks from outside change, is in tests/program/test
 
 from __future__ import annotations
 
-import signal
 import time
 
 import pytest
@@ -31,25 +30,6 @@ def test_it_ticks_by_itself_on_the_clock(start: Start, config: Config) -> None:
     seconds = [stamp // SECOND for stamp in times]
     assert seconds == sorted(set(seconds))
     assert plugin.log.lines[0].startswith("I! ")
-
-
-@pytest.mark.parametrize("signalled", [False, True])
-def test_ticks_from_outside_take_over(start: Start, config: Config, signalled: bool) -> None:
-    """After a tick from stdin or by a signal, `interval` is ignored."""
-    plugin = start("--config", config(table(interval="100ms")))
-    plugin.wait_for_states(2)
-    if signalled:
-        plugin.signal(signal.SIGUSR1)
-    else:
-        plugin.tick()
-    (line,) = plugin.wait_for_message("external tick received")
-    assert line == "I! external tick received; ignoring `interval`"
-    plugin.wait_until_idle(0.5)
-    before = len(plugin.states)
-    plugin.tick()
-    assert plugin.finish() == 0
-    assert len(plugin.states) == before + 1
-    assert len(plugin.wait_for_message("external tick received")) == 1
 
 
 def test_without_an_interval_it_waits(plugin: Plugin) -> None:

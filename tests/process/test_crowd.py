@@ -1,4 +1,5 @@
-"""Many guests: all of them in each tick, batch by batch, by one connection or by several."""
+"""Many guests: all of them in each tick, batch by batch, by one connection or by several; what
+each of them lacks."""
 
 from __future__ import annotations
 
@@ -6,10 +7,10 @@ import re
 
 import pytest
 
-from support.crowd import Crowd
-from support.host import Config, Daemons, Host, Hosts
-from support.plugin import eventually, run, states, timestamps
-from support.server import GET_ALL_DOMAIN_STATS, LIST_ALL_DOMAINS
+from support.crowd import Crowd, guest
+from support.host import Host, Hosts
+from support.plugin import eventually, states
+from support.server import GET_ALL_DOMAIN_STATS, GET_CONTROL_INFO, LIST_ALL_DOMAINS
 
 
 def shapes(lines: list[str]) -> list[str]:
@@ -54,17 +55,6 @@ def test_memory_does_not_grow_with_the_host(host: Hosts) -> None:
     assert peak(1500) - peak(150) < 20 * 1024
 
 
-def test_one_timestamp(daemon: Daemons, config: Config) -> None:
-    """All lines of a tick have its time, also if it takes long, as long as nothing hangs."""
-    hypervisor = daemon(crowd=Crowd(500, seconds=0.001))
-    text = f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "60s"\nstatistics_groups = ["state"]'
-    extra = '\nadditional_statistics = ["job", "health"]'
-    done = run("--config", config(text + extra), "--once")
-    lines = done.stdout.splitlines()
-    assert len(states(lines)) == 500
-    assert len(set(timestamps(lines))) == 1
-
-
 @pytest.mark.parametrize(("guests", "calls"), [(10, 4), (3, 5), (1, 2), (0, 3), (250, 2)])
 def test_parallel_calls_change_nothing_in_the_output(host: Hosts, guests: int, calls: int) -> None:
     """The lines are the same, by as many connections as there are parallel calls."""
@@ -81,34 +71,6 @@ def test_parallel_calls_change_nothing_in_the_output(host: Hosts, guests: int, c
     assert 1 <= ticked.daemon.connections <= calls + 3
 
 
-def test_fewer_connections_than_calls(host: Hosts, daemon: Daemons) -> None:
-    """If the daemon accepts one client only, its connection reads all batches."""
-    ticked = host(daemon(crowd=Crowd(10), most_connections=1), "parallel_calls = 4")
-    for _ in range(3):
-        tick(ticked, 10)
-
-
-@pytest.mark.parametrize("guests", [50, 350])
-def test_an_outage_is_an_outage(host: Hosts, guests: int) -> None:
-    """If each call fails and no guest is read, the tick fails with one error and few calls."""
-    ticked = host(Crowd(guests))
-    for error in ((39, 7, "too large"), (1, 10, "no luck"), (55, 10, "not now")):
-        ticked.daemon.error = error
-        for _ in range(3):
-            tick(ticked, 0)
-            assert ticked.health["up"] == 0
-            # A batch takes 11 calls until its third domain is refused, and 8 requests may run.
-            assert ticked.asked[GET_ALL_DOMAIN_STATS] <= 8 * 11
-        ticked.plugin.wait_for_message(error[2])
-        ticked.daemon.error = None
-        tick(ticked, guests)
-    assert ticked.plugin.finish() == 0
-    # A request that another failure overtook still runs when calls work again: it then finds the
-    # domains that were refused one by one.
-    errors = [line for line in ticked.troubles if "no statistics: too large" not in line]
-    assert len(errors) == 3 and all("cannot be read" in line for line in errors)
-
-
 def test_failures_of_a_batch(host: Hosts) -> None:
     """A batch that fails once is asked again in the same tick; batches that were read are written,
     although another batch fails for good."""
@@ -122,3 +84,65 @@ def test_failures_of_a_batch(host: Hosts) -> None:
     assert ticked.health["up"] == 1 and ticked.health["domains"] == 250
     ticked.plugin.wait_for_message("100 domains not read: a guest broke it")
     tick(ticked, 350)
+
+
+def test_busy_guests(host: Hosts) -> None:
+    """A guest that another client uses for a moment comes whole in the same tick; one that stays
+    busy is incomplete, counted and named once."""
+    ticked = host(Crowd(20), 'timeout = "60s"')
+    whole = shapes(tick(ticked, 20))
+    ticked.crowd.busy = {guest(3): 1, guest(5): 2, guest(7): 1}
+    assert shapes(tick(ticked, 20)) == whole and ticked.health["domains_incomplete"] == 0
+    assert "not respond" not in ticked.plugin.log.text
+    ticked.crowd.busy = {guest(3): 1000}
+    for _ in range(2):
+        tick(ticked, 20)
+        assert ticked.health["domains_incomplete"] == 1 and ticked.health["domains"] == 20
+    ticked.crowd.busy.clear()
+    assert shapes(tick(ticked, 20)) == whole
+    ticked.plugin.wait_for_message("all guests respond again")
+    assert len(ticked.plugin.wait_for_message(f"guests not responding: {guest(3)}")) == 1
+
+
+def test_why_a_guest_does_not_respond(host: Hosts) -> None:
+    """From the second tick on, such a guest has the state of its control interface. Nobody else is
+    asked for it. If that call hangs, it hangs once, and delays no line of others."""
+    ticked = host(Crowd(5), 'timeout = "4s"')
+    ticked.crowd.busy = {guest(2): 1_000_000}
+    health = f"libvirt_domain_health,domain_name={guest(2)} complete=0i"
+    lines = tick(ticked, 5)
+    assert GET_CONTROL_INFO not in ticked.asked
+    assert [line.rpartition(" ")[0] for line in lines if "complete=0i" in line] == [health]
+    control = f"{health},control_state=2i,control_details=0i,control_time_ms=1234i "
+    assert any(line.startswith(control) for line in tick(ticked, 5))
+    assert ticked.asked[GET_CONTROL_INFO] == 1
+    ticked.daemon.unanswered.add(GET_CONTROL_INFO)
+    for number in range(4):
+        ticked.begin()
+        ticked.plugin.metrics.wait_for(lambda lines: len(states(lines)) >= 4, "all others")
+        assert len(states(ticked.end())) == 5
+        assert ticked.asked[GET_CONTROL_INFO] == (number == 0)
+    assert ticked.health["calls_hanging"] >= 1 and ticked.health["domains_incomplete"] == 1
+    ticked.daemon.answer()
+
+
+def test_what_a_driver_cannot_give_is_not_missing(host: Hosts) -> None:
+    """A guest that never has the keys of the monitor in the wanted groups is complete, and asked
+    once more only; another guest is still found incomplete."""
+    crowd = Crowd(3)
+    lacks = r"block\.\d+\.(?!name)"
+    crowd.special[guest(2)] = tuple(p for p in crowd.parameters if not re.match(lacks, p.key))
+    ticked = host(crowd, 'statistics_groups = ["state", "block"]', 'timeout = "60s"')
+    assert [ticked.tick() and ticked.health["domains_incomplete"] for _ in range(3)] == [0, 0, 0]
+
+    def requests() -> int:
+        before = len(crowd.requests)
+        ticked.tick()
+        return len(crowd.requests) - before
+
+    assert eventually(lambda: requests() == 1)
+    assert not ticked.troubles
+    crowd.busy = {guest(3): 1000}
+    ticked.tick()
+    assert ticked.health["domains_incomplete"] == 1
+    ticked.plugin.wait_for_message(f"guests not responding: {guest(3)}")

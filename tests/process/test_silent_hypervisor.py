@@ -1,18 +1,24 @@
-"""A hypervisor that does not answer holds up nobody: not the end, not the others, not the log."""
+"""A hypervisor that does not answer holds up nobody: not the end, not the others, not the log.
+
+What a tick does about it is tested in tests/simulation, and with real daemons in tests/real.
+"""
 
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
-from support.host import Config, Daemons, Start
-from support.plugin import FAST_CLOCK, TEST_DRIVER, Plugin, eventually, in_front_of, timestamps
-from support.server import AUTH_LIST, GET_ALL_DOMAIN_STATS, Daemon
-
-SLOW = "(qemu+unix:///system): collecting takes longer than the interval"
+from support.crowd import Crowd, guest
+from support.host import Config, Daemons, Hosts, Start
+from support.plugin import TEST_DRIVER, Plugin, eventually, run
+from support.server import (
+    AUTH_LIST,
+    GET_ALL_DOMAIN_STATS,
+    GET_JOB_STATS,
+    Daemon,
+)
 
 #: A daemon that says nothing at all, and one that falls silent after the connection was made.
 EITHER = pytest.mark.parametrize("hanging", [AUTH_LIST, GET_ALL_DOMAIN_STATS])
@@ -93,70 +99,47 @@ def test_the_other_hypervisor_is_read_at_each_tick(
     assert line.startswith("E! ") and "within 0.1s" in line
 
 
-def test_ticks_that_come_meanwhile_count_as_one(start: Start, daemon: Daemons) -> None:
-    """Any ticks during a slow collection give one more, after it, and one warning altogether."""
-    hypervisor = daemon()
-    plugin = start("--uri", hypervisor.uri)
-    for count in (2, 4):
-        hypervisor.unanswered.add(GET_ALL_DOMAIN_STATS)
-        hypervisor.asked.clear()
-        plugin.tick()
-        assert eventually(lambda: GET_ALL_DOMAIN_STATS in hypervisor.asked)
-        assert eventually(lambda: plugin.tick_and_go_on() or SLOW in plugin.log.text)
-        for _ in range(5):
-            plugin.tick_and_go_on()
-        between = time.time_ns()
-        hypervisor.answer()
-        first, second = timestamps(plugin.wait_for_states(count))[-2:]
-        assert first < between < second
-    assert plugin.finish() == 0
-    assert len(plugin.states) == 4
-    (warning,) = plugin.wait_for_message(SLOW)
-    assert warning.startswith("W! inputs.libvirt[0] ")
+@pytest.mark.smoke
+def test_no_tick_is_lost_when_the_daemon_was_restarted(host: Hosts, daemon: Daemons) -> None:
+    """A restart of the daemon between two ticks loses no tick and causes no message; sources come
+    back as well."""
+    job = '[inputs.libvirt.job]\ninterval = "1ms"'
+    ticked = host(daemon(), job, also=["job"])
+    ticked.tick()
+    assert eventually(lambda: ticked.asked[GET_JOB_STATS])
+    ticked.plugin.wait_until_idle()
+    ticked.daemon.close()
+    ticked.daemon = daemon(ticked.daemon.path.name)
+    ticked.tick()
+    assert ticked.health["up"] == 1
+    assert eventually(lambda: ticked.tick() and ticked.asked[GET_JOB_STATS])
+    assert ticked.plugin.finish() == 0
+    (line,) = (line for line in ticked.plugin.log.lines if "longer than the interval" not in line)
+    assert line.startswith("I! inputs.libvirt[0] (qemu+unix:///system): connected")
 
 
-@pytest.mark.parametrize("dies", [False, True])
-def test_a_daemon_that_answers_again_is_read_again(
-    start: Start, daemon: Daemons, config: Config, dies: bool
-) -> None:
-    """After a time of silence, or after the end of a silent daemon with calls in it, the metrics
-    come back, and the log says so."""
-    hypervisor = silent_daemon(daemon, GET_ALL_DOMAIN_STATS)
-    plugin = start("--config", config(table(hypervisor.uri, "100ms")))
-    plugin.tick()
-    plugin.wait_for_message("E! ")
-    for _ in range(5):
-        plugin.tick()
-    if dies:
-        hypervisor.close()
-        daemon(hypervisor.path.name)
-    else:
-        hypervisor.answer()
-    assert eventually(lambda: plugin.tick() or plugin.states)
-    assert len(plugin.wait_for_message("connected")) == 1
-    assert plugin.finish() == 0
+@pytest.mark.parametrize("command", ["--once", "--check"])
+def test_nothing_is_known(daemon: Daemons, config: Config, command: str) -> None:
+    """Started during a lock, where nothing has the names of guests, it says what is wrong after
+    the timeout."""
+    hypervisor = daemon(crowd=Crowd(20, held={guest(3)}))
+    done = run("--config", config(table(hypervisor.uri, "2s")), command)
+    assert done.returncode == 1
+    assert (done.stdout + done.stderr).count("libvirt has locked") == 1
 
 
-def test_a_connection_attempt_that_never_returns_is_given_up(
-    start: Start, daemon: Daemons, config: Config, tmp_path: Path
-) -> None:
-    """If a peer accepts and stays silent, another attempt follows after 15 s; if it reaches a
-    daemon that works, the metrics are back although the silent peer keeps its connections."""
-    ahead = tmp_path / "ahead"
-    ahead.write_text("0")
-    env = in_front_of("libvirt", tmp_path, FAST_CLOCK.format(file=str(ahead)))
-    peer = daemon(silent=True)
-    plugin = start("--config", config(table(peer.uri, "1s")), env=env)
-    plugin.tick()
-    plugin.wait_for_message("cannot be read: no answer to an attempt to connect within 1s")
-    peer.path.unlink()
-    working = daemon(peer.path.name)
-    for _ in range(5):
-        plugin.tick_and_go_on()
-    assert not plugin.states and not working.connections
-    ahead.write_text("16")
-    assert eventually(lambda: plugin.tick_and_go_on() or plugin.states)
-    assert peer.connections == 1 and working.connections >= 1
-    assert len(plugin.wait_for_message("cannot be read")) == 1
-    plugin.wait_for_message("connected: driver QEMU")
-    assert plugin.finish() == 0
+def test_check_of_a_lock_without_a_name(daemon: Daemons, config: Config) -> None:
+    """--check reads the guests whose names are in files, says that others cannot be found, calls
+    none of them missing, and measures no times."""
+    hypervisor = daemon(crowd=Crowd(5, held={guest(3)}))
+    folder = hypervisor.path.parent / "qemu"
+    folder.mkdir()
+    names = [guest(1), guest(2)]
+    for name in names:
+        (folder / f"{name}.pid").touch()
+    for options in ("", f'domains = ["{guest(1)}", "{guest(2)}", "{guest(3)}"]'):
+        path = config(f'libvirt_uri = "{hypervisor.uri}"\ntimeout = "2s"\n{options}')
+        done = run("--config", path, "--check", "--strict")
+        assert done.returncode == 3 and "domains: 2," in done.stdout
+        assert done.stdout.count("calls about all domains hang") == 1
+        assert "not there" not in done.stdout and "a tick takes" not in done.stdout

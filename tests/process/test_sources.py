@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from support.host import Config, Daemons, Host, Hosts, Start
+from support.host import Config, Daemons, Hosts, Start
 from support.plugin import TEST_DRIVER, eventually, run, states
 from support.server import (
     EVENTS_REGISTER,
@@ -39,17 +39,6 @@ ALL = f"additional_statistics = {['health', *SOURCES]}"
 def table(source: str, timeout: str = "20s") -> str:
     """The table of a source that is read at each tick."""
     return f'[inputs.libvirt.{source}]\ninterval = "1ms"\ntimeout = "{timeout}"'
-
-
-def health(host: Host, source: str) -> str:
-    """The health of a source, after ticks until there is one."""
-    start = f"libvirt_source_health,libvirt_uri=qemu+unix:///system,source={source} "
-
-    def lines() -> list[str]:
-        return [line for line in host.plugin.metrics.lines if line.startswith(start)]
-
-    assert eventually(lambda: host.tick() and lines())
-    return lines()[-1]
 
 
 def test_all_sources_on_the_test_driver(start: Start, config: Config) -> None:
@@ -153,9 +142,8 @@ def test_a_subscription_that_hangs(host: Hosts, daemon: Daemons) -> None:
     assert ticked.plugin.finish() == 0
 
 
-def test_a_refused_source_gives_advice(host: Hosts, daemon: Daemons, config: Config) -> None:
-    """If the read-write connection is refused, all else works, and one message gives advice. All
-    guests share the refusal, as by ssh each is a login; it is tried less and less often."""
+def test_a_refused_source_gives_advice(daemon: Daemons, config: Config) -> None:
+    """If the read-write connection is refused, --check says so, and what helps."""
     hypervisor = daemon(read_only=True)
     hypervisor.xml = XML
     options = f'additional_statistics = ["guest_agent"]\n{table("guest_agent")}'
@@ -165,16 +153,6 @@ def test_a_refused_source_gives_advice(host: Hosts, daemon: Daemons, config: Con
     assert f"  source guest_agent: does not work: {reason}\n" in done.stdout
     assert "  what helps: the guest agent needs a read-write connection: " in done.stdout
     assert "org.libvirt.unix.manage" in done.stdout
-
-    before = hypervisor.connections
-    ticked = host(hypervisor, table("guest_agent"), also=["guest_agent"])
-    assert " up=0i," in health(ticked, "guest_agent")
-    assert before + 2 <= hypervisor.connections < before + 4  # a slow machine opens one more
-    assert all(len(states(ticked.tick())) == 1 for _ in range(15))
-    assert ticked.plugin.finish() == 0
-    (message,) = ticked.plugin.wait_for_message("guest_agent: ")
-    assert reason in message and "org.libvirt.unix.manage" in message
-    assert hypervisor.connections - before <= 1 + 2 * 4
 
 
 MISSING = (38, 7, "Failed to connect socket to '/var/run/libvirt/virtnetworkd-sock-ro': none")

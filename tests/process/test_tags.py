@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from line_protocol_parser import parse_line
-
 from support.crowd import INT, STRING, UINT, ULLONG, Crowd, Parameter, guest, uuid_of
-from support.host import Config, Daemons, Host, Hosts, Line, WithDomains
-from support.plugin import eventually, run
+from support.host import Daemons, Host, Hosts, Line
+from support.plugin import eventually
 from support.server import GET_ALL_DOMAIN_STATS, GET_XML_DESC, LIST_ALL_DOMAINS
 
 DOMAIN_TAGS = (
@@ -22,9 +20,6 @@ ALL_TAGS = (
     f"additional_domain_tags = {[*DOMAIN_TAGS]}",
     f"additional_device_tags = {[*DEVICE_TAGS]}",
 )
-
-NOVA = "http://openstack.org/xmlns/libvirt/nova/1.1"
-ONE = "http://opennebula.org/xmlns/libvirt/1.0"
 
 PERF = Parameter(1 << 6, "perf.cmt", ULLONG, 7)
 NET = 1 << 4
@@ -91,58 +86,6 @@ def test_every_line_of_a_domain(host: Hosts) -> None:
                     "image_id": f"i-{number}",
                     **{tag: text.format(name, number) for tag, text in expected.items()},
                 }
-
-
-SIGNS = 'a,b=c d"e"\\ %s %(x)s {0} Žlutý 漢字 😀'
-
-#: The inner XML of a domain and its tags, by the domain's name.
-REAL = {
-    "nova": (
-        f"<metadata><nova:instance xmlns:nova='{NOVA}'><nova:name>web\none</nova:name>"
-        "<nova:flavor name='m1.tiny'/><nova:owner><nova:user uuid='u-1'>ann</nova:user>"
-        "<nova:project uuid='p-1'>shop</nova:project></nova:owner>"
-        "<nova:root type='image' uuid='i-1'/></nova:instance></metadata>",
-        {
-            "instance_name": "web one",
-            "project_id": "p-1",
-            "project_name": "shop",
-            "user_id": "u-1",
-            "user_name": "ann",
-            "flavor_name": "m1.tiny",
-            "image_id": "i-1",
-        },
-    ),
-    "one": (
-        f"<metadata><one:vm xmlns:one='{ONE}'><one:name>one-42</one:name>"
-        "<one:owner id='7'/></one:vm></metadata>",
-        {"one": "one-42", "by": "7"},
-    ),
-    "none": ("", {}),
-    "signs": (f"<title>{SIGNS}</title>", {"title": SIGNS}),
-    "long": (f"<title>{'é' * 1000}</title>", {"title": "é" * 256}),
-    "huge": (f"<title>big</title><description>{'x' * 5_000_000}</description>", {}),
-}
-
-
-def test_xml_that_libvirt_writes(config: Config, with_domains: WithDomains) -> None:
-    """Nova's metadata gives tags, OpenNebula's by a configured path. Tags are one line, escaped and
-    cut to 256 characters; XML larger than 4 MiB gives none, and a warning."""
-    uri = with_domains(*REAL, inner={name: xml for name, (xml, _) in REAL.items()})
-    table = '[[inputs.libvirt.metadata_tags]]\nnamespace = "{}"\npath = "{}"\ntag = "{}"'.format
-    configured = (ONE, "vm/name", "one"), (ONE, "vm/owner/@id", "by"), (f"{ONE}x", "vm", "never")
-    tables = (table(*each) for each in configured)
-    path = config("\n".join([f'libvirt_uri = "{uri}"', *ALL_TAGS, *tables]))
-    done = run("--once", "--config", path)
-    assert done.returncode == 0, done.stderr
-    (warning,) = [line for line in done.stderr.splitlines() if line[0] != "I"]
-    assert warning.startswith("W! ") and "4 MiB" in warning
-    found: dict[str, list[dict[str, str]]] = {}
-    for line in map(parse_line, done.stdout.splitlines()):
-        tags = {tag: line["tags"][tag] for tag in line["tags"].keys() - {"uuid", "vcpu_id"}}
-        found.setdefault(tags.pop("domain_name"), []).append(tags)
-    assert found.keys() == REAL.keys()
-    for name, lines in found.items():
-        assert len(lines) > 2 and lines == [REAL[name][1]] * len(lines), name
 
 
 DOCTYPE = b"""<!DOCTYPE domain [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>

@@ -49,7 +49,7 @@ def ticks(tmp_path: Path) -> Iterator[Ticks]:
     read, write = os.pipe()
     stream = Stream(os.fdopen(read, "rb"))
     config = HypervisorConfig(
-        libvirt_uri=driver_uri(tmp_path, GUESTS),
+        libvirt_uri=driver_uri(tmp_path, *GUESTS),
         additional_statistics=("health", "domain", "node", "job"),
         tags={"rack": "r 1"},
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -147,10 +146,6 @@ _ACTIVE, _INACTIVE = 1, 2
 
 _SHUT_OFF = 5
 
-#: The groups that need a monitor, and the flag that skips a guest whose monitor is in use.
-_MONITOR_GROUPS = _CPU | _BALLOON | _VCPU | _BLOCK | _IOTHREAD | _DIRTYRATE | _VM
-_NOWAIT = 1 << 29
-
 #: The keys that are missing where a monitor was not asked.
 _MONITOR_KEYS = re.compile(
     r"cpu\.haltpoll|balloon\.(?!current|maximum)|vcpu\.\d+\.(halted|.*\.(sum|cur)$)"
@@ -163,29 +158,23 @@ class Crowd:
     """Guests of one kind; counters grow by `step` between requests. `calls` counts the requests for
     statistics.
 
-    A guest in `stopped` answers no monitor command: the first request that needs its monitor hangs
-    and locks it (`locked`); later ones skip it with NOWAIT. `busy` is the number of requests that
-    skip a guest because another client uses it. `off` has guests that do not run, `states` guests
-    in another state than running, `special` guests with other parameters, `documents` guests with
-    other XML, and `renamed` the names of guests that have others. `requests` lists the groups and
-    flags of the requests for statistics. `vcpus` answers requests about vCPUs. Requests that touch
-    a guest in `held` wait, as its lock is held. The statistics of each guest take
-    so many `seconds`.
+    `busy` is the number of requests that skip a guest because another client uses it. `off` has
+    guests that do not run, `states` guests in another state than running, `special` guests with
+    other parameters, `documents` guests with other XML, and `renamed` the names of guests that have
+    others. `requests` lists the groups and flags of the requests for statistics. `vcpus` answers
+    requests about vCPUs. Requests that touch a guest in `held` get no answer, as its lock is held.
     """
 
     count: int
     step: int = 0
     parameters: tuple[Parameter, ...] = field(default_factory=lambda: (*_typical(),))
     calls: int = 0
-    stopped: set[str] = field(default_factory=set)
-    locked: set[str] = field(default_factory=set)
     busy: dict[str, int] = field(default_factory=dict)
     off: set[str] = field(default_factory=set)
     states: dict[str, int] = field(default_factory=dict)
     special: dict[str, tuple[Parameter, ...]] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
     requests: list[tuple[int, int]] = field(default_factory=list)
     vcpus: Vcpus = field(default_factory=Vcpus)
     held: set[str] = field(default_factory=set)
@@ -250,27 +239,6 @@ class Crowd:
         locked = [_uuid(number_of(name)) for name in self.held]
         return bool(locked) and (about_all or any(identity in request for identity in locked))
 
-    def hangs(self, request: bytes) -> bool:
-        """Whether a request hangs at a guest that is stopped, which it then locks."""
-        wanted, rest = _domains(request)
-        groups, flags = struct.unpack_from(">II", rest)
-        if groups and not groups & _MONITOR_GROUPS:
-            return False
-        for identity in wanted or self._guests:
-            name = self._guests[identity][0]
-            if name in self.locked and flags & _NOWAIT:
-                continue
-            if name in self.stopped and self._state(name) != _SHUT_OFF:
-                self.locked.add(name)
-                return True
-        return False
-
-    def wake(self) -> None:
-        """All guests answer their monitors again."""
-        self.stopped.clear()
-        self.locked.clear()
-        self.vcpus.held.clear()
-
     def statistics(self, request: bytes) -> bytes | None:
         """The reply to a request for statistics, or None if it is too large.
 
@@ -280,12 +248,11 @@ class Crowd:
         groups, flags = struct.unpack_from(">II", rest)
         self.requests.append((groups, flags))
         selected = self._selected(wanted or self._guests, flags)
-        time.sleep(self.seconds * len(selected))
         body = [struct.pack(">I", len(selected))]
         blocks: dict[tuple[str, bool], bytes] = {}
         for identity in selected:
             name = self._guests[identity][0]
-            skipped = name in self.locked or self.busy.get(name, 0) > 0
+            skipped = self.busy.get(name, 0) > 0
             if name in self.busy:
                 self.busy[name] -= 1
             unusual = name in self.special or name in self.off or name in self.states

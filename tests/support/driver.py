@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import libvirt
 
 
-def driver_uri(folder: Path, names: Iterable[str]) -> str:
+def driver_uri(folder: Path, *names: str, file: str = "node.xml") -> str:
     """The URI of a test driver with running guests of these names, written into this folder."""
     guests = "".join(
-        f"<domain type='test'><name>{name}</name><memory>1024</memory><vcpu>1</vcpu>"
+        f"<domain type='test'><name>{escape(name)}</name><memory>1024</memory><vcpu>1</vcpu>"
         "<os><type>hvm</type></os></domain>"
         for name in names
     )
-    (folder / "node.xml").write_text(f"<node>{guests}</node>")
-    return f"test://{folder}/node.xml"
+    (folder / file).write_text(f"<node>{guests}</node>", "utf-8")
+    return f"test://{folder}/{file}"
 
 
 def libvirt_error(code: int, domain: int = 10) -> libvirt.libvirtError:

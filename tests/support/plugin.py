@@ -16,7 +16,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, Signals
 from typing import IO, Any
@@ -25,9 +25,6 @@ from support.process import Closing, kill
 
 SECONDS = 30.0
 """How long a test waits for what should come soon; generous, for slow machines."""
-
-AT_ONCE = 3.0
-"""What counts as "at once", even on a slow machine."""
 
 COMMAND = (sys.executable, "-m", "telegraf_execd_libvirt")
 TEST_DRIVER = "test:///default"
@@ -351,6 +348,21 @@ class Plugin(Closing):
         if self._log is not None:
             assert self._log.text == "" or self._log.text.endswith("\n")
             assert [line for line in self._log.lines if not MESSAGE.fullmatch(line)] == []
+
+
+@contextlib.contextmanager
+def plugins() -> Iterator[Callable[..., Plugin]]:
+    """Start plugins until the end of the block; then check the streams of all."""
+    started: list[Plugin] = []
+    with contextlib.ExitStack() as stack:
+
+        def begin(*arguments: str | Path, **options: Any) -> Plugin:
+            started.append(stack.enter_context(Plugin(*arguments, **options)))
+            return started[-1]
+
+        yield begin
+    for plugin in started:
+        plugin.check_streams()
 
 
 def run(

@@ -71,14 +71,12 @@ _HOST = {
 class Daemon(Closing):
     """Listens on a UNIX socket until it is closed; has one running domain, or a crowd.
 
-    Procedures in `unanswered` get no answer until `answer()`; if `silent`, none does. If
-    `hanging_up`, or beyond `most_connections`, each connection ends at once; with `queueing`, those
-    beyond wait until another one ends, as those of a real daemon do. If `read_only`, it
-    refuses connections that are not. An `error` (libvirt's
-    code, domain and message) refuses each request for statistics; `failing` has errors for other
-    procedures. `asked` lists the procedures
-    called so far; `xml` is the XML of the one domain. `waiting` has the procedures of the calls
-    that wait for the locks of a crowd.
+    Procedures in `unanswered` get no answer until `answer()`; if `silent`, none does. Beyond
+    `most_connections` each connection ends at once; with `queueing` it waits until another one
+    ends, as those of a real daemon do. If `read_only`, it refuses connections that are not. An
+    `error` (libvirt's code, domain and message) refuses each request for statistics; `failing` has
+    errors for other procedures. `asked` lists the procedures called so far; `xml` is the XML of the
+    one domain.
     """
 
     def __init__(
@@ -87,7 +85,6 @@ class Daemon(Closing):
         domain: str = "guest",
         *,
         silent: bool = False,
-        hanging_up: bool = False,
         error: tuple[int, int, str] | None = None,
         crowd: Crowd | None = None,
         most_connections: int | None = None,
@@ -103,7 +100,6 @@ class Daemon(Closing):
         #: The last response timeout of the domain's agent.
         self.agent_timeout: int | None = None
         self.silent = silent
-        self.hanging_up = hanging_up
         self.error = error
         self.crowd = crowd
         self.most_connections = most_connections
@@ -119,7 +115,6 @@ class Daemon(Closing):
         self._received: dict[socket.socket, bytes] = {}
         self._listening: set[socket.socket] = set()
         self._kept_back: list[tuple[socket.socket, bytes]] = []
-        self._behind_locks: list[tuple[socket.socket, bytes]] = []
         self._lock = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(os.fspath(path))
@@ -136,25 +131,10 @@ class Daemon(Closing):
             self.silent = False
             self.unanswered.clear()
             if self.crowd is not None:
-                self.crowd.wake()
+                self.crowd.vcpus.held.clear()
             for connection, message in self._kept_back:
                 self._reply(connection, message)
             self._kept_back.clear()
-
-    def unlock(self) -> None:
-        """Release the locks of all guests, and answer the calls that wait for them."""
-        assert self.crowd is not None
-        with self._lock:
-            self.crowd.held.clear()
-            for connection, message in self._behind_locks:
-                self._reply(connection, message)
-            self._behind_locks.clear()
-
-    @property
-    def waiting(self) -> list[int]:
-        """The procedures of the calls that wait for locks."""
-        with self._lock:
-            return [_HEADER.unpack_from(message)[3] for _, message in self._behind_locks]
 
     def become(self, domain: str) -> None:
         """Remove the domain and start another one; connections that asked for events get them."""
@@ -203,7 +183,7 @@ class Daemon(Closing):
         too_many = (
             self.most_connections is not None and len(self._received) >= self.most_connections
         )
-        if self.hanging_up or too_many:
+        if too_many:
             connection.close()
             return
         self._received[connection] = b""
@@ -237,19 +217,10 @@ class Daemon(Closing):
             return  # the keepalive protocol, which this daemon does not support
         with self._lock:
             self.asked.append(procedure)
-            if self._is_locked(procedure, message[_HEADER.size :]):
-                self._behind_locks.append((connection, message))
-            elif self._hangs(procedure, message):
+            if self._hangs(procedure, message):
                 self._kept_back.append((connection, message))
             else:
                 self._reply(connection, message)
-
-    def _is_locked(self, procedure: int, body: bytes) -> bool:
-        if self.crowd is None:
-            return False
-        is_statistics = procedure == GET_ALL_DOMAIN_STATS
-        about_all = procedure in _ABOUT_ALL or (is_statistics and body.startswith(_ints(0)))
-        return self.crowd.is_locked(body, about_all)
 
     def _hangs(self, procedure: int, message: bytes) -> bool:
         if self.silent or procedure in self.unanswered:
@@ -257,18 +228,17 @@ class Daemon(Closing):
         if self.crowd is None:
             return False
         body = message[_HEADER.size :]
-        if procedure == GET_ALL_DOMAIN_STATS:
-            return self.crowd.hangs(body)
-        return self.crowd.vcpus.holds(procedure, body)
+        is_statistics = procedure == GET_ALL_DOMAIN_STATS
+        about_all = procedure in _ABOUT_ALL or (is_statistics and body.startswith(_ints(0)))
+        return self.crowd.is_locked(body, about_all) or self.crowd.vcpus.holds(procedure, body)
 
     def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
+        is_statistics = procedure == GET_ALL_DOMAIN_STATS
         body = self._body(procedure, message[_HEADER.size :])
         status = _STATUS_OK
-        error = self.error
-        if procedure == GET_ALL_DOMAIN_STATS and self.errors:
-            error = self.errors.pop(0)
-        if procedure == GET_ALL_DOMAIN_STATS and error is not None:
+        error = self.errors.pop(0) if is_statistics and self.errors else self.error
+        if is_statistics and error is not None:
             status, body = _STATUS_ERROR, _error(*error)
         elif procedure in self.failing:
             status, body = _STATUS_ERROR, _error(*self.failing[procedure])
