@@ -6,14 +6,13 @@ The rule: one hypervisor serves all tests of a file, and each test finds it heal
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from support.hypervisor import Hypervisor
 from support.missing import available
-from support.plugin import Plugin
+from support.plugin import plugins
 from support.ticks import Ticks
 from support.watcher import Watcher, write_config
 
@@ -56,17 +55,8 @@ def write(hypervisor: Hypervisor, tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def start(write: Callable[..., Path]) -> Iterator[Callable[..., Ticks]]:
     """Start a plugin with a configuration from `write`; check its streams after the test."""
-    started: list[Plugin] = []
-    with ExitStack() as stack:
-
-        def begin(*options: str, **more: object) -> Ticks:
-            path = write(*options, **more)
-            started.append(stack.enter_context(Plugin("--config", path)))
-            return Ticks(started[-1])
-
-        yield begin
-    for plugin in started:
-        plugin.check_streams()
+    with plugins() as begin:
+        yield lambda *options, **more: Ticks(begin("--config", write(*options, **more)))
 
 
 @pytest.fixture

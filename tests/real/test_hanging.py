@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from support.hypervisor import LINUX, ODD, OFF, SHUT_OFF, Hypervisor
-from support.plugin import Plugin, eventually
+from support.plugin import eventually
 from support.ticks import Tick, Ticks
 
 TIMEOUT = 'timeout = "2s"'
@@ -116,7 +116,7 @@ def test_daemon_stops_and_dies(hypervisor: Hypervisor, start: Callable[..., Tick
     """While the daemon is stopped or gone each tick says so, and the log once. All is back with it,
     also if it was killed in the middle of a call, and nothing is left over."""
     ticks = start(TIMEOUT).calm()
-    before = counts(ticks.plugin)
+    before = ticks.plugin.opened()
 
     def is_back() -> None:
         ticks.until(lambda tick: tick.whole and tick.domains == ticks.expected)
@@ -126,9 +126,9 @@ def test_daemon_stops_and_dies(hypervisor: Hypervisor, start: Callable[..., Tick
         tick = ticks.tick()
         assert tick.health["up"] == 0 and not tick.domains
     assert len(ticks.plugin.wait_for_message("cannot be read")) == 1
-    _, files = counts(ticks.plugin)
+    files, _ = ticks.plugin.opened()
     # Keepalive gives the connections up.
-    assert eventually(lambda: counts(ticks.plugin)[1] < files, 90)
+    assert eventually(lambda: ticks.plugin.opened()[0] < files, 90)
     hypervisor.continue_daemon()
     is_back()
 
@@ -150,15 +150,10 @@ def test_daemon_stops_and_dies(hypervisor: Hypervisor, start: Callable[..., Tick
     hypervisor.start_daemon()
     is_back()
     assert ticks.tick().health["calls_hanging"] == 0
-    assert eventually(lambda: ticks.tick() and counts(ticks.plugin) == before), (
-        counts(ticks.plugin),
+    assert eventually(lambda: ticks.tick() and ticks.plugin.opened() == before), (
+        ticks.plugin.opened(),
         before,
     )
-
-
-def counts(plugin: Plugin) -> tuple[int, int]:
-    """How many threads and open files a plugin has."""
-    return len([*plugin.proc("task").iterdir()]), len([*plugin.proc("fd").iterdir()])
 
 
 def test_guests_come_and_go(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from support.hypervisor import LINUX, PAUSED, Hypervisor, HypervisorError
 from support.missing import leave_out
 from support.plugin import eventually, run
-from support.ticks import Tick, Ticks
+from support.ticks import Ticks
 from support.watcher import Watcher, beside
 
 
@@ -248,34 +248,3 @@ def test_cells_and_messages(hypervisor: Hypervisor, watch: Callable[..., Watcher
         if "free=" in line:
             free = hypervisor.virsh("freepages", "--cellno", "0", "--pagesize", f"{size}KiB")
             assert (",free=0i" in line) == (free.split()[-1] == "0")
-
-
-def test_a_stopped_guest(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:
-    """With all sources on, a QEMU that is stopped costs its own lines only, of the ticks and of the
-    sources, and all of it comes back."""
-    sources = "job block_job disk_error snapshot block_limit event"
-    short = dict.fromkeys(sources.split(), 'timeout = "1s"')
-    groups = 'statistics_groups = ["state", "block"]'
-    ticks = start(groups, 'timeout = "2s"', sources=sources, **short).calm()
-    metrics = ticks.plugin.metrics
-
-    def all_work(tick: Tick) -> bool:
-        found = [line for line in tick.lines if line.startswith("libvirt_source_health,")]
-        return len(found) == len(sources.split()) and all(
-            " up=1i," in line and ",hanging=0i" in line for line in found
-        )
-
-    ticks.until(all_work)
-    hypervisor.pause_process("idle1")
-    ticks.until(lambda tick: ticks.lacking(tick) == {"idle1"})
-    seen = len(metrics.lines)
-
-    def has_limits(name: str) -> bool:
-        start = f"libvirt_block_limit,device=vda,domain_name={name} "
-        return any(line.startswith(start) for line in metrics.lines[seen:])
-
-    ticks.until(
-        lambda tick: ticks.lacking(tick) == {"idle1"} and has_limits("idle2") and has_limits(LINUX)
-    )
-    hypervisor.resume_process("idle1")
-    ticks.until(lambda tick: tick.whole and not ticks.lacking(tick) and all_work(tick))

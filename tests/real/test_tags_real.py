@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -35,26 +34,6 @@ def values(tick: Tick, domain: str, tag: str, measurement: str = "libvirt_") -> 
 
 def uuid_of(hypervisor: Hypervisor, domain: str) -> str:
     return hypervisor.virsh("domuuid", domain).strip()
-
-
-def test_tags_of_guests(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:
-    """Each line of each guest has its UUID; Nova's metadata and devices are tags."""
-    tick = start(*OPTIONS).until(lambda tick: tick.whole)
-    assert tick.health["domains_untagged"] == 0
-    for name in (LINUX, OFF, IDLE):
-        assert values(tick, name, "uuid") == {uuid_of(hypervisor, name)}
-    for tag, value in (
-        ("title", "Boots Linux"),
-        ("instance_name", "web-1"),
-        ("project_name", "demo"),
-    ):
-        assert values(tick, LINUX, tag) == {value}
-    assert values(tick, LINUX, "device", "libvirt_block,") == {"vda", "vdb"}
-    if hypervisor.tap:
-        xml = hypervisor.virsh("dumpxml", LINUX)
-        (mac,) = re.findall(rf"<mac address='([^']+)'/>\s*<target dev='{hypervisor.tap}'", xml)
-        (nic,) = tags(tick, LINUX, "libvirt_net,")
-        assert nic["interface"] == hypervisor.tap and nic["mac"] == mac
 
 
 @pytest.fixture

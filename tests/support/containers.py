@@ -10,13 +10,12 @@ from __future__ import annotations
 import gzip
 import re
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
 from support import guest_kernel
 from support.missing import Missing, needed
-from support.process import Closing, ProcessError, Workspace, end_of, finish, wait_for
+from support.process import Closing, ProcessError, Workspace, end_of, finish, free_port, wait_for
 
 NAME = "box"
 """The running container."""
@@ -107,8 +106,7 @@ class Containers(Closing):
             raise Missing("libvirt's LXC driver (Debian package libvirt-daemon-driver-lxc)")
         self._driver = drivers[0]
         self._kernel, self._initrd = _kernel_and_initrd()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.uri = f"lxc+tcp://127.0.0.1:{self._port}/system"
         self._workspace: Workspace | None = None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 from urllib.error import HTTPError, URLError
@@ -18,7 +17,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from line_protocol_parser import parse_line
 
 from support.missing import Missing, needed
-from support.process import ProcessError, Workspace, finish, wait_for
+from support.process import ProcessError, Workspace, finish, free_port, wait_for
 
 # With port 0 the system chooses a port, and the log names it. Other listeners are off by default.
 CONFIG = """
@@ -86,9 +85,7 @@ def start_prometheus(workspace: Workspace, name: str, scraped: str = "") -> str:
 def _started(workspace: Workspace, name: str, command: list[str], page: str) -> str:
     """Start a server that cannot choose a free port itself, and wait for its page."""
     for _ in range(5):
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{listener.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         filled = [part.replace("{address}", address) for part in command]
         server = workspace.run(name, filled, dict(os.environ))
 

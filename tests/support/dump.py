@@ -23,29 +23,25 @@ def keys_table() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _type_patterns() -> list[tuple[re.Pattern[str], str]]:
-    patterns = []
-    for row in keys_table():
-        parts = re.split(r"(<num>|<index>|<id>|<name>)", row["key_pattern"])
-        pattern = "".join(
-            {"<name>": "[^.]+"}.get(part, "[0-9]+") if part.startswith("<") else re.escape(part)
-            for part in parts
-        )
-        patterns.append((re.compile(pattern), row["typed_param_type"]))
-    return patterns
+def _pattern(key: str) -> re.Pattern[str]:
+    """What matches the keys of a row, with a group for each index."""
+    parts = re.split("(<[a-z]+>)", key)
+    indexes = {"<name>": "([^.]+)"}
+    texts = (indexes.get(p, "([0-9]+)") if p.startswith("<") else re.escape(p) for p in parts)
+    return re.compile("".join(texts))
 
 
-_TYPES = _type_patterns()
+ROWS = [(_pattern(row["key_pattern"]), row) for row in keys_table()]
 
 
 def is_known(key: str) -> bool:
     """Whether the table has this key."""
-    return any(pattern.fullmatch(key) for pattern, _ in _TYPES)
+    return any(pattern.fullmatch(key) for pattern, _ in ROWS)
 
 
 def python_value(key: str, text: str) -> Value:
     """A value as libvirt-python returns it: a uint from 2^31 on is negative."""
-    kind = next((kind for pattern, kind in _TYPES if pattern.fullmatch(key)), "")
+    kind = next((row["typed_param_type"] for pattern, row in ROWS if pattern.fullmatch(key)), "")
     if text in ("yes", "no") and "boolean" in kind:
         return text == "yes"
     if kind == "string":

@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape
 
 from support.boot_program import boot_sector
 from support.guest_kernel import kernel_and_initrd
-from support.missing import Missing
+from support.missing import Missing, needed
 from support.process import (
     Closing,
     ProcessError,
@@ -93,8 +93,7 @@ class Hypervisor(Closing):
     def __init__(self, idle_guests: int = 3, linux: bool = True) -> None:
         """Without `linux` there are only cheap guests, with firmware but nothing to boot."""
         for program, package in PACKAGES.items():
-            if not shutil.which(program, path=PATH):
-                raise Missing(f"{program} (Debian package {package})")
+            needed(program, package, PATH)
         kernel = kernel_and_initrd() if linux else None
 
         self._workspace = Workspace("hv")
@@ -203,10 +202,6 @@ class Hypervisor(Closing):
         about = "<on_crash>preserve</on_crash>"
         devices = _disk("vda", "raw", disk) + devices
         self.define_xml(_definition(name, 32, devices, about=about, machine=machine))
-
-    def define_with(self, name: str, devices: str) -> None:
-        """Define a cheap guest with these devices and no disk."""
-        self.define_xml(_definition(name, 32, devices))
 
     def define_linux(self, name: str, devices: str, arguments: str = "") -> None:
         """Define another guest that boots Linux, with these devices and kernel arguments."""
@@ -317,7 +312,7 @@ class Hypervisor(Closing):
         folders |= {"XDG_RUNTIME_DIR": "run", "XDG_DATA_HOME": "data", "XDG_STATE_HOME": "state"}
         return {
             **{variable: str(self.folder / name) for variable, name in folders.items()},
-            "PATH": f"{self.folder}/bin:{PATH}",
+            "PATH": PATH,
             "LC_ALL": "C.UTF-8",  # libvirt needs it for names that are not ASCII
             **self.variables,
         }

@@ -5,30 +5,20 @@ The rule: this module uses no code of the plugin, so that the comparison is inde
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from line_protocol_parser import parse_line
 
-from support.dump import keys_table
+from support.dump import ROWS
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 """A measurement and its tags."""
 
-_ROWS = [
-    (
-        re.compile(re.sub(r"<[a-z]+>", "([0-9]+)", re.sub(r"[.]", r"\\.", row["key_pattern"]))),
-        row,
-    )
-    for row in keys_table()
-    if row["in_telegraf"] == "yes"
-]
-
 
 def row_of(key: str) -> tuple[dict[str, str], tuple[str, ...]] | None:
     """The table row of a key that Telegraf's plugin knows, and the key's indexes."""
-    for pattern, row in _ROWS:
-        if match := pattern.fullmatch(key):
+    for pattern, row in ROWS:
+        if row["in_telegraf"] == "yes" and (match := pattern.fullmatch(key)):
             return row, match.groups()
     return None
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from support.plugin import Plugin, eventually, states
-from support.process import Closing, children
+from support.process import children
 from support.transports import Rig
 
 SECONDS = 60.0
@@ -21,14 +21,20 @@ SLOW_NS = 700_000_000
 """The plugin repeats an attempt at once only if it took less than a second."""
 
 
-class Reader(Closing):
+class Reader:
     """The plugin, run by the near user, with one hypervisor, and ticked by the test.
 
     `slow` is true if a connection attempt took so long that the next one need not follow at once.
     """
 
-    def __init__(self, rig: Rig, uri: str, timeout: str = "5s", **variables: str) -> None:
-        self._rig = rig
+    def __init__(
+        self,
+        start: Callable[..., Plugin],
+        rig: Rig,
+        uri: str,
+        timeout: str = "5s",
+        **variables: str,
+    ) -> None:
         lines = [
             "[[inputs.libvirt]]",
             f"libvirt_uri = '''{uri}'''",
@@ -38,13 +44,8 @@ class Reader(Closing):
         ]
         self.slow = False
         path = rig.near.write(f"plugin-{os.urandom(4).hex()}.conf", "\n".join(lines))
-        self.plugin = Plugin(
-            *("--config", path), prefix=rig.near.prefix, env=rig.near.environment(**variables)
-        )
-
-    def close(self) -> None:
-        """Kill the plugin if it still runs."""
-        self.plugin.close()
+        environment = rig.near.environment(**variables)
+        self.plugin = start("--config", path, prefix=rig.near.prefix, env=environment)
 
     def tick(self) -> bool:
         """Tick, wait for the end of the tick, and return whether there were metrics."""

@@ -1,4 +1,4 @@
-"""A TCP relay: it counts connections, cuts them, and plays peers that hang.
+"""A TCP relay: it counts connections, cuts them, and plays peers that hang up.
 
 The rule: its threads and sockets end with its `with` block.
 """
@@ -15,15 +15,11 @@ from support.process import Closing
 class Relay(Closing):
     """Listens on `port` of loopback and connects to `target`, a port of loopback.
 
-    If `silent`, or without a target, a connection is accepted and never answered; if `hanging_up`,
-    it is closed at once. `connections` counts all of them.
+    If `hanging_up`, a connection is closed at once. `connections` counts all of them.
     """
 
-    def __init__(
-        self, target: int | None = None, *, silent: bool = False, hanging_up: bool = False
-    ) -> None:
+    def __init__(self, target: int = 0, *, hanging_up: bool = False) -> None:
         self.target = target
-        self.silent = silent
         self.hanging_up = hanging_up
         self.connections = 0
         self._open: set[socket.socket] = set()
@@ -68,31 +64,20 @@ class Relay(Closing):
                 thread.start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.ExitStack() as stack:
-            ends = [client]
-            if not self.silent and self.target is not None:
-                try:
-                    server = socket.create_connection(("127.0.0.1", self.target))
-                except OSError:
-                    return
-                ends.append(stack.enter_context(server))
-            with self._lock:
-                self._open.update(ends)
-            if len(ends) == 1:
-                _drain(client)
-            else:
-                back = threading.Thread(target=_copy, args=(ends[1], client), name="back")
+        with client:
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                return
+            with server:
+                with self._lock:
+                    self._open |= {client, server}
+                back = threading.Thread(target=_copy, args=(server, client), name="back")
                 back.start()
-                _copy(client, ends[1])
+                _copy(client, server)
                 back.join()
-            with self._lock:
-                self._open.difference_update(ends)
-
-
-def _drain(end: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while end.recv(65536):
-            pass
+                with self._lock:
+                    self._open -= {client, server}
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -9,15 +9,14 @@ libvirtd has no driver except libvirt's test driver, which it contains.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from support.missing import Missing
-from support.process import Closing, Workspace, children, send, wait_for
+from support.missing import Missing, needed
+from support.process import Closing, Workspace, children, free_port, send, wait_for
 
 FAR, NEAR = "far-user", "near-user"
 """The unprivileged users of both ends."""
@@ -63,17 +62,9 @@ SETTINGS = {
 def require(packages: Mapping[str, str]) -> None:
     """Raise Missing unless all these programs are installed and mounts are allowed."""
     for program, package in packages.items():
-        if not shutil.which(program, path=PATH):
-            raise Missing(f"{program} (Debian package {package})")
+        needed(program, package, PATH)
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
         raise Missing("the right to have own mounts (root)")
-
-
-def free_port() -> int:
-    """A free port of loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def write_accounts(folder: Path, home: Path) -> None:
@@ -88,7 +79,7 @@ class FarHost(Closing):
     """A host with a libvirtd, and room for other daemons; `run` has its sockets.
 
     `settings` are those of libvirtd.conf; with listen_tcp or listen_tls it listens on `tcp_port` or
-    `tls_port`. `read_only` and `read_write` are the sockets.
+    `tls_port`. `read_only` is the socket.
     """
 
     def __init__(
@@ -104,7 +95,6 @@ class FarHost(Closing):
         self.folder = workspace.folder / name
         self.run_folder = self.folder / "run"
         self.read_only = self.run_folder / "libvirt/libvirt-sock-ro"
-        self.read_write = self.run_folder / "libvirt/libvirt-sock"
         self.home = self.folder / "home"
         self.tcp_port, self.tls_port = free_port(), free_port()
         self._settings = {**SETTINGS, **(settings or {})}
@@ -206,10 +196,6 @@ class FarHost(Closing):
             self.resume(name)
         if self._daemons["libvirtd"].poll() is not None:
             self.start_libvirtd()
-
-    def is_running(self, name: str) -> bool:
-        """Whether a daemon runs or is stopped."""
-        return self._daemons[name].poll() is None
 
     def pause(self, name: str = "libvirtd") -> None:
         """Stop a daemon and its descendants, so that they answer nothing."""

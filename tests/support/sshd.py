@@ -10,8 +10,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from support.process import wait_for
-from support.remote import FAR, NUMBERS, FarHost, free_port, require
+from support.process import free_port, wait_for
+from support.remote import FAR, NUMBERS, FarHost, require
 
 PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
 
@@ -63,11 +63,6 @@ class Sshd:
         config = str(self.folder / "sshd_config")
         self.host.run(self.name, [program, "-D", "-e", "-f", config], FAR)
         wait_for(self._listens, 20.0, "sshd", self.host.log(self.name))
-
-    def heal(self) -> None:
-        """Start sshd again if it has ended."""
-        if not self.host.is_running(self.name):
-            self.start()
 
     def _listens(self) -> bool:
         with socket.socket() as client:

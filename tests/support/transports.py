@@ -156,7 +156,6 @@ class Rig(Closing):
         for host in self._hosts.values():
             host.heal()
         self.far.read_only.chmod(0o777)
-        self.sshd.heal()
 
     def check_nothing_left(self) -> None:
         """Raise ProcessError if processes of the near user are left; kill them."""

@@ -7,11 +7,12 @@ is left at its end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
 from support.missing import available
+from support.plugin import plugins
 from support.readers import Reader, Readers
 from support.transports import Rig
 
@@ -34,17 +35,8 @@ def healthy(rig: Rig) -> Iterator[None]:
 @pytest.fixture
 def read(rig: Rig, healthy: None) -> Iterator[Callable[..., Reader]]:
     """Start the plugin for a URI; see Reader for the arguments. Check its streams at the end."""
-    started: list[Reader] = []
-    with ExitStack() as stack:
-
-        def begin(uri: str, timeout: str = "5s", **variables: str) -> Reader:
-            reader = stack.enter_context(Reader(rig, uri, timeout, **variables))
-            started.append(reader)
-            return reader
-
-        yield begin
-    for reader in started:
-        reader.plugin.check_streams()
+    with plugins() as begin:
+        yield partial(Reader, begin, rig)
 
 
 @pytest.fixture

@@ -41,32 +41,6 @@ def test_the_daemon_is_killed_and_comes_back(rig: Rig, read_all: Callable[..., R
     check_messages(readers)
 
 
-def test_the_daemon_is_down_at_first(rig: Rig, read: Callable[..., Reader]) -> None:
-    """A libvirtd that is started after the plugin is found, also where its socket was missing."""
-    for host in rig.hosts:
-        host.kill()
-        for socket in (host.read_only, host.read_write):
-            socket.unlink()
-    readers = Readers({transport: read(rig.uri(transport)) for transport in ALL})
-    for _ in range(2):
-        assert readers.tick() == set()
-    for host in rig.hosts:
-        host.start_libvirtd()
-    readers.check_up()
-    check_messages(readers)
-
-
-def test_sshd_is_killed_and_comes_back(rig: Rig, read_all: Callable[..., Readers]) -> None:
-    """The same for sshd and its sessions."""
-    readers = read_all(SSH, *LIBSSH)
-    rig.far.kill("sshd")
-    for _ in range(3):
-        assert readers.tick() == set()
-    rig.sshd.start()
-    readers.check_up()
-    check_messages(readers)
-
-
 @pytest.mark.parametrize("daemon", ["libvirtd", "sshd"])
 def test_a_daemon_is_stopped(rig: Rig, read_all: Callable[..., Readers], daemon: str) -> None:
     """A daemon that answers nothing costs the ticks of that time, and leaves nothing open."""
@@ -84,18 +58,6 @@ def test_a_daemon_is_stopped(rig: Rig, read_all: Callable[..., Readers], daemon:
     readers.until_all_up(forget=False)
     readers.check_opened(before)
     check_messages(readers)
-
-
-def test_a_peer_that_never_answers(rig: Rig, read: Callable[..., Reader]) -> None:
-    """The ticks go on, and the attempts do not add up."""
-    with Relay(silent=True) as relay:
-        readers = Readers()
-        for transport in (TCP, TLS, SSH, *LIBSSH):
-            readers[transport] = read(rig.uri(transport, port=relay.port), timeout="500ms")
-        for _ in range(4):
-            assert readers.tick() == set()
-        assert len(readers) <= relay.connections <= 2 * len(readers)
-        check_messages(readers)
 
 
 @pytest.mark.parametrize("what", ["connections", "ssh", "sessions", "daemons"])

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from support.plugin import Plugin, eventually
 from support.readers import Reader
-from support.remote import FAR, NEAR, NUMBERS
 from support.transports import ALL, SSH, UNIX, Rig
 
 
@@ -40,26 +37,6 @@ def test_many_domains(rig: Rig, read: Callable[..., Reader], transport: str) -> 
     reader = read(rig.uri(transport, path=str(path)), timeout="15s")
     assert reader.ticks(2) == [True] * 2, reader.plugin.log.lines
     assert len(reader.plugin.states) == count
-
-
-def uids(pid: int) -> set[int]:
-    """The real, effective, saved and file system user of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("Uid:"))
-    return {int(number) for number in line.split()[1:]}
-
-
-def test_no_user_is_privileged(rig: Rig, read: Callable[..., Reader]) -> None:
-    """The plugin and its ssh are the near user; the far session is the far user; the read-write
-    socket is closed to both of them."""
-    reader = read(rig.uri(SSH))
-    assert reader.tick()
-    (ssh,) = reader.children()
-    assert uids(reader.plugin.pid) == uids(ssh) == {NUMBERS[NEAR]}
-    sessions = rig.far.pids("sshd")
-    assert len(sessions) > 2 and set().union(*map(uids, sessions)) == {NUMBERS[FAR]}
-    status = rig.far.read_write.stat()
-    assert status.st_mode & 0o777 == 0o700 and status.st_uid == os.geteuid()
 
 
 @pytest.mark.parametrize("transport", [UNIX, SSH])

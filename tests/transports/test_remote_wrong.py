@@ -13,9 +13,10 @@ import pytest
 from support import sasl, tls
 from support.near import HOST, OTHER_HOST
 from support.plugin import Plugin, eventually
+from support.process import free_port
 from support.readers import Reader
 from support.relay import Relay
-from support.remote import FAR, free_port
+from support.remote import FAR
 from support.sshd import Sshd
 from support.transports import DIGEST, LIBSSH, SCRAM, SSH, TCP, TLS, Rig
 
