@@ -105,7 +105,7 @@ def failing(mocker: MockerFixture, method: str, *errors: Exception) -> list[Exce
 
 def test_only_qemu_has_keys_of_its_monitor(tmp_path: Path) -> None:
     """A guest of another driver that lacks what others of it have is complete."""
-    file = Path(driver_uri(tmp_path, ["a", "b"]).partition("://")[2])
+    file = Path(driver_uri(tmp_path, "a", "b").partition("://")[2])
     balloon = "<devices><memballoon model='virtio'/></devices>"
     file.write_text(file.read_text().replace("</domain>", f"{balloon}</domain>", 1))
     hypervisor = Hypervisor(HypervisorConfig(libvirt_uri=f"test://{file}"), "test")
@@ -231,6 +231,26 @@ def test_what_fits_in_an_answer_is_learnt(hypervisor: Hypervisor, mocker: Mocker
     asked.clear()
     assert read(hypervisor) == NAMES and asked == [2, 2, 2, 1]
     assert bulk.call_count == 1
+
+
+def test_a_batch_that_fails_for_good(uri: str, mocker: MockerFixture) -> None:
+    """Batches that were read are written, although another one fails; its domains are counted."""
+    config = HypervisorConfig(libvirt_uri=uri, statistics_groups=("state",), parallel_calls=2)
+    real = libvirt.virConnect.domainListGetStats
+    bad: set[str] = set()
+
+    def listed(connection: Any, domains: list[Any], *rest: Any) -> Any:
+        names = {domain.name() for domain in domains}
+        if len(names) == 4:  # the larger one of the two batches; libvirt chooses the order
+            bad.update(names)
+        if names & bad:
+            raise libvirt_error(1, 10)
+        return real(connection, domains, *rest)
+
+    mocker.patch.object(libvirt.virConnect, LISTED, listed)
+    domains, outcome = tick(Hypervisor(config, "test"))
+    assert {domain.name for domain in domains} == {*NAMES} - bad
+    assert outcome.up and outcome.unread == len(bad) == 4
 
 
 def test_answers_that_never_fit(hypervisor: Hypervisor, mocker: MockerFixture) -> None:

@@ -256,7 +256,7 @@ def test_why_a_source_has_no_lines(config: Config) -> None:
 
 def test_domains_of_an_empty_hypervisor(tmp_path: Path, config: Config) -> None:
     """That it has no domains explains each name that is not there."""
-    path = config(f'libvirt_uri = "{driver_uri(tmp_path, [])}"\ndomains = ["web"]')
+    path = config(f'libvirt_uri = "{driver_uri(tmp_path)}"\ndomains = ["web"]')
     report = run("--check", "--config", path).stdout
     assert "not there: web\n  what helps: the hypervisor has no domains" in report
 

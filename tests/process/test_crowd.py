@@ -71,21 +71,6 @@ def test_parallel_calls_change_nothing_in_the_output(host: Hosts, guests: int, c
     assert 1 <= ticked.daemon.connections <= calls + 3
 
 
-def test_failures_of_a_batch(host: Hosts) -> None:
-    """A batch that fails once is asked again in the same tick; batches that were read are written,
-    although another batch fails for good."""
-    ticked = host(Crowd(350))
-    tick(ticked, 350)
-    ticked.daemon.errors = [(1, 10, "a guest died"), None, (38, 7, "connection reset")]
-    tick(ticked, 350)
-    failure = (1, 10, "a guest broke it")
-    ticked.daemon.errors = [None, failure, failure]
-    tick(ticked, 250)
-    assert ticked.health["up"] == 1 and ticked.health["domains"] == 250
-    ticked.plugin.wait_for_message("100 domains not read: a guest broke it")
-    tick(ticked, 350)
-
-
 def test_busy_guests(host: Hosts) -> None:
     """A guest that another client uses for a moment comes whole in the same tick; one that stays
     busy is incomplete, counted and named once."""

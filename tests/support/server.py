@@ -105,8 +105,6 @@ class Daemon(Closing):
         self.most_connections = most_connections
         self.read_only = read_only
         self.queueing = queueing
-        #: The outcomes of the next requests for statistics: an error, or None.
-        self.errors: list[tuple[int, int, str] | None] = []
         self.failing: dict[int, tuple[int, int, str]] = {}
         self.unanswered: set[int] = set()
         self.asked: list[int] = []
@@ -234,12 +232,10 @@ class Daemon(Closing):
 
     def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
-        is_statistics = procedure == GET_ALL_DOMAIN_STATS
         body = self._body(procedure, message[_HEADER.size :])
         status = _STATUS_OK
-        error = self.errors.pop(0) if is_statistics and self.errors else self.error
-        if is_statistics and error is not None:
-            status, body = _STATUS_ERROR, _error(*error)
+        if procedure == GET_ALL_DOMAIN_STATS and self.error is not None:
+            status, body = _STATUS_ERROR, _error(*self.error)
         elif procedure in self.failing:
             status, body = _STATUS_ERROR, _error(*self.failing[procedure])
         elif procedure == OPEN and self.read_only and not message[-1] & _READ_ONLY:
