@@ -228,6 +228,22 @@ def test_a_fetch_that_hangs_at_a_domain() -> None:
     assert len(lab.did(Fetched)) == 3
 
 
+def test_a_fetch_that_waits_for_a_lock() -> None:
+    """It is abandoned as soon as the lock is known, so that other sources have its connection; it
+    is no failure of its source."""
+    lab = Lab(*(source(f"s{number}") for number in range(FETCH_LINKS + 1)))
+    asks = lab.after(100.0)
+    hang(asks, 100.0, at="web")
+    assert len(asks) == FETCH_LINKS
+    for ask in asks:
+        lab.roster.lock(ask.link.progress.at, ask.link, False, 100.3)
+    lab.expire(True, 100.3)
+    (other,) = lab.asks(100.3)
+    lab.end(other.link, 100.4)
+    assert all(ask.link.progress.abandoned for ask in asks) and not lab.texts()
+    assert all(feed.up and not feed.errors for feed in lab.feeds)
+
+
 def test_fetches_that_hang_are_bounded() -> None:
     """At most four are abandoned. Those that hang beside them occupy their sources; from four of
     these on no further fetch begins, and the other sources are down in health."""

@@ -30,7 +30,8 @@ _MOST_LIMITS = 1_000
 @dataclass(eq=False)
 class Turn:
     """The share of one lane in a fetch of a source, for a tick that ``began`` at this monotonic
-    time. ``hung``: it hangs; ``abandoned``: its answer is no longer wanted."""
+    time. ``hung``: it hangs; ``abandoned``: its answer is no longer wanted; ``locked``: it waits
+    for the lock of a domain, which is no failure of the source."""
 
     feed: Feed
     lane: int
@@ -39,6 +40,7 @@ class Turn:
     link: Optional[Link] = None
     hung: bool = False
     abandoned: bool = False
+    locked: bool = False
 
     @property
     def at(self) -> str:
@@ -165,11 +167,18 @@ class Feed:
                 self._limits.add(text)
                 self._voice.say(logging.WARNING, f"{self.source.name}: {text}")
 
+    def hangs(self, turn: Turn, locked: bool, up: bool, now: float) -> None:
+        """A turn is found to hang."""
+        turn.hung, turn.locked = True, locked
+        if not locked:
+            self.errors += 1
+            self.judge(up, now)
+
     def judge(self, up: bool, now: float) -> None:
         """The state after a turn has ended or is found to hang; a change is logged. ``up``: the
         hypervisor is read; otherwise it reports the problem itself. Failed calls for domains do not
         count if others succeeded."""
-        if hung := self.hung:
+        if hung := [turn for turn in self.hung if not turn.locked]:
             names = ", ".join(sorted({turn.at for turn in hung} - {""}))
             of = f" for domain {names}" if names else ""
             text = f"no answer within {format_duration(self.settings.timeout)}{of}"

@@ -157,17 +157,17 @@ class Fetches:
         self._actions.append(Ask(link, request))
 
     def expire(self, up: bool, now: float) -> None:
-        """Notes which turns hang, and abandons those that hang at one domain or for long."""
+        """Notes which turns hang, and abandons those that hang at one domain or for long, or behind
+        a lock: the next turn makes no call about all domains, and none for one that is locked."""
+        roster = self._runs.roster
         for link, turn in self._running.items():
             feed, since = turn.feed, link.progress.since
-            if turn.abandoned or now < since + feed.seconds:
+            locked = turn.at in roster.locked
+            if turn.abandoned or (now < since + feed.seconds and not locked):
                 continue
             if not turn.hung:
-                turn.hung = True
-                feed.errors += 1
-                feed.judge(up, now)
-            locked = self._runs.roster.blocked  # the next turn makes no call about all domains
-            old = turn.at or locked or now - since > feed.patience.attempt_seconds
+                feed.hangs(turn, locked, up, now)
+            old = turn.at or roster.blocked or now - since > feed.patience.attempt_seconds
             if old and sum(t.abandoned for t in self._running.values()) < MOST_HANGING:
                 turn.abandoned = link.progress.abandoned = True
                 feed.abandoned.add(turn)
