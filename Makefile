@@ -11,19 +11,19 @@ TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 # The tests start hundreds of Python processes: compile each module only once.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests run in twice as many processes as there are CPUs, because many tests wait. The tests of a
-# file stay in one process, as they may share a server.
+# Tests run in one process more than there are CPUs, because many tests wait. The tests of a file
+# stay in one process, as they may share a server.
 CPUS := $(shell getconf _NPROCESSORS_ONLN)
-PROCESSES := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8
-PARALLEL := $(PROCESSES) --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses $(shell expr $(CPUS) + 1) --maxprocesses 8 --dist loadfile \
+  --no-loadscope-reorder
 
 # The rooms of the source, what runs it as a process, and the documents.
 INNER := tests/test_*.py $(addprefix tests/,program hypervisor lines config sources connection \
   groups domain process documents simulation)
 
 # For every change: no tests of large hosts, and fewer examples of property tests.
-QUICK := $(PROCESSES) --dist worksteal --hypothesis-profile=quick \
-  --ignore tests/process/test_crowd.py
+QUICK := --numprocesses $(shell expr 2 \* $(CPUS)) --maxprocesses 8 --dist worksteal \
+  --hypothesis-profile=quick --ignore tests/process/test_crowd.py
 
 .PHONY: help run check test platforms coverage lint format docs dist deb rpm pictures bench simulate soak clean
 .DEFAULT_GOAL := help

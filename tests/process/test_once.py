@@ -40,12 +40,15 @@ def test_once_prints_what_can_be_read(
     assert len(plugin.log.lines) == 2
 
 
-def test_once_into_a_pipe_that_is_closed_early(start: Start, with_domains: WithDomains) -> None:
+def test_once_into_a_pipe_that_is_closed_early(
+    start: Start, config: Config, with_domains: WithDomains
+) -> None:
     """A reader of the first lines only, such as `head -1`, gets complete lines."""
     reader, writer = small_pipe()
     with reader:
         names = [f"domain-{number}" for number in range(500)]
-        plugin = start("--once", "--uri", with_domains(*names), stdout=writer)
+        path = config(f'libvirt_uri = "{with_domains(*names)}"\ntimeout = "60s"')
+        plugin = start("--once", "--config", path, stdout=writer)
         writer.close()
         first = read(reader, 4096)
     assert LINE.fullmatch(first.split(b"\n")[0].decode())
