@@ -145,7 +145,8 @@ ATTENTION = Row(
             "Need a restart",
             "Running guests whose definition differs from what runs, in CPU, memory, machine or "
             "devices; InfluxQL says in what. The change comes when the guest is shut down and "
-            "started again, not at a reboot from inside. Needs the source domain_config.",
+            "started again, not at a reboot from inside. What virsh changes with --config may be "
+            "listed 5 minutes later. Needs the source domain_config.",
             table(
                 GUESTS,
                 "libvirt_domain",
@@ -269,7 +270,7 @@ CELLS = Row(
             "Huge pages",
             "Huge pages of each NUMA cell, by their size in KiB. A guest with huge pages does not "
             "start on a cell that has too few free ones: migrate guests, or reserve more pages. "
-            "Needs the source numa_cell.",
+            "Where none are reserved, none are free. Needs the source numa_cell.",
             table(
                 _HUGE,
                 "libvirt_numa_pages",
@@ -277,7 +278,7 @@ CELLS = Row(
                 (*_CELL, "page_size"),
                 LATELY,
             ),
-            words={"free": {0: ("none", RED)}},
+            words={"pages": {0: ("none reserved", GREY)}, "free": {0: ("none", RED)}},
         ),
         Panel(
             "Free memory of the NUMA cells",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .model import GREY, Panel, Row, Target
 from .queries import DISK, GUEST, GUESTS, LATELY, VCPU, one_of_each, quoted
-from .rates import mean_rate
+from .rates import mean_latency, mean_rate
 from .tables import table
 
 _SECOND = " / 1000000000"
@@ -67,8 +67,9 @@ ROW = Row(
         Panel(
             "Use of CPU limits",
             "CPU time of the last 15 minutes beside the limit of each vCPU and of the whole guest. "
-            "Near 100 % of a limit the guest is throttled, which shows as steal: raise its quota "
-            "with virsh schedinfo. Needs the source cpu_limit.",
+            "A guest that works in bursts is throttled far below 100 %, which shows as steal: if "
+            "guests without a limit have less steal, raise its quota with virsh schedinfo. Needs "
+            "the source cpu_limit.",
             (
                 mean_rate(
                     GUESTS,
@@ -82,12 +83,21 @@ ROW = Row(
                 _quota("vcpu", "100.0", "limit of a vCPU"),
                 mean_rate(GUESTS, "libvirt_cpu", ("cpu_time",), "guest's CPU", times=_SECOND),
                 _quota("global", "1.0", "limit of the guest"),
+                mean_rate(
+                    GUESTS,
+                    "libvirt_vcpu",
+                    ("delay",),
+                    "steal",
+                    of=VCPU,
+                    how="mean",
+                    times=_PERCENT_OF_A_SECOND,
+                ),
             ),
             kind="table",
             height=9,
             range=LATELY,
             units={
-                **dict.fromkeys(("each vCPU", "limit of a vCPU"), "percent"),
+                **dict.fromkeys(("each vCPU", "limit of a vCPU", "steal"), "percent"),
                 **dict.fromkeys(("guest's CPU", "limit of the guest"), "suffix: cores"),
                 **dict.fromkeys(("vCPU use", "guest's use"), "percentunit"),
             },
@@ -101,14 +111,15 @@ ROW = Row(
         Panel(
             "Use of disk limits",
             "Requests and bytes of each disk in the last 15 minutes beside its limits: that of "
-            "reads and writes together, else the sum of both. Near 100 % the disk is throttled: "
-            "raise the limit with virsh blkdeviotune. Needs the source block_limit and the device "
-            "tag device.",
+            "reads and writes together, else the sum of both. A disk is throttled near 100 %, and "
+            "with bursts far below; its requests wait, which shows as latency: raise the limit "
+            "with virsh blkdeviotune. Needs the source block_limit and the device tag device.",
             (
                 _disk_rate("reqs", "IOPS"),
                 _disk_limit("iops_sec", "limit of IOPS"),
                 _disk_rate("bytes", "bytes"),
                 _disk_limit("bytes_sec", "limit of bytes"),
+                mean_latency(GUESTS, _DEVICE, "latency"),
             ),
             kind="table",
             height=9,
@@ -117,6 +128,7 @@ ROW = Row(
                 **dict.fromkeys(("IOPS", "limit of IOPS"), "iops"),
                 **dict.fromkeys(("bytes", "limit of bytes"), "Bps"),
                 **dict.fromkeys(("use of IOPS", "use of bytes"), "percentunit"),
+                "latency": "ms",
             },
             shares=(
                 ("use of IOPS", "IOPS", "limit of IOPS"),

@@ -142,18 +142,34 @@ def latency(
     )
 
 
+def mean_latency(which: Scope, by: Sequence[str], column: str) -> Target:
+    """Milliseconds for each read or write in the range, where there are any."""
+    each, milliseconds = _mean_latencies(which, by, column)
+    return Target(
+        f"{each} AND $timeFilter GROUP BY {quoted(by)}",
+        milliseconds,
+        column=column,
+    )
+
+
 def top_latency(which: Scope, column: str) -> Target:
     """The ten guests with the longest time for a request."""
-    each = (
-        f'SELECT sum("t") / sum("n") / 1000000 AS "v" FROM '
-        f'({_latency(which, _TIMES, _REQUESTS)}) WHERE "n" > 0 GROUP BY {quoted(GUEST)}'
+    each, milliseconds = _mean_latencies(which, GUEST, "v")
+    return Target(
+        f'SELECT top("v", {quoted(GUEST)}, 10) AS "{column}" FROM '
+        f"({each} GROUP BY {quoted(GUEST)}) WHERE $timeFilter",
+        f"topk(10, {milliseconds})",
+        column=column,
     )
+
+
+def _mean_latencies(which: Scope, by: Sequence[str], column: str) -> tuple[str, str]:
     spent, count = (
-        f"{by_tags('sum', GUEST)} ({_rates(which, 'libvirt_block', names, '$__range')})"
+        f"{by_tags('sum', by)} ({_rates(which, 'libvirt_block', names, '$__range')})"
         for names in (_TIMES, _REQUESTS)
     )
-    return Target(
-        f'SELECT top("v", {quoted(GUEST)}, 10) AS "{column}" FROM ({each}) WHERE $timeFilter',
-        f"topk(10, {spent} / ({count} > 0) / 1e6)",
-        column=column,
+    return (
+        f'SELECT sum("t") / sum("n") / 1000000 AS "{column}" FROM '
+        f'({_latency(which, _TIMES, _REQUESTS)}) WHERE "n" > 0',
+        f"{spent} / ({count} > 0) / 1e6",
     )

@@ -87,7 +87,7 @@ NUMBERS: dict[str, dict[str, float]] = {
     "Which guests need a restart?": {"kvm1 web-1": 1},
     "Whose address is this?": {"kvm1 web-1 vnet0 192.168.122.7": 1},
     "Which backups are old?": {"kvm1 web-1": END - 86_400, "kvm1 off": END - 40 * 86_400},
-    "Which NUMA cells have no huge pages?": {"kvm1 qemu:///system 1 2048": 0},
+    "Which NUMA cells have no huge pages?": {"kvm1 qemu:///system 1 2048": 512},
     "Who is throttled?": {"kvm1 web-1": 2.4},
     "What does the process of a guest do?": {"kvm2 hung blocked": 5},
 }

@@ -142,6 +142,7 @@ def _fleet_columns(view: View) -> Iterable[tuple[str, str, Numbers]]:
     yield title, "limit of a vCPU", quota("vcpu", 100)
     yield title, "guest's CPU", each(active, lambda g: g.user + g.system)
     yield title, "limit of the guest", quota("global", 1)
+    yield title, "steal", each(active, lambda g: 100 * g.steal)
     title = "CPU limits"
     yield title, "shares", of("cpu_limit", "schedulerParameters", lambda a: a["cpu_shares"])
     for name, shown in zip(_QUOTAS, ("vCPU", "guest", "emulator", "I/O thread")):
@@ -158,6 +159,7 @@ def _fleet_columns(view: View) -> Iterable[tuple[str, str, Numbers]]:
         numbers = of("memory_limit", "memoryParameters", partial(_size_of, key))
         yield "Memory limits", shown, numbers
     title = "Use of disk limits"
+    counts: Numbers = {}
     for column in ("IOPS", "bytes"):
         sums: Numbers = {}
         for guest in active:
@@ -167,6 +169,13 @@ def _fleet_columns(view: View) -> Iterable[tuple[str, str, Numbers]]:
                     disk.size if column == "bytes" else 1
                 )
         yield title, column, sums
+        counts = counts or sums
+    spent: Numbers = {}
+    for guest in active:
+        for disk in guest.disks:
+            at = f"{name_of(guest)}{f' {disk.name}' if named else ''}"
+            spent[at] = spent.get(at, 0) + disk.reads * disk.read_ns + disk.writes * disk.write_ns
+    yield title, "latency", {at: spent[at] / counts[at] / 1e6 for at in spent if counts[at]}
     for column, end in (("limit of IOPS", "iops_sec"), ("limit of bytes", "bytes_sec")):
         numbers = {
             f"{name_of(guest)} {disk.name}": sum(
