@@ -68,7 +68,8 @@ SOURCE = Source(
     reads="IP addresses of running guests, by the leases of libvirt's DHCP servers and the ARP "
     "table of the host, without an agent",
     calls="`virDomainInterfaceAddresses` twice for each running domain",
-    empty="neither libvirt's DHCP leases nor the ARP table of the host have an address of a guest",
+    empty="libvirt finds no address of a guest in its DHCP leases or in the ARP table of the host; "
+    "virsh domifaddr GUEST --source arp says whether it can read that table",
     new=_Addresses,
     interval=MINUTE,
     metrics=(
