@@ -110,7 +110,7 @@ class Daemon:
 
     def victim(self, number: int) -> Optional[Guest]:
         """The domain with this number, if there is one. From now on calls may wait for it."""
-        guest = self.guests.get(f"g{number}")
+        guest = self.guests.get(f"g{number}") or self.guests.get(f"other{number}")
         if guest is not None:
             self._victims[guest.name] = guest
         return guest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple
 
@@ -132,7 +132,7 @@ class Scenario:
 
 
 def draw(seed: int) -> Scenario:
-    """The scenario of a seed."""
+    """The scenario of a seed. Half of those with a domain that is not selected lock it as well."""
     random = Random(seed)
     interval = random.choice((1.0, 1.0, 1.0, 2.0, 5.0, 10.0, 10.0, 30.0, 60.0))
     timeout = random.choice((1.0, 2.0, 5.0, 5.0, 5.0, 10.0, 30.0))
@@ -140,7 +140,7 @@ def draw(seed: int) -> Scenario:
     guests = round(math.exp(random.uniform(0, math.log(300))))
     calm = 0 if random.random() < 0.1 else CALM_TICKS
     ticks = calm + random.randint(3, 12)
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         guests=guests,
         running=random.choice((1.0, 1.0, 0.8, 0.3)),
@@ -165,6 +165,10 @@ def draw(seed: int) -> Scenario:
         intervals=_intervals(random, interval),
         spread=random.random() < 0.7,
     )
+    if scenario.by_name and random.random() < 0.5:
+        locks = [f._replace(guest=guests) for f in scenario.faults if f.kind == "lock"]
+        scenario = replace(scenario, faults=sorted([*scenario.faults, *locks[:1]]))
+    return scenario
 
 
 def _intervals(random: Random, interval: float) -> dict[str, float]:
