@@ -171,14 +171,14 @@ def test_guests_come_and_go(hypervisor: Hypervisor, start: Callable[..., Ticks])
     ticks.plugin.tick_and_go_on()
     os.kill(hypervisor.guest_pid("fresh"), signal.SIGKILL)
     tick = ticks.next()
-    # While a guest dies, libvirtd may lock it for a moment.
+    # While a guest dies, libvirtd may lock it for a moment, or fail each call for it.
     assert {*tick.domains, "fresh"} == {*names, "fresh"}
-    assert tick.health["domains_locked"] == ("fresh" not in tick.domains)
+    assert tick.health["domains_locked"] <= ("fresh" not in tick.domains)
     assert eventually(lambda: hypervisor.domstats("fresh")["fresh"]["state.state"] == SHUT_OFF)
     hypervisor.undefine("fresh")
     ticks.until(lambda tick: tick.domains.keys() == names)
     warnings = [line for line in ticks.plugin.log.lines if re.match("[EW]!", line)]
-    expected = ("a libvirt call is hung", "guests locked: fresh;", "not responding: fresh")
+    expected = ("a libvirt call is hung", "locked: fresh;", "responding: fresh", "no statistics:")
     assert not [line for line in warnings if not any(text in line for text in expected)]
 
 
