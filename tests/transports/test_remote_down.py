@@ -100,6 +100,6 @@ def test_a_cut(rig: Rig, read: Callable[..., Reader], what: str) -> None:
             cut()
             readers.check_up()
         readers.check_opened(before)
-        for reader in readers.values():
+        for transport, reader in readers.items():
             errors = reader.finish_with_errors()
-            assert reader.slow or errors == []
+            assert reader.slow or len(errors) == (transport in readers.unlucky)
