@@ -316,6 +316,22 @@ def test_locked_domains_are_not_asked() -> None:
     assert ask.request.uuids == {"b": "uuid-b"} and ask.request.skipped == {"a"}
 
 
+def test_a_fetch_that_meets_a_lock_is_repeated_at_the_next_tick() -> None:
+    """It is given up when the lock is known, which is no failure; the next tick brings the others,
+    also if the source is due much later."""
+    lab = Lab(interval=90.0)
+    lab.roster.note({"a": "uuid-a", "b": "uuid-b"})
+    (ask,) = lab.after(100.0)
+    ask.link.progress.at = "a"
+    lab.roster.lock("a", Link(99, True, 0.0), by_block=False, now=100.5)
+    lab.expire(True, 100.6)
+    assert not lab.texts() and lab.feed.errors == 0
+    (ask,) = lab.after(110.0)
+    assert ask.request.skipped == {"a"}
+    lab.end(ask.link, 110.0)
+    assert lab.after(120.0) == []
+
+
 def test_what_limits_leave_out_is_counted_and_named_once() -> None:
     """The health counts all that a source leaves out because of a limit; the log says it once."""
     lab = Lab()

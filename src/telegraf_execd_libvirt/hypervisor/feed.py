@@ -168,9 +168,12 @@ class Feed:
                 self._voice.say(logging.WARNING, f"{self.source.name}: {text}")
 
     def hangs(self, turn: Turn, locked: bool, up: bool, now: float) -> None:
-        """A turn is found to hang."""
+        """A turn is found to hang. If that is behind a lock, the next one leaves the locked domain
+        out, and comes with the next tick."""
         turn.hung, turn.locked = True, locked
-        if not locked:
+        if locked:
+            self.asked = None
+        else:
             self.errors += 1
             self.judge(up, now)
 
