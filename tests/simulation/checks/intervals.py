@@ -2,9 +2,9 @@
 
 Of three readings in a row the last one comes at least an interval, less a tick, after the first:
 only a late reading, or the first one of a guest, may be close to the next. A guest that goes and
-comes has more than one first reading. Without faults of
-the whole host a guest that no fault touches gets it at the latest an interval and a tick after the
-last time, unless too many hang. What came incomplete does not count.
+comes has more than one first reading. Without faults of the whole host a guest that no fault
+touches gets it at the latest an interval and a tick after the last time, unless too many hang. What
+came incomplete does not count.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ class Intervals(Check):
         self._known = {f"g{number}" for number in range(scenario.guests)} - scenario.victims
         kinds = ("appear", "vanish")
         self._comes = {f"g{fault.guest}" for fault in scenario.faults if fault.kind in kinds}
+        if any(fault.at < 0 for fault in scenario.faults):
+            # During a lock at the start only names are known; with the UUID a guest gets its place.
+            self._comes |= {f"g{number}" for number in range(scenario.guests)}
         self._times: dict[tuple[str, str], deque[float]] = {}
 
     def action(self, action: Action) -> None:

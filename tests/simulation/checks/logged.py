@@ -51,9 +51,11 @@ class Logged(Check):
         self._since_end: dict[str, set[str]] = {}
 
     def action(self, action: Action) -> None:
-        if isinstance(action, Outcome) and action.up and not action.unread:
-            self._last.pop("unread", None)  # its end is not logged
-            self._since_end.pop("unread", None)
+        if isinstance(action, Outcome) and action.up:
+            for topic, lasts in (("unread", action.unread), ("empty", action.existing == 0)):
+                if not lasts:  # its end is not logged
+                    self._last.pop(topic, None)
+                    self._since_end.pop(topic, None)
         if not isinstance(action, Say):
             return
         name, _, text = action.text.partition(": ")
