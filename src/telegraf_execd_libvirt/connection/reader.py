@@ -1,9 +1,8 @@
 """Serve requests on one connection: list the domains, read the statistics of a batch of them.
 
-Invariant: if an answer is larger than libvirt's limit or has a string that is not UTF-8, or a call
-fails again, only the domain that causes it is left out; if libvirt lets no domain be read, the
-request fails. A request
-may hang, which the caller handles.
+Invariant: if an answer is larger than libvirt's limit or has a string that is not UTF-8, or if a
+call fails again, only the domain that causes it is left out; if libvirt lets no domain be read, the
+request fails. A request may hang, which the caller handles.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ _FLAG_NOT_KNOWN = (8, 74)
 #: The request fails after this many domains failed one by one and none was read.
 _MOST_UNREADABLE = 3
 
-#: Errors for which a request that may be divided is divided: one guest's monitor makes a call fail
-#: for all guests, as long as libvirt has not noticed that its QEMU has ended.
+#: After these errors a request is divided, if it may be: until libvirt notices that the QEMU of one
+#: guest has ended, each call fails for all guests in it.
 _OF_ONE = (ErrorKind.FAILED, ErrorKind.BUSY)
 
 

@@ -16,6 +16,12 @@ from ..domain.record import Domain
 BATCH = 100
 
 
+def asks_all(request: Asked) -> bool:
+    """Whether a request is about all domains, so that the lock of one delays it."""
+    is_batch = isinstance(request, BatchRequest) and request.names is None
+    return is_batch or isinstance(request, ListRequest)
+
+
 @dataclass(eq=False)
 class Batch:
     """One request and its repeats; ``retry``: for domains that came incomplete."""
@@ -34,9 +40,8 @@ class Batch:
 
     @property
     def for_all(self) -> bool:
-        """Whether it asks about all domains, so that the lock of one delays it."""
-        request = self.request
-        return self.lists or (isinstance(request, BatchRequest) and request.names is None)
+        """Whether its next request is about all domains."""
+        return asks_all(self.request)
 
     @property
     def names(self) -> Sequence[str]:

@@ -22,8 +22,8 @@ Uniform = Callable[[float, float], float]
 _LEAST_SECONDS = 0.5
 _USUAL_TIMES = 4
 
-#: Short intervals between ticks make it shorter, but not shorter than this, or than a third of the
-#: timeout.
+#: Short intervals between ticks make it shorter, down to this time or to a third of the timeout,
+#: whichever is less.
 _SHORTEST_SECONDS = 0.25
 
 #: A repeat and the look-up of one domain may take this long: a busy machine is not a hung guest.

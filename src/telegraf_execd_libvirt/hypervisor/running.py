@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ..connection.requests import BatchRequest, ListRequest, Request, XmlRequest
-from .batch import BATCH, Batch
+from ..connection.requests import BatchRequest, Request, XmlRequest
+from .batch import BATCH, Batch, asks_all
 from .messages import Link
 from .patience import MOST_HANGING
 from .roster import Roster
@@ -33,12 +33,6 @@ class Running:
     def statistics(self) -> Optional[BatchRequest]:
         """The request, if it is one for statistics."""
         return self.request if isinstance(self.request, BatchRequest) else None
-
-    @property
-    def for_all(self) -> bool:
-        """Whether it asks about all domains, so that the lock of one delays it."""
-        asked = self.statistics
-        return isinstance(self.request, ListRequest) or (asked is not None and asked.names is None)
 
     def waits_for(self, name: str) -> bool:
         """Whether it waits for the lock of this domain, if that is locked."""
@@ -95,7 +89,7 @@ class Runs:
 
     def waits(self, run: Running) -> bool:
         """Whether it waits behind a lock."""
-        if self.roster.blocked and run.for_all:
+        if self.roster.blocked and asks_all(run.request):
             return True
         return run.behind in self.roster.locked or self.roster.waits(run.link)
 
