@@ -5,7 +5,7 @@ The rule: names are examples, and the plugin itself writes the lines.
 
 from __future__ import annotations
 
-from support.answers import Answers, said
+from support.answers import AGENT, NO_LIMIT, Answers, limits, said
 from support.fleet import Disk, Fleet, Guest, Host, Nic, State
 
 STEP = 10
@@ -25,10 +25,31 @@ _ROLES = (
 )
 
 
+#: Quotas in microseconds of 100 ms, of a vCPU and of the whole guest; IOPS and bytes of a disk.
+_LIMITS = {
+    "build": (90_000, 850_000, 1_250, 64 << 20),
+    "db": (-1, 500_000, 2_000, 128 << 20),
+    "backup": (50_000, -1, 800, 20 << 20),
+    "files": (-1, -1, 450, 0),
+}
 _ANSWERS: dict[str, Answers] = {
     "db-1": {"isPersistent": 1, "changes": ["memory"]},
     "mail-1": said(0, 1, 1),
 }
+
+
+def _limits(role: str, memory: int) -> Answers:
+    """The limits of a guest by its role; the memory in KiB."""
+    if role not in _LIMITS:
+        return {}
+    found = limits(*_LIMITS[role])
+    others = {"emulator_quota": -1, "iothread_quota": -1}
+    hard = {"hard_limit": memory + (1 << 20), "soft_limit": memory, "min_guarantee": 0}
+    return {
+        **found,
+        "schedulerParameters": {**found["schedulerParameters"], **others},
+        "memoryParameters": {**hard, "swap_hard_limit": NO_LIMIT},
+    }
 
 
 def _guests() -> list[Guest]:
@@ -74,7 +95,8 @@ def _guests() -> list[Guest]:
                     project=project,
                     title=f"{role} {index}",
                     wave=0.35,
-                    answers=_ANSWERS.get(f"{role}-{index}", {}),
+                    agent=AGENT if role == "db" else {},
+                    answers={**_limits(role, memory << 20), **_ANSWERS.get(f"{role}-{index}", {})},
                 )
             )
     return found
@@ -102,5 +124,7 @@ FLEET = Fleet(
             process=("blocked", 9, 80),
         ),
     ),
-    sources=("domain_config", "message"),
+    sources=(
+        *("domain_config", "message", "guest_agent", "cpu_limit", "memory_limit", "block_limit"),
+    ),
 )

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -29,10 +29,32 @@ PERIOD = Period(END - 3600, END)
 NOTE = "example data, drawn by scripts/render_dashboards.py, not by Grafana"
 EVERYTHING: Values = {"host": ".*", "project": ".*", "domain": ".*"}
 
-#: The pictures: dashboard, chosen variables, and the first row that is left out.
+
+class Picture(NamedTuple):
+    """A part of a dashboard with chosen variables: from its first row to the row ``end``, which is
+    left out."""
+
+    dashboard: str
+    chosen: Values
+    first: str
+    end: str
+
+    def panels(self, dashboard: Json) -> list[Json]:
+        """The panels of the part, at their places in the picture."""
+        panels = dashboard["panels"]
+        titles = [panel["title"] for panel in panels]
+        shown = panels[titles.index(self.first) : titles.index(self.end)]
+        top = shown[0]["gridPos"]["y"]
+        return [{**p, "gridPos": {**p["gridPos"], "y": p["gridPos"]["y"] - top}} for p in shown]
+
+
+_LIMITS, _JOBS = (f"{what}, where they are collected" for what in ("Limits", "Jobs and events"))
 PICTURES = {
-    "fleet": (EVERYTHING, "Inventory"),
-    "guest": ({**EVERYTHING, "domain": "db-2"}, "Jobs and events, where they are collected"),
+    "fleet": Picture("fleet", EVERYTHING, "Guests", "Inventory"),
+    "limits": Picture(
+        "fleet", EVERYTHING, _LIMITS, "Addresses and systems, where they are collected"
+    ),
+    "guest": Picture("guest", {**EVERYTHING, "domain": "db-2"}, "Now", _JOBS),
 }
 
 
@@ -50,31 +72,43 @@ def _draw(source: Source, chosen: Values, panel: Json, width: int, height: int) 
 
 
 def _table(panel: Json, answers: list[tuple[Any, list[Series]]], height: int) -> str:
-    (organize,) = (t["options"] for t in panel["transformations"] if t["id"] == "organize")
-    names = organize["renameByName"]
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    columns = ["host", "guest"]
+    """Rows as Grafana's transformations make them: values of the same tags are merged."""
+    steps = {each["id"]: each["options"] for each in panel["transformations"]}
+    names, hidden = steps["organize"]["renameByName"], steps["organize"]["excludeByName"]
+    rows: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
+    tags, columns = dict.fromkeys(("host", "guest")), []
     for target, found in answers:
         raw = f"Value #{target['refId']}" if len(answers) > 1 else "Value"
-        column = names[raw]
-        if raw not in organize["excludeByName"]:
-            columns.append(column)
+        columns += [] if raw in hidden else [names[raw]]
         for series in found:
-            key = (series.labels["host"], series.labels["domain_name"])
-            row = rows.setdefault(key, {"host": key[0], "guest": key[1]})
-            row[column] = series.last
-    last = columns[-1]
-    ordered = sorted(rows.values(), key=lambda row: -row.get(last, 0))
-    return drawing.table(panel, ordered, columns, (height - 50) // 21)
+            labels = {names.get(name, name): text for name, text in series.labels.items()}
+            tags.update(dict.fromkeys(labels))
+            row = rows.setdefault(tuple(sorted(labels.items())), {**labels})
+            row[names[raw]] = series.last
+    chosen = list(rows.values())
+    for step in panel["transformations"]:
+        if step["id"] == "calculateField":
+            part, whole = step["options"]["binary"]["left"], step["options"]["binary"]["right"]
+            columns.append(step["options"]["alias"])
+            for row in chosen:
+                if part in row and row.get(whole):
+                    row[columns[-1]] = row[part] / row[whole]
+        elif step["id"] == "filterByValue":
+            fields = [each["fieldName"] for each in step["options"]["filters"]]
+            chosen = [row for row in chosen if any(row.get(name, 0) > 0 for name in fields)]
+    if panel["options"]["sortBy"][0]["desc"]:
+        chosen.sort(key=lambda row: -row.get(columns[-1], 0))
+    else:
+        chosen.sort(key=lambda row: row["guest"])
+    return drawing.table(panel, chosen, [*tags, *columns], (height - 50) // 21)
 
 
 def document(source: Source, name: str) -> tuple[str, int]:
-    """The HTML of one dashboard, and its height."""
-    chosen, end = PICTURES[name]
-    dashboard = load(name, source.language)
-    titles = [panel["title"] for panel in dashboard["panels"]]
-    dashboard["panels"] = dashboard["panels"][: titles.index(end)]
-    return page.page(dashboard, NOTE, lambda panel, w, h: _draw(source, chosen, panel, w, h))
+    """The HTML of one picture, and its height."""
+    picture = PICTURES[name]
+    dashboard = load(picture.dashboard, source.language)
+    dashboard["panels"] = picture.panels(dashboard)
+    return page.page(dashboard, NOTE, lambda p, w, h: _draw(source, picture.chosen, p, w, h))
 
 
 def picture(workspace: Workspace, chromium: str, source: Source, name: str) -> Path:

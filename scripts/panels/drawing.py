@@ -6,6 +6,7 @@ It resembles Grafana only as far as a picture needs: kinds, units, colours and l
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -89,7 +90,9 @@ def graph(panel: Json, lines: Sequence[Line], width: int, height: int, period: A
     drawn = [points for _, points in lines]
     if stacked:
         drawn = _stacked(drawn)
-    high = max((max(points.values()) for points in drawn), default=1) * 1.1 or 1
+    most = max((max(points.values()) for points in drawn), default=1) or 1
+    ticks = _ticks(most, unit)
+    high = max(ticks[-1], most) * 1.02
     left, right = 72, width - 6
 
     def place(time: float, value: float) -> str:
@@ -97,8 +100,7 @@ def graph(panel: Json, lines: Sequence[Line], width: int, height: int, period: A
         return f"{x:.1f},{plot - (plot - 8) * value / high:.1f}"
 
     parts = []
-    for tick in range(4):
-        value = high * tick / 3.3
+    for value in ticks:
         y = place(period.start, value).partition(",")[2]
         parts.append(f'<line x1="{left}" x2="{right}" y1="{y}" y2="{y}" stroke="#e7e9eb"/>')
         parts.append(f'<text x="{left - 5}" y="{y}" text-anchor="end">{shown(value, unit)}</text>')
@@ -125,6 +127,16 @@ def graph(panel: Json, lines: Sequence[Line], width: int, height: int, period: A
         f'<svg width="{width}" height="{plot + 16}">{"".join(parts)}</svg>'
         f'<table class="legend">{head}{legend}</table>'
     )
+
+
+def _ticks(most: float, unit: str) -> list[float]:
+    """Three to five round values from 0 to about the highest one."""
+    base = 1024 if unit in ("bytes", "kbytes") else 1000
+    scale = base ** math.floor(math.log(most / 3, base))
+    for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000):
+        if most / (scale * step) <= 4:
+            break
+    return [scale * step * number for number in range(math.ceil(most / (scale * step)) + 1)]
 
 
 def _stacked(drawn: Sequence[dict[int, float]]) -> list[dict[int, float]]:
@@ -163,7 +175,7 @@ def timeline(panel: Json, lines: Sequence[Line], width: int, height: int, period
 
 
 def table(panel: Json, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], most: int) -> str:
-    """A table with a row for each guest."""
+    """A table with a row for each guest. Columns of numbers are aligned at the right."""
     default = panel["fieldConfig"]["defaults"]["unit"]
     units = {
         override["matcher"]["options"]: each["value"]
@@ -171,22 +183,26 @@ def table(panel: Json, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
         for each in override["properties"]
         if each["id"] == "unit"
     }
-    body = []
-    for row in rows[:most]:
-        cells = []
-        for name in columns:
-            value = row.get(name, "")
-            mapping = _mapping(panel, name) if isinstance(value, float) else {}
-            if mapped := mapping.get(f"{value:.0f}" if mapping else "", {}):
-                colour = COLOURS.get(mapped.get("color", ""), mapped.get("color", ""))
-                cells.append(f'<td style="color:{colour}">{mapped.get("text", "")}</td>')
-            elif isinstance(value, str):
-                css = ' class="link"' if name == "guest" else ""
-                cells.append(f"<td{css}>{html.escape(value)}</td>")
-            else:
-                colour = colour_of(value, panel) if len(columns) == 3 else "inherit"
-                text = shown(value, units.get(name, default))
-                cells.append(f'<td class="n" style="color:{colour}">{text}</td>')
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-    return f"<table><tr>{head}</tr>{''.join(body)}</table>"
+    drawn = []
+    for name in columns:
+        words = _mapping(panel, name)
+        values = [row.get(name, "") for row in rows[:most]]
+        right = any(isinstance(v, float) and f"{v:.0f}" not in words for v in values)
+        css = ' class="n"' if right else ""
+        cells = [f"<th{css}>{html.escape(name)}</th>"]
+        for value in values:
+            link = ' class="link"' if name == "guest" else css
+            colour, text = "inherit", str(value)
+            if isinstance(value, float):
+                word = words.get(f"{value:.0f}", {})
+                text = word.get("text") or shown(value, units.get(name, default))
+                if word:
+                    colour = word.get("color", colour)
+                elif len(columns) == 3:
+                    colour = colour_of(value, panel)
+            colour = COLOURS.get(colour, colour)
+            style = "" if colour == "inherit" else f' style="color:{colour}"'
+            cells.append(f"<td{link}{style}>{html.escape(text)}</td>")
+        drawn.append(cells)
+    lines = "".join(f"<tr>{''.join(line)}</tr>" for line in zip(*drawn))
+    return f"<table>{lines}</table>"

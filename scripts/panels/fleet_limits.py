@@ -135,6 +135,7 @@ ROW = Row(
                 ("use of bytes", "bytes", "limit of bytes"),
             ),
             nonzero=("limit of IOPS", "limit of bytes"),
+            words=dict.fromkeys(("limit of IOPS", "limit of bytes"), _NO_LIMIT),
             decimals=2,
         ),
         Panel(
@@ -150,6 +151,7 @@ ROW = Row(
                 LATELY,
             ),
             kind="table",
+            width=17,
             range=LATELY,
             words={name: _NO_LIMIT for name in _CPU_TIMES.values() if name.endswith("quota")},
         ),
@@ -170,6 +172,7 @@ ROW = Row(
                 LATELY,
             ),
             kind="table",
+            width=7,
             unit="kbytes",
             range=LATELY,
             words=dict.fromkeys(("hard", "soft", "with swap"), _NO_LIMIT),

@@ -24,7 +24,7 @@ h1 { font-size: 19px; margin: 0; left: 12px; top: 12px; }
 table { border-collapse: collapse; width: 100%; font-size: 12px; }
 th { text-align: left; color: #3274d9; font-weight: 600; }
 td, th { padding: 2px 6px; border-bottom: 1px solid #eceeef; white-space: nowrap; }
-td.n { text-align: right; } td.link { color: #1f60c4; }
+td.n, th.n { text-align: right; } td.link { color: #1f60c4; }
 .legend td { border: 0; padding: 0 6px; line-height: 15px; }
 svg text { font-size: 11px; fill: #6a737d; }
 """

@@ -28,6 +28,8 @@ def shown(value: float, unit: str) -> str:
         return time.strftime("%Y-%m-%d %H:%M", time.gmtime(value / 1000))
     if unit == "ms" and value >= 1e4:
         return shown(value / 1000, "s")
+    if unit == "percentunit":
+        return shown(value * 100, "percent")
     if unit == "percent":
         return f"{value:.3g} %"
     ending = {"Bps": "B/s", "iops": "io/s", "pps": "p/s", "cpm": "/min", "ms": "ms", "s": "s"}

@@ -21,6 +21,9 @@ AGENT = {
     **{"os.pretty-name": "Debian GNU/Linux 12", "timezone.offset": 3600, "timezone.name": "CET"},
 }
 
+#: VIR_DOMAIN_MEMORY_PARAM_UNLIMITED, in KiB.
+NO_LIMIT = (1 << 53) - 1
+
 
 def limits(quota: int, most: int, requests: int, size: int, together: bool = True) -> Answers:
     """The limits of a guest: quotas in microseconds of each vCPU and of all in a period of 100 ms,
@@ -40,7 +43,7 @@ def limits(quota: int, most: int, requests: int, size: int, together: bool = Tru
     memory = {"hard_limit": size, "soft_limit": size // 2, "min_guarantee": 5}
     return {
         "schedulerParameters": {"cpu_shares": 1024, **periods, **quotas},
-        "memoryParameters": {**memory, "swap_hard_limit": (1 << 53) - 1},
+        "memoryParameters": {**memory, "swap_hard_limit": NO_LIMIT},
         "blockIoTune": tune,
         "interfaceParameters": bandwidth,
     }
@@ -106,7 +109,7 @@ def _quota_of(name: str, answer: Answers) -> int:
 
 
 def _size_of(name: str, answer: Answers) -> int:
-    return int(answer[name]) % (2**53 - 1)
+    return int(answer[name]) % NO_LIMIT
 
 
 def _number_of(flag: int, messages: Callable[[int], list[str]]) -> int:
