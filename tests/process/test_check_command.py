@@ -254,6 +254,40 @@ def test_why_a_source_has_no_lines(config: Config) -> None:
     }
 
 
+def test_a_source_of_which_a_part_works(daemon: Daemons, config: Config, start: Start) -> None:
+    """What comes is written; what fails is named by --check, and once in the log. The daemon of
+    networks, which the leases need, may be missing behind the one that is asked."""
+    no_table, no_daemon = daemon(), daemon()
+    no_table.addressless[2] = (1, 0, "internal error: wrong nlmsg len")
+    socket = "Failed to connect socket to '/run/libvirt/virtnetworkd-sock'"
+    no_daemon.addressless[0] = (38, 7, socket)
+    table = 'libvirt_uri = "{}"\ntags = {{ case = "{}" }}\n[inputs.libvirt.interface_address]\n'
+    also = 'additional_statistics = ["interface_address"]\n'
+    daemons = enumerate([no_table, no_daemon])
+    path = config(*(also + table.format(each.uri, n) + 'interval = "1ms"' for n, each in daemons))
+    done = run("--check", "--strict", "--config", path)
+    arp, leases = sections(done.stdout)
+    works = "  source interface_address: works, 1 lines now; libvirt cannot read "
+    assert re.search(rf"{works}the ARP table .*: internal error: wrong nlmsg len\n  what he", arp)
+    assert re.search(rf"{works}the leases .*: {socket}\n  what helps: ", leases)
+    assert done.returncode == 3
+    plugin = start("--config", path)
+    at = "libvirt_interface_address,address=10.0.0.5,case={},domain_name=guest,interface=vnet0 {}"
+    wanted = (at.format(0, "lease=1i,arp=0i"), at.format(1, "lease=0i,arp=1i"))
+
+    def came(lines: list[str]) -> bool:
+        return all(any(line.startswith(begin) for line in lines) for begin in wanted)
+
+    for _ in range(3):
+        plugin.tick()
+        plugin.metrics.wait_for(came, "an address of each")
+        plugin.metrics.forget()
+    plugin.finish()
+    for what in ("ARP table", "leases of"):
+        text = f"interface_address: libvirt cannot read the {what}"
+        assert len(plugin.wait_for_message(text)) == 1
+
+
 def test_domains_of_an_empty_hypervisor(tmp_path: Path, config: Config) -> None:
     """That it has no domains explains each name that is not there."""
     path = config(f'libvirt_uri = "{driver_uri(tmp_path)}"\ndomains = ["web"]')

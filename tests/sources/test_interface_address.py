@@ -31,6 +31,32 @@ def test_interface_address() -> None:
     ]
 
 
+def test_a_way_that_fails() -> None:
+    """Addresses that come by the other way are written. What fails for all guests is said with its
+    error; not what fails for some, nor if nothing is known."""
+
+    def answers(*failing: int) -> dict[str, Any]:
+        def answer(source: int, _: int) -> Any:
+            if source in failing:
+                scope.error = f"cannot read {source}"
+                return None
+            return addresses("10.0.0.5")
+
+        return {"interfaceAddresses": answer}
+
+    scope = FakeScope(Thing("a", answers(ARP)), Thing("b", answers(ARP)))
+    assert len(read("interface_address", scope)) == 2
+    ((text, count),) = scope.dropped.items()
+    assert "ARP table" in text and text.endswith(": cannot read 2") and count == 0
+    scope = FakeScope(Thing("a", answers(LEASE)))
+    assert len(read("interface_address", scope)) == 1
+    assert "leases" in next(iter(scope.dropped))
+    scope = FakeScope(Thing("a", answers(ARP)), Thing("b", answers()))
+    assert len(read("interface_address", scope)) == 2 and not scope.dropped
+    scope = FakeScope(Thing("a", answers(LEASE, ARP)))
+    assert not read("interface_address", scope) and not scope.dropped
+
+
 def test_a_guest_has_a_bounded_number_of_addresses() -> None:
     """A guest that claims many addresses keeps those of its leases; the rest is counted."""
     flood = addresses(*(f"10.0.1.{number}" for number in range(200)))

@@ -87,6 +87,28 @@ def test_a_volume_whose_pool_has_stopped(facts: Facts) -> None:
     assert source.call(Volume(), "info") is None and source.error is None
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_a_call_that_speaks_of_a_lost_connection(
+    facts: Facts, mocker: MockerFixture, works: bool
+) -> None:
+    """It ends the fetch only if the connection is lost; otherwise that is the one to the daemon of
+    another driver, and the other calls are made."""
+    error = libvirt_error(38, 7)
+    mocker.patch.object(libvirt.virDomain, "interfaceAddresses", side_effect=error)
+    mocker.patch.object(libvirt.virConnect, "isAlive", return_value=int(works))
+    source = scope(facts)
+    (guest,) = source.domains()
+    if works:
+        assert source.call(guest, "interfaceAddresses", 0, 0) is None
+        assert source.error is not None and source.error.kind is ErrorKind.LOST
+        assert source.call(guest, "info") is not None
+        source.lack("no leases")
+        assert source.dropped == {"no leases: made up": 0}
+    else:
+        with pytest.raises(LibvirtError):
+            source.call(guest, "interfaceAddresses", 0, 0)
+
+
 def test_text_that_is_not_utf_8_costs_its_line(facts: Facts) -> None:
     """A name and an XML are readable though they are not UTF-8; a call with such a text somewhere
     in its answer fails alone."""

@@ -151,6 +151,10 @@ class FakeScope:
         if count:
             self.dropped[text] = self.dropped.get(text, 0) + count
 
+    def lack(self, text: str) -> None:
+        if self.error is not None:
+            self.dropped.setdefault(f"{text}: {self.error}", 0)
+
     def tags(self, handle: Thing) -> Mapping[str, str]:
         return handle.tags
 

@@ -37,6 +37,7 @@ NODE_GET_INFO, GET_XML_DESC, NODE_GET_CPU_STATS, NODE_GET_MEMORY_STATS = 6, 14, 
 LOOK_UP_BY_NAME, LOOK_UP_BY_UUID = 23, 24
 NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
 GET_GUEST_INFO, SET_AGENT_TIMEOUT, GET_CONTROL_INFO = 418, 420, 229
+INTERFACE_ADDRESSES = 353
 GET_JOB_STATS, LIST_ALL_NETWORKS, EVENTS_REGISTER, LIFECYCLE_EVENT = 298, 283, 167, 107
 
 _REPLY, _MESSAGE, _STATUS_OK, _STATUS_ERROR = 1, 2, 0, 1
@@ -75,8 +76,8 @@ class Daemon(Closing):
     `most_connections` each connection ends at once; with `queueing` it waits until another one
     ends, as those of a real daemon do. If `read_only`, it refuses connections that are not. An
     `error` (libvirt's code, domain and message) refuses each request for statistics; `failing` has
-    errors for other procedures. `asked` lists the procedures called so far; `xml` is the XML of the
-    one domain.
+    errors for other procedures, `addressless` for INTERFACE_ADDRESSES by their source. `asked`
+    lists the procedures called so far; `xml` is the XML of the one domain.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Daemon(Closing):
         self.read_only = read_only
         self.queueing = queueing
         self.failing: dict[int, tuple[int, int, str]] = {}
+        self.addressless: dict[int, tuple[int, int, str]] = {}
         self.unanswered: set[int] = set()
         self.asked: list[int] = []
         self.connections = 0
@@ -234,10 +236,13 @@ class Daemon(Closing):
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
         body = self._body(procedure, message[_HEADER.size :])
         status = _STATUS_OK
+        source = struct.unpack(">2I", message[-8:])[0] if procedure == INTERFACE_ADDRESSES else -1
         if procedure == GET_ALL_DOMAIN_STATS and self.error is not None:
             status, body = _STATUS_ERROR, _error(*self.error)
         elif procedure in self.failing:
             status, body = _STATUS_ERROR, _error(*self.failing[procedure])
+        elif source in self.addressless:
+            status, body = _STATUS_ERROR, _error(*self.addressless[source])
         elif procedure == OPEN and self.read_only and not message[-1] & _READ_ONLY:
             status, body = _STATUS_ERROR, _error(*_DENIED)
         elif body is None and procedure == GET_VCPUS:
@@ -281,6 +286,9 @@ class Daemon(Closing):
             return _string(self.xml)
         if procedure == GET_JOB_STATS:
             return _ints(0, 0)  # no job, no parameters
+        if procedure == INTERFACE_ADDRESSES:
+            interface = _string("vnet0") + _ints(0, 1, 0) + _string("10.0.0.5") + _ints(24)
+            return _ints(1) + interface
         if procedure == LIST_ALL_NETWORKS:
             return _ints(0, 0)
         if procedure == NUM_OF_DOMAINS:

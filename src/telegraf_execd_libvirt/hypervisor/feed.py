@@ -102,8 +102,8 @@ class Feed:
         #: The last problem, until all is well, and whether one of them was not ``quiet``.
         self._problem = ""
         self._told = False
-        #: The limits that the log has named.
-        self._limits: set[str] = set()
+        #: What the log has said of limits, and of what is missing although calls succeed.
+        self.limits: set[str] = set()
 
     @property
     def busy(self) -> bool:
@@ -160,11 +160,11 @@ class Feed:
         )
 
     def drop(self, dropped: Mapping[str, int]) -> None:
-        """Counts what limits have left out; each is logged once."""
+        """Counts what limits have left out; each text is logged once."""
         for text, count in dropped.items():
             self.dropped += count
-            if text not in self._limits and len(self._limits) < _MOST_LIMITS:
-                self._limits.add(text)
+            if text not in self.limits and len(self.limits) < _MOST_LIMITS:
+                self.limits.add(text)
                 self._voice.say(logging.WARNING, f"{self.source.name}: {text}")
 
     def hangs(self, turn: Turn, locked: bool, up: bool, now: float) -> None:

@@ -118,8 +118,12 @@ def _sources(hypervisor: Hypervisor, report: _Report) -> None:
             report.problem(f"{source}: {counts}", feed.source.none)
         else:
             counts = f"{counts}, " if counts else ""
-            why = f": {feed.source.empty}" if feed.source.empty and not feed.records else ""
-            report.add(f"{source}: works, {counts}{feed.records} lines now{why}")
+            line = f"{source}: works, {counts}{feed.records} lines now"
+            if feed.limits:
+                report.problem(f"{line}; {'; '.join(sorted(feed.limits))}", _SEE)
+            else:
+                why = f": {feed.source.empty}" if feed.source.empty and not feed.records else ""
+                report.add(f"{line}{why}")
 
 
 def _describe(

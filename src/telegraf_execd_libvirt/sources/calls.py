@@ -60,7 +60,7 @@ class Calls:
             result = call()
         except LibvirtError as error:
             error.__traceback__ = error.__context__ = None  # they would keep the connection open
-            if error.kind in (ErrorKind.LOST, ErrorKind.DENIED):
+            if error.kind is ErrorKind.DENIED or self._is_lost(error):
                 raise
             if error.kind is not ErrorKind.GONE or self._is_invalid(error, owner):
                 self.error = error
@@ -74,6 +74,11 @@ class Calls:
             return None
         self.succeeded += 1
         return result
+
+    def _is_lost(self, error: LibvirtError) -> bool:
+        """Whether the connection is dead; the daemon of another driver, behind the one that was
+        asked, costs only the calls that need it."""
+        return error.kind is ErrorKind.LOST and not self._connection.works(ask=True)
 
     def _is_invalid(self, error: LibvirtError, owner: Any) -> bool:
         """Whether a call is never possible here; False if only the domain has just ended. Checks

@@ -21,6 +21,12 @@ from .source import MINUTE, Scope, Source
 #: VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_*, by the names of the fields.
 _WAYS = {"lease": 0, "arp": 2}
 
+#: What is missing if a way fails for all guests.
+_LACKS = {
+    "lease": "libvirt cannot read the leases of its DHCP servers, so no address is one of them",
+    "arp": "libvirt cannot read the ARP table of the host, so addresses are those of leases only",
+}
+
 
 class _Addresses:
     def __init__(self) -> None:
@@ -28,10 +34,11 @@ class _Addresses:
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
         seen = set()
+        worked: set[str] = set()
         for handle in scope.domains(active=True):
             uuid = scope.uuid(handle)
             seen.add(uuid)
-            found = _lines(scope, handle)
+            found = _lines(scope, handle, worked)
             admitted, dropped = self._limits.admit(uuid, found, time.monotonic())
             scope.drop(
                 dropped,
@@ -41,13 +48,19 @@ class _Addresses:
             for line in admitted:
                 yield scope.domain(handle, line.prefix, line.keys, **line.tags)
         self._limits.forget_others(seen, time.monotonic())
+        if worked:
+            for way in _WAYS.keys() - worked:
+                scope.lack(_LACKS[way])
 
 
-def _lines(scope: Scope, handle: Any) -> Iterator[Line]:
-    """One line for each address; leases come first, so that a flood of others leaves them."""
+def _lines(scope: Scope, handle: Any, worked: set[str]) -> Iterator[Line]:
+    """One line for each address; leases come first, so that a flood of others leaves them. Ways
+    that succeed are added to those that ``worked``."""
     known: dict[tuple[str, str], dict[str, Any]] = {}
     for way, number in _WAYS.items():
         found = scope.call(handle, "interfaceAddresses", number, 0)
+        if found is not None:
+            worked.add(way)
         for interface, details in (found or {}).items():
             for address in details.get("addrs") or ():
                 at = clean(interface), clean(address.get("addr"))
@@ -68,8 +81,7 @@ SOURCE = Source(
     reads="IP addresses of running guests, by the leases of libvirt's DHCP servers and the ARP "
     "table of the host, without an agent",
     calls="`virDomainInterfaceAddresses` twice for each running domain",
-    empty="libvirt finds no address of a guest in its DHCP leases or in the ARP table of the host; "
-    "virsh domifaddr GUEST --source arp says whether it can read that table",
+    empty="libvirt finds no address of a guest in its DHCP leases or in the ARP table of the host",
     new=_Addresses,
     interval=MINUTE,
     metrics=(

@@ -71,6 +71,12 @@ class Scope(Calls):
         if count:
             self.dropped[text] = self.dropped.get(text, 0) + count
 
+    def lack(self, text: str) -> None:
+        """Notes what the last error costs, although other calls succeed. The log says each text
+        once, and --check all of them."""
+        if self.error is not None:
+            self.dropped.setdefault(f"{text}: {self.error}", 0)
+
     def domains(
         self,
         active: bool = False,
