@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.scope import FakeScope, Thing, read
+from pytest_mock import MockerFixture
+
+from support.scope import FakeScope, Thing, defaults, fetched, read
+from telegraf_execd_libvirt.sources import SOURCES
 
 
 def pool(name: str = "default", **answers: Any) -> Thing:
@@ -34,3 +37,32 @@ def test_storage_volumes() -> None:
     assert read("storage_pool", scope)[1:] == [
         r"libvirt_storage_volume,pool=default,volume=disk\ 1 capacity=100i,allocation=30i"
     ]
+
+
+def test_a_pool_that_is_defined_anew(mocker: MockerFixture) -> None:
+    """A pool that is not active may get another type, with its UUID: that is read at each fetch
+    then, at its start, and at last after some minutes. An XML that cannot be read changes
+    nothing."""
+    clock = mocker.patch("telegraf_execd_libvirt.sources.storage_pool.time.monotonic")
+    clock.return_value = 1000.0
+    changing, source = pool(), SOURCES["storage_pool"]
+    scope = FakeScope(host={"listAllStoragePools": [changing]}, options=defaults(source))
+    reads, fetch = mocker.spy(scope, "xml"), source.new()
+
+    def kind(active: int, xml: str) -> tuple[str, int]:
+        """The type of the pool, and the number of times that its XML was read for that."""
+        reads.reset_mock()
+        changing.answers["isActive"], changing.xml = active, xml
+        (found,) = fetched(fetch, scope)
+        return found.identity.tags["type"], reads.call_count
+
+    rbd, logical = "<pool type='rbd'/>", "<pool type='logical'/>"
+    assert kind(1, "<pool type='dir'/>") == ("dir", 1)
+    assert kind(1, rbd) == ("dir", 0)
+    assert kind(0, rbd) == kind(0, rbd) == ("rbd", 1)
+    assert kind(1, logical) == ("logical", 1)
+    assert kind(1, rbd) == ("logical", 0)
+    clock.return_value += 301.0
+    assert kind(1, "<broken") == ("logical", 1)
+    clock.return_value += 301.0
+    assert kind(1, rbd) == ("rbd", 1)

@@ -79,6 +79,10 @@ class Facts:
     #: The methods that the driver does not have, each with the error of its call.
     unsupported: dict[Method, LibvirtError] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for cache in (self.devices, self.identities, self.pins, self.restarts):
+            cache.unusable = self._unusable
+
     def attempt(self, method: Method, call: Callable[[], Any], text: Callable[[], str]) -> Any:
         """The result of a call, or None if it fails or the driver does not have its method.
         ``text`` names the call in the log. Raises LibvirtError only if the connection is dead."""
@@ -105,11 +109,21 @@ class Facts:
 
     def tell(self, uuid: str, what: str, details: object) -> None:
         """Warns once of what is wrong with a domain. A full memory of that begins anew."""
-        if (uuid, what) not in self.named:
-            if len(self.named) >= _MOST_NAMED:
-                self.named.clear()
-            self.named.add((uuid, what))
+        if self._is_news(uuid, what):
             log.warning("domain %s: %s %s", uuid, what, details)
+
+    def _unusable(self, uuid: str, error: ValueError) -> None:
+        """Warns once of XML that several caches may read."""
+        if self._is_news(uuid, str(error)):
+            log.warning("domain %s: %s", uuid, error)
+
+    def _is_news(self, uuid: str, what: str) -> bool:
+        if (uuid, what) in self.named:
+            return False
+        if len(self.named) >= _MOST_NAMED:
+            self.named.clear()
+        self.named.add((uuid, what))
+        return True
 
     def changed(self, kind: int, uuid: str, details: tuple[Any, ...]) -> None:
         """An event says that a domain has changed; with the details of libvirt's callback."""

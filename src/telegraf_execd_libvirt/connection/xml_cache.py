@@ -23,13 +23,14 @@ Life = int
 
 class XmlCache(Generic[T]):
     """The results of ``parse`` by UUID, for about ``seconds``; ``nothing`` if the XML is unusable
-    (ValueError). Instead of XML, ``parse`` may get other data of a domain. Several threads may use
-    the cache."""
+    (ValueError), and ``unusable`` gets that error. Instead of XML, ``parse`` may get other data of
+    a domain. Several threads may use the cache."""
 
     def __init__(self, parse: Callable[[Any], T], nothing: T, seconds: float) -> None:
         self._parse = parse
         self._nothing = nothing
         self._seconds = seconds
+        self.unusable: Callable[[str, ValueError], None] = _warn
         self._lock = threading.Lock()  # held for moments, never while XML is read
         self._swept = 0.0
         self._known: dict[str, tuple[Life, float, T]] = {}
@@ -85,7 +86,7 @@ class XmlCache(Generic[T]):
                 return None
             found = self._parse(xml)
         except ValueError as error:
-            log.warning("domain %s: %s", uuid, error)
+            self.unusable(uuid, error)
             found = self._nothing
         with self._lock:
             old = self._known.get(uuid)
@@ -101,3 +102,7 @@ class XmlCache(Generic[T]):
                 self._known = {uuid: e for uuid, e in self._known.items() if e[1] > oldest}
                 self._lacks = {uuid: e for uuid, e in self._lacks.items() if uuid in self._known}
         return found
+
+
+def _warn(uuid: str, error: ValueError) -> None:
+    log.warning("domain %s: %s", uuid, error)

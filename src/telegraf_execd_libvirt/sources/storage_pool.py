@@ -6,6 +6,7 @@ last refresh by another program.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,22 +14,31 @@ from ..domain.record import Domain, record
 from ..groups.schema import Metric, Type, gauge
 from .source import Option, Scope, Source
 
+#: The type of an active pool is read again after this time: it may have been stopped, defined
+#: anew and started between two fetches.
+_OLDEST_TYPE_SECONDS = 300.0
+
 
 class _Pools:
     def __init__(self) -> None:
-        #: The types of the pools by UUID: dir, logical, rbd and so on; a pool keeps its type.
-        self._types: dict[str, str] = {}
+        #: The types of the pools by UUID (dir, logical, rbd and so on), and when they are read
+        #: again: a pool that is not active may get another type at any time.
+        self._types: dict[str, tuple[str, float]] = {}
 
     def __call__(self, scope: Scope) -> Iterator[Domain]:
         known = {}
         for pool in scope.host("listAllStoragePools", 0) or ():
-            uuid = scope.uuid(pool)
-            kind = known[uuid] = self._types.get(uuid) or scope.xml(pool).get("type") or ""
+            uuid, now = scope.uuid(pool), time.monotonic()
+            active = scope.call(pool, "isActive")
+            kind, until = self._types.get(uuid, ("", 0.0))
+            if not active or now >= until:
+                kind = scope.xml(pool).get("type") or kind
+                until = now + _OLDEST_TYPE_SECONDS if active and kind else 0.0
+            known[uuid] = kind, until
             info = scope.call(pool, "info")
             if info is None:
                 continue
             state, capacity, allocation, available = info
-            active = scope.call(pool, "isActive")
             keys = {
                 "state": state,
                 "capacity": capacity,
@@ -57,9 +67,10 @@ SOURCE = Source(
     name="storage_pool",
     summary="storage pools, and with an option their volumes",
     reads="storage pools; with `volumes = true` also their volumes",
-    calls="three for each pool and one more for a new one; with `volumes` also one for each active "
-    "pool and each volume. Pools are not refreshed: the sizes are those of the last refresh, such "
-    "as by [`virsh pool-refresh`](metrics.md#notes).",
+    calls="three for each pool, and one more for a pool that is new or not active, otherwise every "
+    "five minutes; with `volumes` also one for each active pool and each volume. Pools are not "
+    "refreshed: the sizes are those of the last refresh, such as by [`virsh pool-refresh`]"
+    "(metrics.md#notes).",
     empty="no storage pool is defined",
     new=_Pools,
     options=(
