@@ -100,8 +100,9 @@ class Daemon:
             self.add(Guest(len(self.guests), True, selected=False))
         self._victims: dict[str, Guest] = {}
         self.calls: dict[Call, None] = {}
-        #: The number of reasons why each call waits, and takes longer; the faults of calls.
-        self.stopped = self._slow = 0
+        #: The number of reasons why each call waits, why those that look for a domain do, and why
+        #: calls take longer; the faults of calls.
+        self.stopped = self.removing = self._slow = 0
         self.failing: list[Fault] = []
 
     def add(self, guest: Guest) -> None:
@@ -192,7 +193,7 @@ class Daemon:
 
     def _obstacle(self, call: Call) -> tuple[str, str]:
         """What the call waits for now, and the guest."""
-        if self.stopped:
+        if self.stopped or (self.removing and call.names != ()):
             return "daemon", ""
         for guest in self.special:
             name = guest.name

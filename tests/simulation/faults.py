@@ -108,12 +108,16 @@ class World:
             guest.version += 1
 
     def _stop(self, fault: Fault, by: int) -> None:
-        """All calls wait: for a daemon that is stopped, or for the removal of a locked domain."""
-        self._daemon.stopped += by
+        """All calls wait for a daemon that is stopped. For the removal of a locked domain wait only
+        those that look for a domain, so the daemon accepts connections."""
+        if fault.kind == "freeze":
+            self._daemon.stopped += by
+            self._client.changed()
+            return
+        self._daemon.removing += by
         guest = self._guest(fault)
-        if fault.kind == "removing" and by < 0 and guest is not None:
+        if by < 0 and guest is not None:
             self._daemon.remove(guest)
-        self._client.changed()
 
     def _of_connection(self, fault: Fault, by: int) -> None:
         alive = self._client.alive
