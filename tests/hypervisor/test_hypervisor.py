@@ -15,8 +15,9 @@ import pytest
 from support.plugin import SECONDS, TEST_DRIVER
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.connection.errors import LibvirtError
+from telegraf_execd_libvirt.hypervisor.engine import Engine
 from telegraf_execd_libvirt.hypervisor.hypervisor import Hypervisor
-from telegraf_execd_libvirt.hypervisor.messages import Outcome, Reading, Written
+from telegraf_execd_libvirt.hypervisor.messages import Event, Outcome, Reading, TickDue, Written
 from telegraf_execd_libvirt.hypervisor.worker import Worker
 from telegraf_execd_libvirt.sources import SOURCES
 
@@ -40,6 +41,25 @@ def test_results_go_on_after_an_exception() -> None:
     assert isinstance(reading, Reading) and isinstance(outcome, Outcome) and not rests
     assert outcome.domains == len(reading.domains) == 1 and outcome.timestamp == 7
     assert not [*hypervisor.results(time.monotonic())] and rests == [False]
+
+
+def test_ticks_that_nobody_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ticks that come while nobody takes the results are one event, so they fill no memory and are
+    no intervals of ticks; it has the timestamp of the last one."""
+    ticks: list[int] = []
+    handle = Engine.handle
+
+    def recorded(engine: Engine, event: Event, now: float) -> None:
+        if isinstance(event, TickDue):
+            ticks.append(event.timestamp)
+        handle(engine, event, now)
+
+    monkeypatch.setattr(Engine, "handle", recorded)
+    hypervisor = Hypervisor(HypervisorConfig(libvirt_uri=TEST_DRIVER), "a name")
+    hypervisor.tick(5)
+    hypervisor.tick(6)
+    outcomes = [found for found in collect(hypervisor) if isinstance(found, Outcome)]
+    assert ticks == [7] and len(outcomes) == 1
 
 
 def test_errors_in_turn(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
