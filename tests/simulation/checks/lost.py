@@ -19,6 +19,7 @@ class Lost(Check):
         super().__init__(run)
         scenario = run.scenario
         self._applies = scenario.is_gentle or (scenario.is_quick and scenario.only("pause"))
+        self._stays = scenario.is_gentle and scenario.only(*OF_GUESTS)
         #: Those that exist from the beginning, without faults.
         self._known = {f"g{number}" for number in range(scenario.guests)} - scenario.victims
         self._locked, self._hung = (
@@ -36,6 +37,9 @@ class Lost(Check):
         assert outcome is not None
         if not self._applies or (tick.number == 0 and not outcome.up):
             return
+        named = {domain.name for domain in outcome.locked}.union(tick.written, tick.resting)
+        if self._stays and len(lost := tick.expected - named) > outcome.unread:
+            self.fail(f"tick {tick.number} says nothing of {sorted(lost)}")
         missing = self._known - tick.written.keys() - tick.resting
         few = len(self._locked) < MOST_LOCKED and len(self._hung) < MOST_HANGING
         if missing and (few or len(missing) > outcome.unread):
