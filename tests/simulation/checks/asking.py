@@ -6,12 +6,14 @@ it were lost.
 Calls that need no monitor hang only behind a lock. As long as fewer than two of them hang at a
 guest, the state of the guest is asked for.
 
-Only guests that did not respond in the last tick are asked for their control interface.
+Only guests that did not respond in the last tick are asked for their control interface. Nobody waits
+for that, so it is not asked again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from telegraf_execd_libvirt.connection.errors import ErrorKind
 from telegraf_execd_libvirt.connection.requests import BatchRequest, ControlRequest
@@ -40,6 +42,8 @@ class Asking(Check):
         self._before = Counter[str]()
         #: Who did not respond in the last tick.
         self._incomplete: list[frozenset[str]] = []
+        #: The names in the last request for control interfaces; a repeat has the same object.
+        self._controls: Sequence[str] = ()
         #: The number of requests in a row that have failed as if the connection were lost.
         self._lost = Counter[Link]()
 
@@ -73,6 +77,9 @@ class Asking(Check):
             # A tick may end in the step in which it asks.
             if not any(names <= last for last in (*self._incomplete, outcome.incomplete)):
                 self.fail(f"{names} are asked for their control interface")
+            if action.request.names is self._controls:
+                self.fail(f"{self._controls} are asked for their control interface again")
+            self._controls = action.request.names
 
     def _check_close(self, link: Link) -> None:
         run, connections = self.run, self.run.client.connections
