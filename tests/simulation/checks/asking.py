@@ -6,8 +6,8 @@ it were lost.
 Calls that need no monitor hang only behind a lock. As long as fewer than two of them hang at a
 guest, the state of the guest is asked for.
 
-Only guests that did not respond in the last tick are asked for their control interface. Nobody waits
-for that, so it is not asked again.
+Only guests that did not respond in the last tick are asked for their control interface. Nobody
+waits for that, so it is not asked again, unless a connection was lost.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Asking(Check):
                 "idle" if not event.error else "closed"
             )
         elif isinstance(event, Ended):
+            self._controls = self._controls if event.error is None else ()
             lost = event.error is not None and event.error.kind is ErrorKind.LOST
             self._lost[event.link] = self._lost[event.link] + 1 if lost else 0
             self._states[event.link.number, event.link.read_only] = "idle"
