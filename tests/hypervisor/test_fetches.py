@@ -332,6 +332,21 @@ def test_a_fetch_that_meets_a_lock_is_repeated_at_the_next_tick() -> None:
     assert lab.after(120.0) == []
 
 
+def test_a_fetch_that_hangs_is_repeated_at_the_next_tick_without_the_reason() -> None:
+    """The other domains are brought as soon as the domain is left out at which it hangs. What has
+    no such reason comes when the source is due."""
+    lab = Lab(source("job"), source("event"), interval=90.0)
+    first, second = lab.after(100.0)
+    hang([first], 100.0, at="web")
+    lab.expire(True, 106.0)
+    (ask,) = lab.after(110.0)
+    assert ask.request.skipped == {"web0"}
+    lab.end(ask.link, 110.0)
+    lab.expire(True, 116.0)
+    assert second.link.progress.abandoned and lab.after(120.0) == []
+    assert len(lab.after(200.0)) == 2
+
+
 def test_what_limits_leave_out_is_counted_and_named_once() -> None:
     """The health counts all that a source leaves out because of a limit; the log says it once."""
     lab = Lab()

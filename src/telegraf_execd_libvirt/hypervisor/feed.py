@@ -168,14 +168,19 @@ class Feed:
                 self._voice.say(logging.WARNING, f"{self.source.name}: {text}")
 
     def hangs(self, turn: Turn, locked: bool, up: bool, now: float) -> None:
-        """A turn is found to hang. If that is behind a lock, the next one leaves the locked domain
-        out, and comes with the next tick."""
+        """A turn is found to hang."""
         turn.hung, turn.locked = True, locked
-        if locked:
-            self.asked = None
-        else:
+        if not locked:
             self.errors += 1
             self.judge(up, now)
+
+    def abandon(self, turn: Turn, again: bool) -> None:
+        """Nobody waits for a turn any more; ``again``: the next one leaves out what it waits for,
+        so it comes with the next tick."""
+        self.abandoned.add(turn)
+        self.lanes[turn.lane] = None
+        if again:
+            self.asked = None
 
     def judge(self, up: bool, now: float) -> None:
         """The state after a turn has ended or is found to hang; a change is logged. ``up``: the

@@ -167,11 +167,11 @@ class Fetches:
                 continue
             if not turn.hung:
                 feed.hangs(turn, locked, up, now)
-            old = turn.at or roster.blocked or now - since > feed.patience.attempt_seconds
+            avoidable = turn.at or roster.blocked
+            old = avoidable or now - since > feed.patience.attempt_seconds
             if old and sum(t.abandoned for t in self._running.values()) < MOST_HANGING:
                 turn.abandoned = link.progress.abandoned = True
-                feed.abandoned.add(turn)
-                feed.lanes[turn.lane] = None
+                feed.abandon(turn, again=bool(avoidable))
 
     def paused(self, seconds: float) -> None:
         """Nobody read stdout for this long: no turn could begin, no connection be taken."""

@@ -1,7 +1,8 @@
 """While one guest is locked or hangs, the sources go on to bring the others.
 
-A fetch that comes to the guest is given up after the source's timeout, and the next one leaves the
-guest out. Other sources may wait for the connection meanwhile.
+A fetch that comes to the guest is given up after the source's timeout, and the next one, at the
+next tick, leaves the guest out. Each fault may cost a fetch. Other sources may wait for the
+connection meanwhile.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ class FetchedOthers(Check):
         is_simple = scenario.only("hang", "lock", "storage") and len(scenario.victims) == 1
         others = {f"g{number}" for number in range(scenario.guests)} - scenario.victims
         wait = 2 * max((source.timeout for source in scenario.sources), default=0.0)
-        wait += 2 * scenario.interval + scenario.login + _SLACK_SECONDS
+        wait += (1 + len(scenario.faults)) * scenario.interval + scenario.login + _SLACK_SECONDS
         #: For each source its longest time, and when each guest was fetched last.
         self._most: dict[int, float] = {}
         self._last: dict[int, dict[str, float]] = {}
         for number, source in enumerate(scenario.sources):
             if source.of_domains and is_simple and scenario.is_gentle:
-                self._most[number] = 2 * max(source.interval, scenario.interval) + wait
+                self._most[number] = max(source.interval, scenario.interval) + wait
                 self._last[number] = dict.fromkeys(others, FIRST)
 
     def action(self, action: Action) -> None:
