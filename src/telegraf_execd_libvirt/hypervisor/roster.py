@@ -108,16 +108,23 @@ class Roster:
 
     def returned(self, link: Link, alive: bool) -> list[str]:
         """A call has ended; returns the domains that are not locked any more. If the connection is
-        dead, the lock may still be held, so another call has to wait for it."""
-        mine = [name for name, lock in self.locked.items() if link in (lock.link, self.listing)]
+        dead, the lock may still be held, so another call has to wait for it. A call about all
+        domains may have passed a domain before that was locked, whose own look-up still waits."""
+        is_list = link is self.listing
+        mine = [
+            name
+            for name, lock in self.locked.items()
+            if lock.link is link or (is_list and lock.link is None)
+        ]
         for name in mine:
             if alive:
                 del self.locked[name]
             elif self.locked[name].link is link:
                 self.locked[name].link = None
-        if link is self.listing:
+        if is_list:
             self.listing = None
-            self.blocked = not alive and bool(self.locked)
+        if self.listing is None and (is_list or mine):
+            self.blocked = bool(self.locked)
         if not any(lock.by_block for lock in self.locked.values()):
             self.without_block = False
         return mine if alive else []
