@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +35,7 @@ from telegraf_execd_libvirt.hypervisor.patience import (
 from telegraf_execd_libvirt.hypervisor.roster import Roster
 from telegraf_execd_libvirt.hypervisor.running import Runs
 from telegraf_execd_libvirt.hypervisor.tick import Tick
-from telegraf_execd_libvirt.hypervisor.voice import Voice
+from telegraf_execd_libvirt.hypervisor.voice import STATE, Voice
 from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.source import Settings, Source
 
@@ -65,7 +66,7 @@ class Lab(Fetches):
         each = [(source, settings) for source in sources or (source(),)]
         plan = Plan("host", "qemu:///system", 5.0, "5s", is_remote=far, sources=each)
         patience, backoff = Patience(5.0), Backoff(self.ticks, far, max)
-        voice = Voice("host", self.actions)
+        voice = self.voice = Voice("host", self.actions)
         self.links = Links(voice, True, 4, patience, backoff, self.actions)
         runs = Runs(1, self.roster)
         super().__init__(plan, self.ticks, max, self.links, runs, voice)
@@ -77,7 +78,7 @@ class Lab(Fetches):
         """An attempt to connect ends."""
         links.connect(now)
         if links.opened(Opened(self.did(Open)[-1].link, 0.0, error), now) and error is not None:
-            self.refused(error, True, now)
+            self.refused(error, now)
 
     def did(self, kind: type) -> list[Any]:
         """All actions of a kind until now."""
@@ -89,7 +90,7 @@ class Lab(Fetches):
 
     def asks(self, now: float, tick: Optional[Tick] = None) -> list[Ask]:
         """New requests of the sources."""
-        self.assign(tick, True, frozenset(), now)
+        self.assign(tick, now)
         found = self.did(Ask)
         for ask in found:
             self.actions.remove(ask)
@@ -105,7 +106,7 @@ class Lab(Fetches):
         """A fetch ends."""
         ended = Ended(link, 1.0, last, **event)
         (self.links if link.read_only else self.others).release(link, ended.alive)
-        self.ended(ended, True, now)
+        self.ended(ended, now)
 
 
 def hang(asks: Sequence[Ask], now: float, at: str) -> None:
@@ -212,7 +213,7 @@ def test_a_fetch_that_hangs_at_a_domain() -> None:
     lab.end(other.link, 100.1)
     hang([hung], 100.1, at="web")
     for now, abandoned in ((105.0, False), (105.7, True)):
-        lab.expire(True, now)
+        lab.expire(now)
         assert hung.link.progress.abandoned is abandoned is not lab.busy
     for ask in lab.after(106.0):
         assert ask.request.skipped == {"web0"}
@@ -237,7 +238,7 @@ def test_a_fetch_that_waits_for_a_lock() -> None:
     assert len(asks) == FETCH_LINKS
     for ask in asks:
         lab.roster.lock(ask.link.progress.at, ask.link, False, 100.3)
-    lab.expire(True, 100.3)
+    lab.expire(100.3)
     (other,) = lab.asks(100.3)
     lab.end(other.link, 100.4)
     assert all(ask.link.progress.abandoned for ask in asks) and not lab.texts()
@@ -252,7 +253,7 @@ def test_fetches_that_hang_are_bounded() -> None:
     for now in range(100, 200, 6):
         asks = lab.after(float(now)) if now % 12 else lab.asks(float(now))
         hang(asks, float(now), at=f"web{now}-")
-        lab.expire(True, now + 5.6)
+        lab.expire(now + 5.6)
         hung += asks
     assert sum(ask.link.progress.abandoned for ask in hung) == MOST_HANGING
     assert 2 * MOST_HANGING <= len(hung) < 2 * MOST_HANGING + FETCH_LINKS
@@ -264,10 +265,10 @@ def test_a_fetch_that_hangs_at_no_domain() -> None:
     """A call about the host may be slow; it is given up after 15 s."""
     lab = Lab()
     assert len(lab.after(100.0)) == 1
-    lab.expire(True, 105.5)
+    lab.expire(105.5)
     assert lab.texts() == ["host: job: no answer within 5s"]
     assert not lab.busy and lab.after(106.0) == []
-    lab.expire(True, 115.6)
+    lab.expire(115.6)
     assert len(lab.after(116.0)) == 1
 
 
@@ -277,10 +278,11 @@ def test_sources_wait_for_the_hypervisor() -> None:
     lab = Lab(links=0)
     for now in (100.0, 101.0):
         assert lab.after(now) == []
+        lab.voice.problem(STATE, logging.ERROR, "cannot be read")
         lab.fail_all("access denied", now)
         health = lab.feed.health()
         assert health and not health.up and not lab.busy
-    (said,) = lab.did(Say)
+    (_, said) = lab.did(Say)
     assert (said.level, said.text) == (10, "host: job: access denied")
     assert lab.feed.errors == 2 and not lab.did(Open)
 
@@ -324,7 +326,7 @@ def test_a_fetch_that_meets_a_lock_is_repeated_at_the_next_tick() -> None:
     (ask,) = lab.after(100.0)
     ask.link.progress.at = "a"
     lab.roster.lock("a", Link(99, True, 0.0), by_block=False, now=100.5)
-    lab.expire(True, 100.6)
+    lab.expire(100.6)
     assert not lab.texts() and lab.feed.errors == 0
     (ask,) = lab.after(110.0)
     assert ask.request.skipped == {"a"}
@@ -338,11 +340,11 @@ def test_a_fetch_that_hangs_is_repeated_at_the_next_tick_without_the_reason() ->
     lab = Lab(source("job"), source("event"), interval=90.0)
     first, second = lab.after(100.0)
     hang([first], 100.0, at="web")
-    lab.expire(True, 106.0)
+    lab.expire(106.0)
     (ask,) = lab.after(110.0)
     assert ask.request.skipped == {"web0"}
     lab.end(ask.link, 110.0)
-    lab.expire(True, 116.0)
+    lab.expire(116.0)
     assert second.link.progress.abandoned and lab.after(120.0) == []
     assert len(lab.after(200.0)) == 2
 

@@ -45,9 +45,8 @@ class Asking:
         self._actions = actions
         self._schedule = Schedule(plan, runs.roster)
 
-    def begin(self, tick: Tick, incomplete: frozenset[str]) -> None:
-        """Queues the first requests of a tick; ``incomplete`` domains did not respond in the last
-        one."""
+    def begin(self, tick: Tick) -> None:
+        """Queues the first requests of a tick."""
         roster, count = self._runs.roster, self._runs.count
         if self._schedule.active:
             self._schedule.begin(tick.began, self._patience.interval)
@@ -68,7 +67,7 @@ class Asking:
         if self._plan.host:
             tick.enqueue(Batch(HostRequest()))
         roster.controls = {}
-        if self._plan.control and (names := incomplete.difference(roster.locked)):
+        if self._plan.control and (names := self._runs.incomplete.difference(roster.locked)):
             # It is not repeated: nobody waits for it.
             tick.enqueue(Batch(ControlRequest(sorted(names)), retry=True))
 

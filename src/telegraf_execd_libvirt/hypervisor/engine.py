@@ -22,7 +22,7 @@ from .fetches import Fetches
 from .hanging import Hanging
 from .journal import Journal
 from .links import Links
-from .messages import Defect, Ended, Event, Opened, Outcome, Part, Plan, TickDue
+from .messages import Defect, Ended, Event, Opened, Part, Plan, TickDue
 from .patience import Backoff, Patience, TickTimes, Uniform
 from .roster import Roster
 from .running import Running, Runs
@@ -45,25 +45,23 @@ class Engine:
     ) -> None:
         self.actions = journal.actions
         self.journal, self._voice = journal, journal.voice
-        self.outcome = Outcome()
         ticks = self._ticks = TickTimes()
         self._plan = plan
         self._patience = Patience(plan.timeout)
         self._roster = Roster()
         backoff = Backoff(ticks, plan.is_remote, uniform)
         self.links = Links(self._voice, True, plan.links, self._patience, backoff, self.actions)
-        self._runs = Runs(plan.calls, self._roster)
-        shared = self._patience, self.links, self._runs
+        self.runs = Runs(plan.calls, self._roster)
+        shared = self._patience, self.links, self.runs
         self._asking = Asking(plan, *shared, self.actions)
         self._hanging = Hanging(*shared, self._asking, running_names)
-        self.fetches = Fetches(plan, ticks, uniform, self.links, self._runs, self._voice)
+        self.fetches = Fetches(plan, ticks, uniform, self.links, self.runs, self._voice)
         self._tick: Optional[Tick] = None
         self._began = -inf
         #: The monotonic time of the next :meth:`wake`; None: only an event changes anything.
         self.wake_at: Optional[float] = None
         #: The timestamp of a tick that waits for the end of another one, and its monotonic time.
         self._due: Optional[tuple[int, float]] = None
-        self._incomplete: frozenset[str] = frozenset()
         #: The last ticks without an answer, and the seconds after which a late answer came.
         self._late: dict[Tick, float] = {}
 
@@ -80,7 +78,7 @@ class Engine:
         elif isinstance(event, Opened):
             self._opened(event, now)
         elif isinstance(event, Part):
-            self._take(self._runs.running[event.link], event.content)
+            self._take(self.runs.running[event.link], event.content)
         elif isinstance(event, Ended):
             self._ended(event, now)
         elif isinstance(event, Defect):
@@ -95,7 +93,7 @@ class Engine:
         self._voice.now = now
         if self._tick is not None:
             self._hanging.expire(self._tick, now)
-        self.fetches.expire(self.outcome.up, now)
+        self.fetches.expire(now)
         self._go_on(now)
 
     def _go_on(self, now: float) -> None:
@@ -104,7 +102,7 @@ class Engine:
             if self._tick is not None:
                 self._asking.assign(self._tick, now)
             if self.fetches.queue:
-                self.fetches.assign(self._tick, self.outcome.up, self._incomplete, now)
+                self.fetches.assign(self._tick, now)
             if self._tick is not None:
                 self._write(self._tick)
                 moment = self._hanging.wake_at(self._tick, self._due is not None, now)
@@ -143,16 +141,16 @@ class Engine:
             return
         took = now - self._tick.began - self._tick.paused
         slow = took > _NO_TIME_SECONDS and self._tick.hung_at is None
-        if slow and (self._tick.took or self._patience.known) and self._runs.in_time(self._tick):
+        if slow and (self._tick.took or self._patience.known) and self.runs.in_time(self._tick):
             self.journal.slow(max(self._tick.took.values(), default=took))
         self._due = event.timestamp, event.at
 
     def _begin(self, timestamp: int, now: float) -> None:
         self._began = now
         self._tick = tick = Tick(timestamp, now, now + self._patience.timeout)
-        if self._runs.running:
-            tick.hung = self._incomplete
-        self._asking.begin(tick, self._incomplete)
+        if self.runs.running:
+            tick.hung = self.runs.incomplete
+        self._asking.begin(tick)
         self.fetches.tick(timestamp, now)
 
     def _paused(self, seconds: float) -> None:
@@ -173,7 +171,7 @@ class Engine:
         if event.error is None and read_only:
             self.journal.driver, self.journal.version = event.driver, event.version
         elif refused and event.error is not None and not read_only:
-            self.fetches.refused(event.error, self.outcome.up, now)
+            self.fetches.refused(event.error, now)
         elif refused and self._tick is not None:
             self._tick.refused = True
 
@@ -202,9 +200,9 @@ class Engine:
         if self.fetches.serves(link):
             self.journal.defects += event.defect is not None
             self._links_of(link.read_only).release(link, event.alive and not event.stale)
-            self.fetches.ended(event, self.outcome.up, now)
+            self.fetches.ended(event, now)
             return
-        run = self._runs.running[link]
+        run = self.runs.running[link]
         if event.defect is not None:
             self.journal.defect(f"{event.error}")
         self._take(run, event.last)
@@ -223,20 +221,20 @@ class Engine:
     def _finish(self, tick: Tick, now: float) -> None:
         roster = self._roster
         self._hanging.leave(tick)
-        self.links.close_spare(self._runs.watching, len(self._runs.running) + self.fetches.hung)
+        self.links.close_spare(self.runs.watching, len(self.runs.running) + self.fetches.hung)
         tick.end()
         self._write(tick)
         self._tick = None
-        self._incomplete = tick.incomplete
+        self.runs.incomplete = tick.incomplete
         trouble, connecting = None, bool(self.links.hanging())
         if not tick.read:
             error = tick.error or (self.links.refusal if tick.refused else None)
             is_locked = roster.blocked and not connecting
             locked = roster.locked if is_locked else None
-            trouble = self.journal.trouble(error, locked, bool(self._runs.running), connecting)
-        self.outcome = outcome = self._hanging.outcome(tick, trouble, now)
+            trouble = self.journal.trouble(error, locked, bool(self.runs.running), connecting)
+        outcome = self._hanging.outcome(tick, trouble, now)
         self.journal.late(self._late.values())
-        self.journal.ended(outcome, tick.error, self._runs.hanging, connecting)
+        self.journal.ended(outcome, tick.error, self.runs.hanging, connecting)
         if trouble is None or trouble.state != "locked":  # the error says it
             self.journal.locked(roster.blocked, roster.locked, roster.without_block)
         self._voice.tick()
@@ -246,5 +244,5 @@ class Engine:
             return
         self.links.check_full(now)
         self._late.clear()
-        if self._runs.running and not self.links.idle:
+        if self.runs.running and not self.links.idle:
             self.links.connect(now)  # beside what hangs, so that the next tick need not wait

@@ -51,22 +51,15 @@ class Turn:
 @dataclass
 class Result:
     """The outcome of a turn. ``lost``: the connection was lost or not made; ``worked``: a call
-    succeeded; ``defect``: the error is one of this program."""
+    succeeded; ``failed``: the source fails, even if other turns succeeded."""
 
     records: int = 0
     seconds: float = 0.0
     error: Optional[LibvirtError] = None
     lost: bool = False
     worked: bool = False
-    defect: bool = False
+    failed: bool = False
     counted: int = 0
-
-    @property
-    def failed(self) -> bool:
-        """Whether it is a failure of the source, even if other turns succeeded."""
-        if self.error is None:
-            return False
-        return self.lost or self.defect or self.error.kind is ErrorKind.DENIED
 
 
 class Feed:
@@ -88,53 +81,50 @@ class Feed:
         #: After this time a call hangs, or there is no turn.
         self.seconds = self.patience.timeout + FETCH_GRACE_SECONDS
         self.fetches = [source.new() for _ in range(source.lanes)]
-        self.lanes: list[Optional[Turn]] = [None] * source.lanes
-        self.last: list[Optional[Result]] = [None] * source.lanes
-        self.abandoned: set[Turn] = set()
+        #: The turns that have not ended, also those that are abandoned.
+        self.turns: list[Turn] = []
+        #: The last result of each lane.
+        self.last: dict[int, Result] = {}
         self.asked: Optional[float] = None
         self.errors = self.dropped = 0
-        #: Why the last fetch failed, and what helps; empty if it did not.
+        #: The problem there is, or "up"; why the last fetch failed, and what helps.
+        self.state = "up"
         self.error = self.help = ""
-        self.up = True
         self._plan = plan
         self._backoff = backoff
         self._voice = voice
-        #: The last problem, until all is well, and whether one of them was not ``quiet``.
-        self._problem = ""
-        self._told = False
         #: What the log has said of limits, and of what is missing although calls succeed.
         self.limits: set[str] = set()
 
     @property
+    def up(self) -> bool:
+        return self.state == "up"
+
+    @property
     def busy(self) -> bool:
         """Whether a turn waits, or runs and does not hang."""
-        return any(turn is not None and not turn.hung for turn in self.lanes)
+        return any(not turn.hung for turn in self.turns)
 
     @property
     def supported(self) -> bool:
         """Whether the driver has the calls of the last fetch."""
-        errors = (result.error for result in self.last if result is not None)
+        errors = (result.error for result in self.last.values())
         return not any(error and error.kind is ErrorKind.UNSUPPORTED for error in errors)
 
     @property
     def records(self) -> int:
         """The number of records of the last fetch."""
-        return sum(result.records for result in self.last if result is not None)
+        return sum(result.records for result in self.last.values())
 
     @property
     def counted(self) -> int:
         """The number of what the source counts, in the last fetch."""
-        return sum(result.counted for result in self.last if result is not None)
+        return sum(result.counted for result in self.last.values())
 
     @property
     def took(self) -> float:
         """The seconds of the last fetch."""
-        return max((result.seconds for result in self.last if result is not None), default=0.0)
-
-    @property
-    def hung(self) -> list[Turn]:
-        """The turns that hang, also those that are abandoned."""
-        return [*(turn for turn in self.lanes if turn and turn.hung), *self.abandoned]
+        return max((result.seconds for result in self.last.values()), default=0.0)
 
     def is_due(self, now: float) -> bool:
         """Whether a fetch should start at this monotonic time."""
@@ -144,9 +134,8 @@ class Feed:
 
     def health(self) -> Optional[SourceHealth]:
         """The health after the last fetch; None before the end of the first one."""
-        last = [result for result in self.last if result is not None]
-        hung = len(self.hung)
-        if not last and not hung and self.up:
+        hanging = sum(turn.hung for turn in self.turns)
+        if not self.last and not hanging and self.up:
             return None
         return SourceHealth(
             source=self.source.name,
@@ -154,7 +143,7 @@ class Feed:
             records=self.records,
             collect_time_ns=int(self.took * 1e9),
             errors=self.errors,
-            hanging=hung,
+            hanging=hanging,
             dropped=self.dropped,
             counted=self.counted if self.source.counts else None,
         )
@@ -167,48 +156,39 @@ class Feed:
                 self.limits.add(text)
                 self._voice.say(logging.WARNING, f"{self.source.name}: {text}")
 
-    def hangs(self, turn: Turn, locked: bool, up: bool, now: float) -> None:
+    def hangs(self, turn: Turn, locked: bool, now: float) -> None:
         """A turn is found to hang."""
         turn.hung, turn.locked = True, locked
         if not locked:
             self.errors += 1
-            self.judge(up, now)
+            self.judge(now)
 
-    def abandon(self, turn: Turn, again: bool) -> None:
-        """Nobody waits for a turn any more; ``again``: the next one leaves out what it waits for,
-        so it comes with the next tick."""
-        self.abandoned.add(turn)
-        self.lanes[turn.lane] = None
-        if again:
-            self.asked = None
-
-    def judge(self, up: bool, now: float) -> None:
-        """The state after a turn has ended or is found to hang; a change is logged. ``up``: the
-        hypervisor is read; otherwise it reports the problem itself. Failed calls for domains do not
+    def judge(self, now: float) -> None:
+        """The state after a turn has ended or is found to hang. Failed calls for domains do not
         count if others succeeded."""
-        if hung := [turn for turn in self.hung if not turn.locked]:
+        if hung := [turn for turn in self.turns if turn.hung and not turn.locked]:
             names = ", ".join(sorted({turn.at for turn in hung} - {""}))
             of = f" for domain {names}" if names else ""
             text = f"no answer within {format_duration(self.settings.timeout)}{of}"
-            self.set("hanging", text, quiet=not names and not up)
-        if any(turn is not None for turn in self.lanes):
+            self.set("hanging", text, quiet=not names and self._voice.is_down)
+        if any(not turn.abandoned for turn in self.turns):
             return
-        last = [result for result in self.last if result is not None]
-        worked = any(result.worked for result in last)
-        bad = [result for result in last if result.failed or (result.error and not worked)]
-        if not bad or bad[0].error is None:
+        worked = any(result.worked for result in self.last.values())
+        bad = (r for r in self.last.values() if r.error and (r.failed or not worked))
+        result = next(bad, Result())
+        error, lost = result.error, result.lost
+        if error is None:
             self._backoff.succeeded()
             if not hung:
                 self.set("up")
             return
-        error, lost = bad[0].error, bad[0].lost
         kind = error.kind
         if kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI) or (kind is ErrorKind.LOST and not lost):
             self._backoff.wait(now)
         if lost:
             self.asked = None  # again at the next tick
         if not hung:
-            quiet = not up or (lost and self.source.read_only)
+            quiet = self._voice.is_down or (lost and self.source.read_only)
             help = self._advice(error)
             # The words for a lost connection depend on the moment.
             words = "" if kind is ErrorKind.LOST else error.message
@@ -221,22 +201,19 @@ class Feed:
         return advice(error, self._plan.uri)
 
     def set(self, state: str, error: str = "", help: str = "", quiet: bool = False) -> None:
-        """Sets the state, "up" if all is well. ``quiet``: the hypervisor reports the problem."""
-        self.error, self.help, self.up = error, help, state == "up"
-        if self.up:
-            if self._told:
-                self._voice.end(self.source.name, f"{self.source.name}: works again")
-            elif self._problem:
-                self._voice.say(logging.DEBUG, f"{self.source.name}: works again")
-            self._problem, self._told = "", False
-        elif state != self._problem:
-            self._problem = state
-            text = (
-                f"{self.source.name}: {error}; {help}" if help else f"{self.source.name}: {error}"
-            )
+        """Sets the state; a change is logged. ``quiet``: the hypervisor reports the problem."""
+        before, self.state, self.error, self.help = self.state, state, error, help
+        if state == before:
+            return
+        name = self.source.name
+        if self.up and name in self._voice.problems:
+            self._voice.end(name, f"{name}: works again")
+        elif self.up:
+            self._voice.say(logging.DEBUG, f"{name}: works again")
+        else:
+            text = f"{name}: {error}; {help}" if help else f"{name}: {error}"
             if quiet:
                 self._voice.say(logging.DEBUG, text)
             else:
-                self._told = True
                 kind = "" if state == "hanging" else state  # another domain that hangs is news
-                self._voice.problem(self.source.name, logging.WARNING, text, kind)
+                self._voice.problem(name, logging.WARNING, text, kind)

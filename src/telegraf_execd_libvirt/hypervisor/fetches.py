@@ -62,7 +62,7 @@ class Fetches:
                 self.listeners.setdefault(kind, []).extend(cast("list[Listener]", feed.fetches))
         self._links = links
         self._runs = runs
-        self._actions = voice.actions
+        self._voice, self._actions = voice, voice.actions
         #: The turns that wait for a connection.
         self.queue: deque[Turn] = deque()
         self._running: dict[Link, Turn] = {}
@@ -70,7 +70,7 @@ class Fetches:
     @property
     def busy(self) -> bool:
         """Whether a turn waits, or runs and does not hang."""
-        return bool(self.queue) or not all(turn.hung for turn in self._running.values())
+        return any(feed.busy for feed in self.feeds)
 
     @property
     def uses_link(self) -> bool:
@@ -78,48 +78,48 @@ class Fetches:
         return any(t.feed.source.read_only and not t.hung for t in self._running.values())
 
     @property
+    def _hung(self) -> list[Turn]:
+        return [turn for turn in self._running.values() if turn.hung]
+
+    @property
     def hung(self) -> int:
         """The number of turns that hang on read-only connections."""
-        return sum(t.hung and t.feed.source.read_only for t in self._running.values())
+        return sum(turn.feed.source.read_only for turn in self._hung)
 
     def tick(self, timestamp: int, now: float) -> None:
         """Queues the turns of the sources that are due."""
         for feed in self.feeds:
             if feed.is_due(now):
-                for lane in [n for n, turn in enumerate(feed.lanes) if turn is None]:
-                    feed.asked = now
-                    feed.lanes[lane] = turn = Turn(feed, lane, timestamp, now)
-                    self.queue.append(turn)
+                busy = {turn.lane for turn in feed.turns if not turn.abandoned}
+                for lane in range(feed.source.lanes):
+                    if lane not in busy:
+                        feed.asked = now
+                        feed.turns.append(Turn(feed, lane, timestamp, now))
+                        self.queue.append(feed.turns[-1])
 
-    def assign(
-        self, tick: Optional[Tick], up: bool, incomplete: frozenset[str], now: float
-    ) -> None:
+    def assign(self, tick: Optional[Tick], now: float) -> None:
         """Hands turns to connections: after the statistics of the tick, at the latest after 0.4 s,
-        but not while the tick lists all domains, since a lock may delay that. ``up``: the
-        hypervisor is read. Domains that do not respond are not asked."""
+        but not while the tick lists all domains, since a lock may delay that. Domains that do not
+        respond are not asked."""
         after_bulk = tick is None or (tick.refused and not tick.read)
         if tick is not None and not after_bulk and self._runs.in_time(tick, for_all=True):
             return
-        if not (after_bulk or self._links.open):
-            return
-        hung_at = frozenset(t.at for t in self._running.values() if t.hung and t.at)
-        skipped = incomplete.union(hung_at, self._runs.hung_at())
-        hung = any(t.hung for t in self._running.values()) or self._runs.any_hung(tick)
+        hung_at = {turn.at for turn in self._hung if turn.at}
+        skipped = self._runs.incomplete.union(hung_at, self._runs.hung_at())
+        hung = self._hung or self._runs.any_hung(tick)
         by_handle = self._runs.roster.blocked or bool(tick and tick.careful)
         for turn in [*self.queue]:
             if not after_bulk and now < turn.began + SOURCE_DELAY_SECONDS:
                 break
             links = self._links_of(turn)
-            if not up and not self._links.open:
-                self._fail(turn, LibvirtError(0, 0, "not connected", known=ErrorKind.LOST), up, now)
-            elif (link := self._free(links, now)) is not None:
+            if (link := self._free(links, now)) is not None:
                 if hung and now - turn.began > _ON_TIME_SECONDS:
                     turn.timestamp += int((now - turn.began) * 1e9)
                 self._ask(turn, link, skipped, by_handle, now)
-            elif links.refusal is not None and not (links.open or links.hanging()):
-                self._fail(turn, links.refusal, up, now)
+            elif links is self.others and links.refusal and not (links.open or links.hanging()):
+                self._fail(turn, links.refusal, now)
             elif now - turn.began >= turn.feed.seconds:
-                self._skip(turn, up)
+                self._skip(turn)
 
     def _links_of(self, turn: Turn) -> Links:
         return self._links if turn.feed.source.read_only else self.others
@@ -156,7 +156,7 @@ class Fetches:
         link.progress.begin(now)
         self._actions.append(Ask(link, request))
 
-    def expire(self, up: bool, now: float) -> None:
+    def expire(self, now: float) -> None:
         """Notes which turns hang, and abandons those that hang at one domain or for long, or behind
         a lock: the next turn makes no call about all domains, and none for one that is locked."""
         roster = self._runs.roster
@@ -166,12 +166,13 @@ class Fetches:
             if turn.abandoned or (now < since + feed.seconds and not locked):
                 continue
             if not turn.hung:
-                feed.hangs(turn, locked, up, now)
+                feed.hangs(turn, locked, now)
             avoidable = turn.at or roster.blocked
             old = avoidable or now - since > feed.patience.attempt_seconds
-            if old and sum(t.abandoned for t in self._running.values()) < MOST_HANGING:
+            if old and sum(other.abandoned for other in self._hung) < MOST_HANGING:
                 turn.abandoned = link.progress.abandoned = True
-                feed.abandon(turn, again=bool(avoidable))
+                if avoidable:
+                    feed.asked = None  # the next tick: it leaves out what this one waits for
 
     def paused(self, seconds: float) -> None:
         """Nobody read stdout for this long: no turn could begin, no connection be taken."""
@@ -191,60 +192,59 @@ class Fetches:
                     yield turn.began + seconds
 
     def serves(self, link: Link) -> bool:
-        """Whether the connection serves a turn."""
         return link in self._running
 
-    def ended(self, event: Ended, up: bool, now: float) -> None:
+    def ended(self, event: Ended, now: float) -> None:
         """A turn has ended."""
         turn = self._running.pop(event.link)
         records = event.last if isinstance(event.last, Records) else Records()
         error, feed = event.error or records.error, turn.feed
-        if turn.abandoned:
-            feed.abandoned.discard(turn)
-        else:
-            feed.lanes[turn.lane] = None
+        feed.turns.remove(turn)
+        if not turn.abandoned:
             feed.drop(records.dropped)
             if error is not None and error.kind is not ErrorKind.UNSUPPORTED:
                 feed.errors += not records.held and not records.worked
+            lost, denied = not event.alive, error is not None and error.kind is ErrorKind.DENIED
             feed.last[turn.lane] = Result(
                 len(records.domains),
                 event.seconds,
                 None if records.worked else error,
-                lost=not event.alive,
+                lost=lost,
                 worked=records.worked,
-                defect=event.defect is not None,
+                failed=lost or denied or event.defect is not None,
                 counted=records.counted,
             )
             if records.domains:
                 self._actions.append(Fetched(feed.number, records.domains, turn.timestamp))
-        feed.judge(up, now)
+        feed.judge(now)
 
     def fail_all(self, reason: str, now: float) -> None:
         """The hypervisor cannot be read, so no turn can begin."""
         for turn in [*self.queue]:
-            self._fail(turn, LibvirtError(0, 0, reason, known=ErrorKind.LOST), False, now)
+            self._fail(turn, LibvirtError(0, 0, reason, known=ErrorKind.LOST), now)
 
-    def refused(self, error: LibvirtError, up: bool, now: float) -> None:
+    def refused(self, error: LibvirtError, now: float) -> None:
         """A connection with more rights cannot be made, so no turn that needs it can begin."""
         for turn in [turn for turn in self.queue if self._links_of(turn) is self.others]:
-            self._fail(turn, error, up, now)
+            self._fail(turn, error, now)
 
-    def _fail(self, turn: Turn, error: LibvirtError, up: bool, now: float) -> None:
+    def _fail(self, turn: Turn, error: LibvirtError, now: float) -> None:
         feed = self._take_back(turn)
-        feed.last[turn.lane] = Result(error=error, lost=True)
+        feed.last[turn.lane] = Result(error=error, lost=True, failed=True)
         feed.errors += 1
-        feed.judge(up, now)
+        feed.judge(now)
 
-    def _skip(self, turn: Turn, up: bool) -> None:
+    def _skip(self, turn: Turn) -> None:
         """No connection was free in time: try again at the next tick."""
         feed = self._take_back(turn)
         feed.asked = None
         if feed.up:
-            hung = any(other.hung for other in self._running.values())
-            text = "fetches of other sources hang" if hung else "no connection was made in time"
-            feed.set("waiting", f"no turn: {text}", "" if hung else NO_PLACE, quiet=not up)
+            text, help = "no connection was made in time", NO_PLACE
+            if self._hung:
+                text, help = "fetches of other sources hang", ""
+            feed.set("waiting", f"no turn: {text}", help, quiet=self._voice.is_down)
 
     def _take_back(self, turn: Turn) -> Feed:
         self.queue.remove(turn)
-        turn.feed.lanes[turn.lane] = None
+        turn.feed.turns.remove(turn)
         return turn.feed

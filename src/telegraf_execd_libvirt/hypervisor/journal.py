@@ -20,7 +20,7 @@ from .feed import Feed
 from .links import NO_PLACE
 from .messages import Action, Outcome, Plan
 from .patience import LATE_TICKS
-from .voice import MOST_TIMES, Voice
+from .voice import MOST_TIMES, STATE, Voice
 
 #: The largest number of names in one line of the log.
 _NAMES_SHOWN = 10
@@ -77,9 +77,9 @@ class Journal:
         """The hypervisor is read."""
         daemon = self.driver, self.version
         is_new = daemon != self._connected
-        if is_new or "state" in self.voice.problems:
+        if is_new or self.voice.is_down:
             text = f"connected: {self.connected}"
-            self.voice.end("state", "" if is_new else text)
+            self.voice.end(STATE, "" if is_new else text)
             if is_new:
                 self._connected = daemon
                 self.voice.say(logging.INFO, text)
@@ -133,7 +133,7 @@ class Journal:
         if trouble is not None:
             self.errors += 1
             text = f"cannot be read: {trouble}"
-            self.voice.problem("state", logging.ERROR, text, trouble.state, MOST_TIMES)
+            self.voice.problem(STATE, logging.ERROR, text, trouble.state, MOST_TIMES)
             return
         self.up()
         text = ""

@@ -52,8 +52,10 @@ class Runs:
         #: The requests that hung at the end of the last tick.
         self.hung: list[Running] = []
         self.roster = roster
-        #: The number of domains in the last tick; None if it is not known.
+        #: The number of domains in the last tick, None if it is not known; those that were
+        #: incomplete.
         self.count: Optional[int] = None
+        self.incomplete: frozenset[str] = frozenset()
         #: The connection that subscribes to events.
         self.watching: Optional[Link] = None
         self._calls = calls

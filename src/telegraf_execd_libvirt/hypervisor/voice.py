@@ -16,6 +16,9 @@ from typing import Optional
 
 from .messages import Action, Say
 
+#: The subject of problems that let nothing be read.
+STATE = "state"
+
 #: The same problem is logged again after this.
 SAME_SECONDS = 600.0
 
@@ -58,6 +61,11 @@ class Voice:
         self.subjects: dict[str, _Subject] = {}
         #: The kinds of the problems that there are now, by subject.
         self.problems: dict[str, str] = {}
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the hypervisor cannot be read, which explains other problems."""
+        return STATE in self.problems
 
     def say(self, level: int, text: str) -> None:
         """Logs a message."""

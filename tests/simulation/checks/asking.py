@@ -74,9 +74,9 @@ class Asking(Check):
             self._check_skipped(action.request)
         if isinstance(action, Ask) and isinstance(action.request, ControlRequest):
             names = {*action.request.names} - action.request.hung
-            outcome = self.run.engine.outcome
+            current = self.run.engine.runs.incomplete
             # A tick may end in the step in which it asks.
-            if not any(names <= last for last in (*self._incomplete, outcome.incomplete)):
+            if not any(names <= last for last in (*self._incomplete, current)):
                 self.fail(f"{names} are asked for their control interface")
             if action.request.names is self._controls:
                 self.fail(f"{self._controls} are asked for their control interface again")
@@ -91,7 +91,7 @@ class Asking(Check):
 
     def after(self) -> None:
         self._before = self._hung()
-        self._incomplete = [self.run.engine.outcome.incomplete]
+        self._incomplete = [self.run.engine.runs.incomplete]
 
     def _hung(self) -> Counter[str]:
         """The number of calls that hang and need no monitor, by guest."""
