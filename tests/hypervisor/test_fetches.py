@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Optional
 
 import pytest
@@ -30,7 +31,6 @@ from telegraf_execd_libvirt.hypervisor.patience import (
     MOST_HANGING,
     Backoff,
     Patience,
-    TickTimes,
 )
 from telegraf_execd_libvirt.hypervisor.roster import Roster
 from telegraf_execd_libvirt.hypervisor.running import Runs
@@ -61,15 +61,15 @@ class Lab(Fetches):
         self, *sources: Source, interval: float = 0.0, far: bool = False, links: int = 8
     ) -> None:
         self.actions: deque[Any] = deque()
-        self.ticks, self.roster = TickTimes(), Roster()
+        self.patience, self.roster = Patience(5.0), Roster()
         settings = Settings(int(interval * 1e9), 5_000_000_000, {})
         each = [(source, settings) for source in sources or (source(),)]
         plan = Plan("host", "qemu:///system", 5.0, "5s", is_remote=far, sources=each)
-        patience, backoff = Patience(5.0), Backoff(self.ticks, far, max)
+        backoff = partial(Backoff, self.patience, far, max)
         voice = self.voice = Voice("host", self.actions)
-        self.links = Links(voice, True, 4, patience, backoff, self.actions)
+        self.links = Links(voice, True, 4, 5.0, backoff())
         runs = Runs(1, self.roster)
-        super().__init__(plan, self.ticks, max, self.links, runs, voice)
+        super().__init__(plan, backoff, self.links, runs, voice)
         self.feed = self.feeds[0]
         for _ in range(links):
             self.opened(self.links, 0.0)
@@ -98,7 +98,7 @@ class Lab(Fetches):
 
     def after(self, now: float) -> list[Ask]:
         """The requests of the sources after a tick at this time."""
-        self.ticks.note(now)
+        self.patience.tick(now)
         self.tick(int(now * 1e9), now)
         return self.asks(now)
 

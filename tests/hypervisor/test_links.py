@@ -10,7 +10,7 @@ import pytest
 from telegraf_execd_libvirt.connection.errors import LibvirtError
 from telegraf_execd_libvirt.hypervisor.links import Links
 from telegraf_execd_libvirt.hypervisor.messages import Close, Open, Opened, Say
-from telegraf_execd_libvirt.hypervisor.patience import Backoff, Patience, TickTimes
+from telegraf_execd_libvirt.hypervisor.patience import Backoff, Patience
 from telegraf_execd_libvirt.hypervisor.voice import Voice
 
 REFUSED, DENIED = LibvirtError(38, 7, "Connection refused"), LibvirtError(45, 0, "denied")
@@ -20,10 +20,10 @@ class Peer(Links):
     """Connections to a peer that answers as the test says."""
 
     def __init__(self, far: bool = False, keep: int = 1) -> None:
-        self.ticks = TickTimes()
+        self.patience = Patience(1.0)
         self.actions: deque[Any] = deque()
-        voice, backoff = Voice("host", self.actions), Backoff(self.ticks, far, max)
-        super().__init__(voice, True, keep, Patience(1.0), backoff, self.actions)
+        voice, backoff = Voice("host", self.actions), Backoff(self.patience, far, max)
+        super().__init__(voice, True, keep, 1.0, backoff)
 
     def did(self, kind: type) -> list[Any]:
         """All actions of a kind until now."""
@@ -31,7 +31,7 @@ class Peer(Links):
 
     def attempt(self, now: float, error: Optional[LibvirtError] = None) -> bool:
         """An attempt that ends at once; False if none was made."""
-        self.ticks.note(now)
+        self.patience.tick(now)
         before = len(self.did(Open))
         self.connect(now)
         for action in self.did(Open)[before:]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from telegraf_execd_libvirt.connection.errors import LibvirtError
-from telegraf_execd_libvirt.hypervisor.patience import RETRY_PAUSES, Backoff, Patience, TickTimes
+from telegraf_execd_libvirt.hypervisor.patience import (
+    RETRY_PAUSES,
+    Backoff,
+    Patience,
+    attempt_age,
+    attempt_seconds,
+)
 
 
 def after(timeout: float, *ticks: float, interval: float = 0.0) -> Patience:
@@ -72,8 +78,8 @@ def test_the_time_for_a_look_up_and_until_another_request(
 def test_the_age_of_a_connection_attempt() -> None:
     """An attempt is given up after twice the timeout, but not before 15 s. Beside four attempts
     that were given up, the age doubles with each further one, up to an hour."""
-    assert [Patience(timeout).attempt_seconds for timeout in (0.1, 5.0, 10.0)] == [15, 15, 20]
-    ages = [Patience(5.0).attempt_age(abandoned) for abandoned in (0, 3, 4, 5, 6, 7, 1000)]
+    assert [attempt_seconds(timeout) for timeout in (0.1, 5.0, 10.0)] == [15, 15, 20]
+    ages = [attempt_age(5.0, abandoned) for abandoned in (0, 3, 4, 5, 6, 7, 1000)]
     assert ages == [15, 15, 30, 60, 120, 240, 3600]
 
 
@@ -100,9 +106,9 @@ def test_refusals_become_rarer(
 ) -> None:
     """The pause doubles, up to a minute. For a far host, which may lock this one out, it begins
     with two intervals of ticks and grows to sixteen, at most ten minutes."""
-    times, now, pauses = TickTimes(), 1000.0, []
+    times, now, pauses = Patience(5.0), 1000.0, []
     for at in ticks:
-        times.note(at)
+        times.tick(at)
     backoff = Backoff(times, far, max)
     for _ in expected:
         backoff.failed(error, 0.0, now)
@@ -114,9 +120,9 @@ def test_refusals_become_rarer(
 
 def test_the_interval_of_ticks() -> None:
     """The median of the last seven counts: some late ticks do not make it long, a change does."""
-    times, found = TickTimes(), []
+    times, found = Patience(5.0), []
     for at in (100, 101, 105, 106, 116, 117, 118, 128, 138, 148):
-        times.note(float(at))
+        times.tick(float(at))
         found.append(times.interval)
     assert found == [0, 1, 1, 1, 1, 1, 1, 1, 4, 10]
 
@@ -124,7 +130,7 @@ def test_the_interval_of_ticks() -> None:
 def test_failures_at_once_cause_no_pause() -> None:
     """What fails at once is tried at each tick, but refusals after it still become rarer, until a
     success. What takes long to fail is not tried at once."""
-    backoff = Backoff(TickTimes(), False, max)
+    backoff = Backoff(Patience(5.0), False, max)
     for pause in (1, 2, 4):
         backoff.failed(DENIED, 0.0, 1000.0)
         assert backoff.pause == pause

@@ -6,7 +6,7 @@ thread, no clock.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
@@ -22,7 +22,7 @@ from ..connection.requests import (
 )
 from .batch import Batch
 from .links import Links
-from .messages import Action, Ask, Plan
+from .messages import Plan
 from .patience import MOST_HANGING, MOST_HANGING_PER_DOMAIN, MOST_LOCKED, RETRY_PAUSES, Patience
 from .running import Running, Runs
 from .schedule import Schedule
@@ -35,14 +35,11 @@ _XML_CALLS = 4
 class Asking:
     """Hands the batches of ticks to connections."""
 
-    def __init__(
-        self, plan: Plan, patience: Patience, links: Links, runs: Runs, actions: deque[Action]
-    ) -> None:
+    def __init__(self, plan: Plan, patience: Patience, links: Links, runs: Runs) -> None:
         self._plan = plan
         self._patience = patience
         self._links = links
         self._runs = runs
-        self._actions = actions
         self._schedule = Schedule(plan, runs.roster)
 
     def begin(self, tick: Tick) -> None:
@@ -89,8 +86,7 @@ class Asking:
                 self._runs.roster.listing = link
             request = self._request(batch, tick, now)
             self._runs.running[link] = Running(batch, tick, request, link, now)
-            link.progress.begin(now)
-            self._actions.append(Ask(link, request))
+            self._links.ask(link, request, now)
 
     def _look_up(self, tick: Tick, names: Sequence[str], repeats: int = 0) -> None:
         """Queues requests for domains that are locked or came incomplete."""

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..connection.requests import BatchRequest, ListRequest, XmlRequest
-from ..connection.requests import Request as Asked
+from ..connection.requests import BatchRequest, ListRequest, Request, XmlRequest
 from ..domain.record import Domain
 
 #: Domains in one batch. Larger batches need more memory, smaller ones more calls.
 BATCH = 100
 
 
-def asks_all(request: Asked) -> bool:
+def asks_all(request: Request) -> bool:
     """Whether a request is about all domains, so that the lock of one delays it."""
     is_batch = isinstance(request, BatchRequest) and request.names is None
     return is_batch or isinstance(request, ListRequest)
@@ -26,7 +25,7 @@ def asks_all(request: Asked) -> bool:
 class Batch:
     """One request and its repeats; ``retry``: for domains that came incomplete."""
 
-    request: Asked
+    request: Request
     retry: bool = False
     repeats: int = 0
     failures: int = 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import Callable, Optional
 
@@ -23,7 +24,7 @@ from .hanging import Hanging
 from .journal import Journal
 from .links import Links
 from .messages import Defect, Ended, Event, Opened, Part, Plan, TickDue
-from .patience import Backoff, Patience, TickTimes, Uniform
+from .patience import Backoff, Patience, Uniform
 from .roster import Roster
 from .running import Running, Runs
 from .tick import Tick
@@ -45,17 +46,16 @@ class Engine:
     ) -> None:
         self.actions = journal.actions
         self.journal, self._voice = journal, journal.voice
-        ticks = self._ticks = TickTimes()
         self._plan = plan
         self._patience = Patience(plan.timeout)
         self._roster = Roster()
-        backoff = Backoff(ticks, plan.is_remote, uniform)
-        self.links = Links(self._voice, True, plan.links, self._patience, backoff, self.actions)
+        backoff = partial(Backoff, self._patience, plan.is_remote, uniform)
+        self.links = Links(self._voice, True, plan.links, plan.timeout, backoff())
         self.runs = Runs(plan.calls, self._roster)
         shared = self._patience, self.links, self.runs
-        self._asking = Asking(plan, *shared, self.actions)
+        self._asking = Asking(plan, *shared)
         self._hanging = Hanging(*shared, self._asking, running_names)
-        self.fetches = Fetches(plan, ticks, uniform, self.links, self.runs, self._voice)
+        self.fetches = Fetches(plan, backoff, self.links, self.runs, self._voice)
         self._tick: Optional[Tick] = None
         self._began = -inf
         #: The monotonic time of the next :meth:`wake`; None: only an event changes anything.
@@ -131,8 +131,7 @@ class Engine:
             tick.ready.clear()
 
     def _tick_due(self, event: TickDue, now: float) -> None:
-        self._ticks.note(event.at)
-        self._patience.interval = self._ticks.interval
+        self._patience.tick(event.at)
         if event.at <= self._began:
             return  # it came before the last tick began, and counts as one with it
         if self._tick is None:

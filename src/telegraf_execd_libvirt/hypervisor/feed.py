@@ -17,7 +17,7 @@ from ..connection.errors import ErrorKind, LibvirtError
 from ..groups.health import SourceHealth
 from ..sources.source import Settings, Source
 from .messages import Link, Plan
-from .patience import FETCH_GRACE_SECONDS, Backoff, Patience
+from .patience import FETCH_GRACE_SECONDS, Backoff
 from .voice import Voice
 
 #: A tick may come early by this part of the interval.
@@ -77,9 +77,9 @@ class Feed:
         self.number = number
         self.source = source
         self.settings = settings
-        self.patience = Patience(settings.timeout / 1e9)
+        self.timeout = settings.timeout / 1e9
         #: After this time a call hangs, or there is no turn.
-        self.seconds = self.patience.timeout + FETCH_GRACE_SECONDS
+        self.seconds = self.timeout + FETCH_GRACE_SECONDS
         self.fetches = [source.new() for _ in range(source.lanes)]
         #: The turns that have not ended, also those that are abandoned.
         self.turns: list[Turn] = []

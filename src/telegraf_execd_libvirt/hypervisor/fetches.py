@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Optional, cast
+from typing import Callable, Optional, cast
 
 from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.requests import FetchRequest, Records
 from ..sources.source import Listener
 from .feed import Feed, Result, Turn
 from .links import NO_PLACE, Links
-from .messages import Ask, Ended, Fetched, Link, Plan
+from .messages import Ended, Fetched, Link, Plan
 from .patience import (
     FETCH_LINKS,
     MOST_HANGING,
     SOURCE_DELAY_SECONDS,
     Backoff,
-    Patience,
-    TickTimes,
-    Uniform,
+    attempt_seconds,
 )
 from .running import Runs
 from .tick import Tick
@@ -37,24 +35,14 @@ class Fetches:
     """All sources. Turns wait in a queue until a connection is free for them."""
 
     def __init__(
-        self,
-        plan: Plan,
-        ticks: TickTimes,
-        uniform: Uniform,
-        links: Links,
-        runs: Runs,
-        voice: Voice,
+        self, plan: Plan, backoff: Callable[[], Backoff], links: Links, runs: Runs, voice: Voice
     ) -> None:
-        def backoff() -> Backoff:
-            return Backoff(ticks, plan.is_remote, uniform)
-
         self.feeds = [
             Feed(number, source, settings, plan, backoff(), voice)
             for number, (source, settings) in enumerate(plan.sources)
         ]
         #: Read-write connections, for the sources that need them.
-        patience = Patience(plan.timeout)
-        self.others = Links(voice, False, plan.others, patience, backoff(), voice.actions)
+        self.others = Links(voice, False, plan.others, plan.timeout, backoff())
         #: The functions that take events, by the kinds of events.
         self.listeners: dict[int, list[Listener]] = {}
         for feed in self.feeds:
@@ -148,13 +136,12 @@ class Fetches:
         request = FetchRequest(
             fetch=feed.fetches[turn.lane],
             options=feed.settings.options,
-            timeout=feed.patience.timeout,
+            timeout=feed.timeout,
             lane=(turn.lane, feed.source.lanes),
             skipped=skipped.union(roster.locked),
             uuids=roster.free if by_handle else None,
         )
-        link.progress.begin(now)
-        self._actions.append(Ask(link, request))
+        self._links_of(turn).ask(link, request, now)
 
     def expire(self, now: float) -> None:
         """Notes which turns hang, and abandons those that hang at one domain or for long, or behind
@@ -168,7 +155,7 @@ class Fetches:
             if not turn.hung:
                 feed.hangs(turn, locked, now)
             avoidable = turn.at or roster.blocked
-            old = avoidable or now - since > feed.patience.attempt_seconds
+            old = avoidable or now - since > attempt_seconds(feed.timeout)
             if old and sum(other.abandoned for other in self._hung) < MOST_HANGING:
                 turn.abandoned = link.progress.abandoned = True
                 if avoidable:

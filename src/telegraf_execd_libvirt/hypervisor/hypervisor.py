@@ -32,6 +32,7 @@ from .feed import Feed
 from .journal import Journal
 from .messages import (
     Ask,
+    Asked,
     Close,
     Defect,
     Ended,
@@ -48,7 +49,7 @@ from .messages import (
     Written,
 )
 from .plan import facts_of, plan_of, wanted_of
-from .worker import Asked, Worker, new_queue
+from .worker import Worker, new_queue
 
 #: A shorter time between two events is no pause.
 _PAUSE_SECONDS = 0.05

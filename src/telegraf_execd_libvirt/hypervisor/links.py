@@ -8,12 +8,11 @@ clock.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
-from .messages import Action, Close, Link, Open, Opened
-from .patience import Backoff, Patience
+from .messages import Ask, Asked, Close, Link, Open, Opened
+from .patience import Backoff, attempt_age
 from .voice import Voice
 
 #: A daemon with as many clients as it may have does not answer others at all.
@@ -29,9 +28,8 @@ class Links:
         voice: Voice,
         read_only: bool,
         keep: int,
-        patience: Patience,
+        timeout: float,
         backoff: Backoff,
-        actions: deque[Action],
     ) -> None:
         self.reconnects = 0
         #: Why the last attempt failed; None after one that succeeded.
@@ -42,9 +40,9 @@ class Links:
         self.keep = keep
         self._voice = voice
         self._read_only = read_only
-        self._patience = patience
+        self._timeout = timeout
         self._backoff = backoff
-        self._actions = actions
+        self._actions = voice.actions
         self._attempt: Optional[Link] = None
         self._abandoned: set[Link] = set()
         self._number = 0
@@ -57,7 +55,7 @@ class Links:
 
     def connect(self, now: float) -> bool:
         """Starts a connection attempt if none is current; returns whether one is current now."""
-        age = self._patience.attempt_age(len(self._abandoned))
+        age = attempt_age(self._timeout, len(self._abandoned))
         if self._attempt is not None and now - self._attempt.started > age:
             self._abandoned.add(self._attempt)
             self._attempt = None
@@ -71,7 +69,7 @@ class Links:
 
     def attempt_deadline(self) -> float:
         """The monotonic time until which the current attempt is worth waiting for; 0 if none."""
-        return self._attempt.started + self._patience.timeout if self._attempt else 0.0
+        return self._attempt.started + self._timeout if self._attempt else 0.0
 
     def paused(self, seconds: float) -> None:
         """Nobody took the outcome of the current attempt for this long."""
@@ -104,6 +102,11 @@ class Links:
         if self.open and (hangs or fails) and not self._told_full:
             self._told_full = True
             self._voice.say(logging.WARNING, _FULL)
+
+    def ask(self, link: Link, request: Asked, now: float) -> None:
+        """Hands a request to a connection, which is not idle any more."""
+        link.progress.begin(now)
+        self._actions.append(Ask(link, request))
 
     def release(self, link: Link, alive: bool) -> None:
         """Takes a connection back; one that is dead is closed."""

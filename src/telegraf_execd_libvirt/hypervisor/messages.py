@@ -25,6 +25,9 @@ from ..domain.record import Domain
 from ..sources.source import Settings, Source
 from .patience import FETCH_LINKS
 
+#: What a connection can be asked.
+Asked = Union[Request, FetchRequest]
+
 
 @dataclass
 class Plan:
@@ -149,7 +152,7 @@ class Ask:
     """Hand a request to an idle connection."""
 
     link: Link
-    request: Union[Request, FetchRequest]
+    request: Asked
 
 
 @dataclass

@@ -91,9 +91,19 @@ class Patience:
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.interval = 0.0
+        self._last_tick = 0.0
+        self._intervals: deque[float] = deque(maxlen=_TICKS)
         self._usual = 0.0
         #: The usual time and the last one by the groups of a request; whether it came again.
         self._times: dict[Optional[Groups], tuple[float, float, bool]] = {}
+
+    def tick(self, now: float) -> None:
+        """Notes a tick at this monotonic time. The interval is the median of the last ones, the
+        shorter one of two: ticks that are late do not make it long."""
+        if self._last_tick:
+            self._intervals.append(now - self._last_tick)
+            self.interval = sorted(self._intervals)[(len(self._intervals) - 1) // 2]
+        self._last_tick = now
 
     @property
     def known(self) -> bool:
@@ -113,7 +123,7 @@ class Patience:
             first = max(min(known, longest), min(2 * self._usual, first))
         if not repeats:
             return first
-        return max(first / float(2**repeats), 2 * self._usual, _SLOW_SECONDS)
+        return max(first / float(2**repeats), self.lookup_seconds)
 
     @property
     def lookup_seconds(self) -> float:
@@ -122,7 +132,7 @@ class Patience:
 
     def slow_seconds(self) -> float:
         """After this time another request may start beside a request that is still running."""
-        return max(_SLOW_SECONDS, 2 * self._usual) if self._usual else self.seconds(0) / 2
+        return self.lookup_seconds if self._usual else self.seconds(0) / 2
 
     def learn(self, seconds: float, groups: Optional[Groups] = None) -> None:
         """Notes the longest request for these groups in a tick in which each has returned. The
@@ -135,46 +145,28 @@ class Patience:
         times = self._times.values()
         self._usual = max([t for t, _, again in times if again] or [t for t, _, _ in times])
 
-    @property
-    def attempt_seconds(self) -> float:
-        """The age at which a connection attempt or a fetch is abandoned."""
-        return max(2 * self.timeout, _LEAST_ATTEMPT_SECONDS)
 
-    def attempt_age(self, abandoned: int) -> float:
-        """The age at which one more connection attempt is abandoned beside those that still hang. A
-        peer without power may keep an attempt open for ever, so there is always another one. Each
-        costs a thread, so further ones come at ever longer intervals, up to an hour."""
-        age = self.attempt_seconds * float(2 ** min(20, max(0, abandoned - MOST_HANGING + 1)))
-        return min(age, max(self.attempt_seconds, _LONGEST_AGE_SECONDS))
+def attempt_seconds(timeout: float) -> float:
+    """The age at which a connection attempt or a fetch is abandoned."""
+    return max(2 * timeout, _LEAST_ATTEMPT_SECONDS)
 
 
-class TickTimes:
-    """How often ticks arrive."""
-
-    def __init__(self) -> None:
-        self._last = 0.0
-        self._intervals: deque[float] = deque(maxlen=_TICKS)
-
-    def note(self, now: float) -> None:
-        """Notes a tick at this monotonic time."""
-        if self._last:
-            self._intervals.append(now - self._last)
-        self._last = now
-
-    @property
-    def interval(self) -> float:
-        """The median of the last intervals in seconds, the shorter one of two: ticks that are late
-        do not make it long. 0 before the second tick."""
-        return sorted(self._intervals)[(len(self._intervals) - 1) // 2] if self._intervals else 0.0
+def attempt_age(timeout: float, abandoned: int) -> float:
+    """The age at which one more connection attempt is abandoned beside those that still hang. A
+    peer without power may keep an attempt open for ever, so there is always another one. Each
+    costs a thread, so further ones come at ever longer intervals, up to an hour."""
+    least = attempt_seconds(timeout)
+    age = least * float(2 ** min(20, max(0, abandoned - MOST_HANGING + 1)))
+    return min(age, max(least, _LONGEST_AGE_SECONDS))
 
 
 class Backoff:
     """The pauses after refusals. At a host that is ``far`` the pauses skip ticks."""
 
-    def __init__(self, ticks: TickTimes, far: bool, uniform: Uniform) -> None:
+    def __init__(self, patience: Patience, far: bool, uniform: Uniform) -> None:
         self.pause = 0.0
         self._not_before = 0.0
-        self._ticks = ticks
+        self._patience = patience
         self._far = far
         self._uniform = uniform
 
@@ -190,7 +182,7 @@ class Backoff:
         """Notes a failure after this many seconds; ``spare``: other connections are open."""
         denied = error.kind in (ErrorKind.DENIED, ErrorKind.WRONG_URI)
         if denied or spare or seconds > _CHEAP_SECONDS:
-            self.wait(now, self._ticks.interval if denied and self._far else 0.0)
+            self.wait(now, self._patience.interval if denied and self._far else 0.0)
         else:
             # The pause goes on after the next refusal: a host counts them, whatever is between.
             self._not_before = 0.0

@@ -17,14 +17,12 @@ from typing import Callable, Optional, Union
 from ..connection.descriptors import reserved
 from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.reader import Reader
-from ..connection.requests import Abandoned, Content, FetchRequest, Listing, Records, Request
+from ..connection.requests import Abandoned, Content, Listing, Records
 from ..log import trace
-from .messages import Ended, Event, Link, Opened, Part
+from .messages import Asked, Ended, Event, Link, Opened, Part
 
 #: An answer takes a millisecond, over the network some more.
 _CLOSE_SECONDS = 0.2
-
-Asked = Union[Request, FetchRequest]
 
 
 def new_queue() -> Union[Queue[Event], SimpleQueue[Event]]:
