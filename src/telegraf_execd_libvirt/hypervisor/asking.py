@@ -63,7 +63,6 @@ class Asking:
             tick.enqueue(Batch(BatchRequest()))
         if self._plan.host:
             tick.enqueue(Batch(HostRequest()))
-        roster.controls = {}
         if self._plan.control and (names := self._runs.incomplete.difference(roster.locked)):
             # It is not repeated: nobody waits for it.
             tick.enqueue(Batch(ControlRequest(sorted(names)), retry=True))

@@ -60,8 +60,8 @@ class Engine:
         self._began = -inf
         #: The monotonic time of the next :meth:`wake`; None: only an event changes anything.
         self.wake_at: Optional[float] = None
-        #: The timestamp of a tick that waits for the end of another one, and its monotonic time.
-        self._due: Optional[tuple[int, float]] = None
+        #: The tick that is to begin.
+        self._due: Optional[TickDue] = None
         #: The last ticks without an answer, and the seconds after which a late answer came.
         self._late: dict[Tick, float] = {}
 
@@ -113,9 +113,7 @@ class Engine:
                     break
                 self._finish(self._tick, now)
             elif self._due is not None:
-                timestamp, at = self._due
-                self._due = None
-                self._begin(timestamp + int((now - at) * 1e9), now)
+                self._begin(self._due, now)
             else:
                 break
         moments = [*self.fetches.wake_times(now), *([moment] if moment is not None else [])]
@@ -134,18 +132,18 @@ class Engine:
         self._patience.tick(event.at)
         if event.at <= self._began:
             return  # it came before the last tick began, and counts as one with it
+        self._due = event
         if self._tick is None:
-            late = now - event.at if event.waits else 0.0
-            self._begin(event.timestamp + int(late * 1e9), now)
             return
+        event.waits = True
         took = now - self._tick.began - self._tick.paused
         slow = took > _NO_TIME_SECONDS and self._tick.hung_at is None
         if slow and (self._tick.took or self._patience.known) and self.runs.in_time(self._tick):
             self.journal.slow(max(self._tick.took.values(), default=took))
-        self._due = event.timestamp, event.at
 
-    def _begin(self, timestamp: int, now: float) -> None:
-        self._began = now
+    def _begin(self, event: TickDue, now: float) -> None:
+        self._began, self._due = now, None
+        timestamp = event.timestamp + (int((now - event.at) * 1e9) if event.waits else 0)
         self._tick = tick = Tick(timestamp, now, now + self._patience.timeout)
         if self.runs.running:
             tick.hung = self.runs.incomplete
@@ -188,8 +186,8 @@ class Engine:
                 run.tick.identify(run.request.names, content.found)
         elif isinstance(content, Host):
             run.tick.host = content
-        elif isinstance(content, Controls) and run.tick is self._tick:
-            self._roster.controls = content.found
+        elif isinstance(content, Controls):
+            run.tick.controls = content.found
 
     def _ended(self, event: Ended, now: float) -> None:
         link, tick = event.link, self._tick
@@ -219,7 +217,7 @@ class Engine:
 
     def _finish(self, tick: Tick, now: float) -> None:
         roster = self._roster
-        self._hanging.leave(tick)
+        hung = self._hanging.leave(tick)
         self.links.close_spare(self.runs.watching, len(self.runs.running) + self.fetches.hung)
         tick.end()
         self._write(tick)
@@ -231,9 +229,10 @@ class Engine:
             is_locked = roster.blocked and not connecting
             locked = roster.locked if is_locked else None
             trouble = self.journal.trouble(error, locked, bool(self.runs.running), connecting)
-        outcome = self._hanging.outcome(tick, trouble, now)
+        outcome = self._hanging.outcome(tick, len(hung), trouble, now)
         self.journal.late(self._late.values())
-        self.journal.ended(outcome, tick.error, self.runs.hanging, connecting)
+        hanging = not all(map(self.runs.waits, hung))  # for another reason than a lock
+        self.journal.ended(outcome, tick.error, hanging, connecting)
         if trouble is None or trouble.state != "locked":  # the error says it
             self.journal.locked(roster.blocked, roster.locked, roster.without_block)
         self._voice.tick()

@@ -147,10 +147,11 @@ class Hanging:
             old = not event.alive and run.link.started < tick.began
             tick.fail(event.error, batch, len(self._links.open), old)
 
-    def leave(self, tick: Tick) -> None:
-        """The tick is over: nobody waits for its requests any more, so they make no more calls."""
+    def leave(self, tick: Tick) -> list[Running]:
+        """The tick is over: nobody waits for its requests any more, so they make no more calls.
+        Returns those that hang."""
         running = self._runs.running.values()
-        self._runs.hung = [run for run in running if run.hung or not run.batch.done]
+        hung = [run for run in running if run.hung or not run.batch.done]
         for run in running:
             run.hung = run.link.progress.abandoned = True
         roster, new = self._runs.roster, tick.incomplete - tick.hung
@@ -162,9 +163,10 @@ class Hanging:
         if tick.read and not self._runs.running:
             for groups, seconds in tick.took.items():
                 self._patience.learn(seconds, groups)
+        return hung
 
-    def outcome(self, tick: Tick, trouble: Optional[Unreachable], now: float) -> Outcome:
-        """The outcome of a tick that has ended."""
+    def outcome(self, tick: Tick, hung: int, trouble: Optional[Unreachable], now: float) -> Outcome:
+        """The outcome of a tick that has ended, with this number of requests that hang."""
         roster = self._runs.roster
         mine = (now - run.started for run in self._runs.running.values() if run.tick is tick)
         return Outcome(
@@ -176,7 +178,7 @@ class Hanging:
             locked=[domain for domain in roster.locked_domains(now) if not tick.has(domain.name)],
             unread=tick.unread,
             untagged=tick.untagged,
-            hanging=len(self._runs.hung) + self._links.hanging(tick.read),
+            hanging=hung + self._links.hanging(tick.read),
             host=tick.host,
             existing=roster.existing,
             trouble=trouble,

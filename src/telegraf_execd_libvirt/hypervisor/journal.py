@@ -183,7 +183,8 @@ class Journal:
     def defect(self, text: str) -> None:
         """Counts and logs a defect of this program, which has no end."""
         self.defects += 1
-        self.voice.moment("defect", logging.ERROR, text)
+        self.voice.problem("defect", logging.ERROR, text)
+        self.voice.end("defect")
 
     def late(self, seconds: Collection[float]) -> None:
         """Logs that answers arrive after the end of their ticks; these are their seconds."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from ..domain.record import NO_IDENTITY, Domain, Identity, Stats
+from ..domain.record import NO_IDENTITY, Domain, Identity
 from ..groups.health import locked
 from .messages import Link, Reading
 from .patience import MOST_LOCKED_BY_STORAGE
@@ -44,8 +44,6 @@ class Roster:
         self.listing: Optional[Link] = None
         #: Whether to do without ``block``.
         self.without_block = False
-        #: The keys about the control interfaces of domains that do not respond, in this tick.
-        self.controls: Mapping[str, Stats] = {}
         self._identities: dict[str, Identity] = {}
 
     @property
@@ -72,11 +70,8 @@ class Roster:
             del self._identities[name]
 
     def identify(self, reading: Reading) -> None:
-        """Notes who domains are, for the lines about them while they are locked. Those that are
-        incomplete get what is known about their control interfaces."""
+        """Notes who domains are, for the lines about them while they are locked."""
         for domain in reading.domains:
-            if self.controls and domain.name in reading.incomplete:
-                domain.stats.update(self.controls.get(domain.name, {}))
             if domain.identity is not None and domain.identity is not NO_IDENTITY:
                 self._identities[domain.name] = domain.identity
 

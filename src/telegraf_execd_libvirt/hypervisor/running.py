@@ -49,8 +49,6 @@ class Runs:
 
     def __init__(self, calls: int, roster: Roster) -> None:
         self.running: dict[Link, Running] = {}
-        #: The requests that hung at the end of the last tick.
-        self.hung: list[Running] = []
         self.roster = roster
         #: The number of domains in the last tick, None if it is not known; those that were
         #: incomplete.
@@ -65,11 +63,6 @@ class Runs:
         """The number of domains in a batch."""
         calls = self._calls
         return min(BATCH, -(-self.count // calls)) if calls > 1 and self.count else BATCH
-
-    @property
-    def hanging(self) -> bool:
-        """Whether a request hung at the end of the last tick for another reason than a lock."""
-        return not all(map(self.waits, self.hung))
 
     def hung_at(self) -> frozenset[str]:
         """The domains whose own calls delay the hung requests now."""

@@ -13,7 +13,7 @@ from typing import Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
 from ..connection.requests import NO_HOST, BatchRequest, Groups, Host, Piece, XmlRequest
-from ..domain.record import NO_IDENTITY, Domain, Identity
+from ..domain.record import NO_IDENTITY, Domain, Identity, Stats
 from .batch import Batch, Held
 from .messages import Link, Reading
 from .schedule import Schedule
@@ -54,6 +54,8 @@ class Tick:
     error: Optional[LibvirtError] = None
     refused: bool = False
     host: Host = NO_HOST
+    #: The keys about the control interfaces of domains that do not respond.
+    controls: Mapping[str, Stats] = field(default_factory=dict)
     #: The UUIDs of the selected domains by name; whether all are known, and whether there are none
     #: to ask.
     uuids: dict[str, str] = field(default_factory=dict)
@@ -236,5 +238,7 @@ class Tick:
         names = {domain.name for domain in domains}
         self._written |= names.difference(self._held)
         late = asked - self.began if self.hung_at is not None and asked >= self.hung_at else 0.0
-        timestamp = self.timestamp + int(late * 1e9)
-        self.ready.append(Reading(domains, timestamp, self.incomplete.intersection(names)))
+        timestamp, incomplete = self.timestamp + int(late * 1e9), self.incomplete & names
+        for domain in domains if self.controls and incomplete else ():
+            domain.stats.update(self.controls.get(domain.name, {}))
+        self.ready.append(Reading(domains, timestamp, incomplete))

@@ -85,12 +85,6 @@ class Voice:
                 found.said[kind].count += 1
             self._say_held(found)
 
-    def moment(self, subject: str, level: int, text: str) -> None:
-        """There was a problem for a moment, which has no end."""
-        self.problem(subject, level, text)
-        del self.problems[subject]
-        self.subjects[subject].open, self.subjects[subject].held = "", None
-
     def end(self, subject: str, text: str = "") -> None:
         """There is no problem any more; ``text`` says so, or nobody needs to know."""
         if self.problems.pop(subject, None) is None:
