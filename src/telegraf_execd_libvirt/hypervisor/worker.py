@@ -49,50 +49,40 @@ class Worker:
         self._put = put
         self._first = first
         self._requests: SimpleQueue[Optional[Asked]] = SimpleQueue()
-        self._serves = False
-        self._thread = threading.Thread(target=self._run, name="libvirt connection", daemon=True)
-        self._thread.start()
+        #: Whether a request is served.
+        self.serves = False
+        self.thread = threading.Thread(target=self._run, name="libvirt connection", daemon=True)
+        self.thread.start()
 
     def ask(self, request: Optional[Asked]) -> None:
         """Hands a request over, only after the previous one has ended; None closes the connection
         and ends the thread, after the request that may be running."""
         self._requests.put(request)
 
-    def close(self) -> bool:
-        """Closes the connection, at once or when it is open, if it serves no request; returns
-        whether it does."""
-        serves = self._serves
-        if not serves:
-            self._requests.put(None)
-        return not serves
-
-    def join(self, seconds: float) -> None:
-        """Waits for the end of the thread."""
-        self._thread.join(seconds)
-
     def _run(self) -> None:
         started = time.monotonic()
+        reader: Optional[Reader] = None
+        opened = Opened(self._link, 0.0)
         try:
             with reserved(self._first):
                 reader = self._connect()
+            opened.driver, opened.version = reader.connection.driver, reader.connection.version
         except LibvirtError as error:
             error.__traceback__ = error.__context__ = None  # they would keep the connection open
-            self._put(Opened(self._link, time.monotonic() - started, error))
-            return
+            opened.error = error
         except Exception as defect:  # passed on as the reason why there is no connection
-            wrapped = LibvirtError(0, 0, f"internal error: {trace(defect)}")
-            seconds = time.monotonic() - started
-            self._put(Opened(self._link, seconds, wrapped, defect=True))
-            return
-        seconds = time.monotonic() - started
-        connection = reader.connection
-        opened = Opened(self._link, seconds, None, connection.driver, connection.version)
+            opened.error = LibvirtError(0, 0, f"internal error: {trace(defect)}")
+            opened.defect = True
+        opened.seconds = time.monotonic() - started
         self._put(opened)
+        del opened
+        if reader is None:
+            return
         while (request := self._requests.get()) is not None:
-            self._serves = True
+            self.serves = True
             ended = self._serve(reader, request)
             del request
-            self._serves = False
+            self.serves = False
             self._put(ended)
             del ended
         reader.close()
@@ -126,5 +116,8 @@ def close(workers: Iterable[Worker]) -> None:
     """Closes connections that serve no request when the process ends, within a short time: the
     daemon logs an error for each one that just breaks."""
     deadline = time.monotonic() + _CLOSE_SECONDS
-    for worker in [worker for worker in workers if worker.close()]:
-        worker.join(max(0.0, deadline - time.monotonic()))
+    idle = [worker for worker in workers if not worker.serves]
+    for worker in idle:
+        worker.ask(None)
+    for worker in idle:
+        worker.thread.join(max(0.0, deadline - time.monotonic()))
