@@ -120,6 +120,23 @@ def test_entries_of_domains_that_are_gone_are_dropped(
         assert sum(entry() is not None for entry in kept) <= 20
 
 
+def test_what_was_read_last(cache: Cache, clock: Callable[[float], None]) -> None:
+    """After an event, and in another life of its domain, an entry is out of date and still there;
+    not for ever."""
+    assert cache.last("a") is None
+    found = cache.get("a", RUNS, Source())
+    assert cache.last("a") is found
+    cache.forget("a")
+    assert cache.find("a", RUNS) == cache.find("a", OFF) == (None, True)
+    assert cache.last("a") is found
+    assert cache.get("a", RUNS, Source()) is found
+    cache.forget("a")
+    for seconds in (61, 122):
+        clock(seconds)
+        cache.get("b", RUNS, Source())
+    assert cache.last("a") is None and cache.last("b") is not None
+
+
 def test_an_old_entry_is_due_and_still_known(cache: Cache, clock: Callable[[float], None]) -> None:
     """A caller that need not wait finds the old entry, also if its XML cannot be fetched again.
     What did not change keeps its object, so that lines need not be made anew."""

@@ -20,7 +20,7 @@ from telegraf_execd_libvirt.connection.facts import Facts
 from telegraf_execd_libvirt.connection.requests import FetchRequest, Progress
 from telegraf_execd_libvirt.connection.xml_cache import XmlCache
 from telegraf_execd_libvirt.domain.devices import NO_DEVICES, parse
-from telegraf_execd_libvirt.domain.record import NO_IDENTITY, Domain
+from telegraf_execd_libvirt.domain.record import NO_IDENTITY, Domain, Identity
 from telegraf_execd_libvirt.sources.scope import Scope, fetch
 
 
@@ -31,11 +31,11 @@ def facts() -> Facts:
     return Facts(Completeness(()), devices, XmlCache(lambda _: NO_IDENTITY, NO_IDENTITY, 60.0))
 
 
-def scope(facts: Facts, **changes: Any) -> Scope:
+def scope(facts: Facts, identity: bool = False, **changes: Any) -> Scope:
     """The scope of one fetch, on a connection to the test driver."""
     request = FetchRequest(lambda scope: iter(()), {}, 5.0, **changes)
     connection, selection = Connection("test:///default"), HypervisorConfig().selection
-    return Scope(connection, request, selection, facts, Progress())
+    return Scope(connection, request, selection, facts, Progress(), identity)
 
 
 def test_a_call_that_the_driver_lacks_is_made_once(facts: Facts, mocker: MockerFixture) -> None:
@@ -107,6 +107,19 @@ def test_a_call_that_speaks_of_a_lost_connection(
     else:
         with pytest.raises(LibvirtError):
             source.call(guest, "interfaceAddresses", 0, 0)
+
+
+def test_tags_of_a_domain_whose_xml_cannot_be_read(facts: Facts, mocker: MockerFixture) -> None:
+    """It keeps those that it had, so that its series go on; one whose calls hang is not asked."""
+    facts.identities = XmlCache(lambda _: Identity({"project": "shop"}), NO_IDENTITY, 60.0)
+    known = scope(facts, identity=True)
+    (guest,) = known.domains()
+    assert known.tags(guest) == {"project": "shop"}
+    calls = mocker.patch.object(libvirt.virDomain, "XMLDesc", side_effect=libvirt_error(38))
+    for skipped, count in ((frozenset(), 1), (frozenset({"test"}), 1)):
+        facts.forget(known.uuid(guest))
+        assert scope(facts, identity=True, skipped=skipped).tags(guest) == {"project": "shop"}
+        assert calls.call_count == count
 
 
 def test_text_that_is_not_utf_8_costs_its_line(facts: Facts) -> None:

@@ -20,6 +20,9 @@ _NOTHING: frozenset[object] = frozenset()
 #: One life of a domain: its id, a new number at each start and -1 while it is off.
 Life = int
 
+#: The life of an entry that is out of date: no domain has it.
+_OVER: Life = -2
+
 
 class XmlCache(Generic[T]):
     """The results of ``parse`` by UUID, for about ``seconds``; ``nothing`` if the XML is unusable
@@ -44,7 +47,14 @@ class XmlCache(Generic[T]):
         """The domain has changed: an entry, and a read that is under way, are out of date."""
         with self._lock:
             self._reading.pop(uuid, None)
-            self._known.pop(uuid, None)
+            if (entry := self._known.get(uuid)) is not None:
+                self._known[uuid] = (_OVER, time.monotonic(), entry[2])
+
+    def last(self, uuid: str) -> Optional[T]:
+        """What was read last, though it may be out of date or of another life; None if that is
+        long ago."""
+        entry = self._known.get(uuid)
+        return None if entry is None else entry[2]
 
     def find(self, uuid: str, life: Life) -> tuple[Optional[T], bool]:
         """What was read in this life of the domain, or None; and whether its XML should be read

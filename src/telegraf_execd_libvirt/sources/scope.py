@@ -182,13 +182,15 @@ class Scope(Calls):
         return record(api.name(handle), prefix, keys, {**self.tags(handle), **tags})
 
     def tags(self, handle: Handle) -> Mapping[str, str]:
-        """The additional tags of a domain."""
+        """The additional tags of a domain; the last ones if its XML cannot be read now."""
         if not self._identity:
             return NO_IDENTITY.tags
         cache = self._facts.identities
         # The ticks read it again when it is due.
         known, _ = cache.find(api.uuid(handle), api.life(handle))
-        return (known or self._cached(cache, handle) or NO_IDENTITY).tags
+        if known is None and not self.is_hung(handle):
+            known = self._cached(cache, handle)
+        return (known or cache.last(api.uuid(handle)) or NO_IDENTITY).tags
 
     def inventory(self, handle: Handle, kind: str) -> Sequence[Mapping[str, str]]:
         """The tags of the info lines of a domain; if its calls hang, those that are known."""
