@@ -12,6 +12,8 @@ import pytest
 from support.host import Config, Start
 from support.plugin import TEST_DRIVER, Plugin, timestamps
 
+pytestmark = pytest.mark.thorough
+
 SECOND = 1_000_000_000
 
 

@@ -12,6 +12,8 @@ from support.host import Host, Hosts
 from support.plugin import eventually, states
 from support.server import GET_ALL_DOMAIN_STATS, GET_CONTROL_INFO, LIST_ALL_DOMAINS
 
+pytestmark = pytest.mark.thorough
+
 
 def shapes(lines: list[str]) -> list[str]:
     """The lines without what changes from call to call: the numbers in fields and the time."""

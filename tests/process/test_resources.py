@@ -7,6 +7,8 @@ import pytest
 from support.host import Config, Daemons, Start
 from support.plugin import TEST_DRIVER, eventually
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_many_ticks_leave_nothing_open(start: Start, config: Config, fails: bool) -> None:

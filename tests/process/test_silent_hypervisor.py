@@ -20,6 +20,8 @@ from support.server import (
     Daemon,
 )
 
+pytestmark = pytest.mark.thorough
+
 #: A daemon that says nothing at all, and one that falls silent after the connection was made.
 EITHER = pytest.mark.parametrize("hanging", [AUTH_LIST, GET_ALL_DOMAIN_STATS])
 

@@ -15,17 +15,13 @@ from support.host import Config, Start
 from support.plugin import environment, eventually
 from support.process import runs
 
-#: Hangs, and has a child; the file notes both.
-HANGS = """#!/bin/sh
-sleep 1000 &
-echo $$ $! >>"{note}"
-wait
-"""
+pytestmark = pytest.mark.thorough
 
-#: Ignores SIGTERM.
-STUBBORN = """#!/bin/sh
+#: Hangs, ignores SIGTERM, and has a child; the file notes both.
+SSH = """#!/bin/sh
+sleep 1000 &
 trap '' TERM
-echo $$ >>"{note}"
+echo $$ $! >>"{note}"
 while :; do sleep 0.1; done
 """
 
@@ -44,7 +40,6 @@ def processes(tmp_path: Path) -> Iterator[Callable[[], list[int]]]:
         os.kill(process, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("text", [HANGS, STUBBORN], ids=["hangs", "ignores SIGTERM"])
 @pytest.mark.parametrize(
     ("arguments", "how"),
     [
@@ -63,12 +58,11 @@ def test_no_process_is_left_behind(
     tmp_path: Path,
     arguments: list[str],
     how: str,
-    text: str,
 ) -> None:
     """However the plugin ends, ssh and its children end with it while they hang, and no file of the
     attempt is left; a child of the shell that became the plugin lives on."""
     program, temporary = tmp_path / "ssh", tmp_path / "temporary"
-    program.write_text(text.format(note=tmp_path / "note"))
+    program.write_text(SSH.format(note=tmp_path / "note"))
     program.chmod(0o700)
     temporary.mkdir()
     env = environment(PATH=f"{tmp_path}:{os.environ['PATH']}", TMPDIR=str(temporary))

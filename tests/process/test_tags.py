@@ -130,7 +130,7 @@ def test_many_guests_at_once(host: Hosts) -> None:
     calls than without tags, and a new guest is tagged in its first tick."""
     ticked = host(Crowd(0), 'timeout = "60s"', *ALL_TAGS)
     ticked.tick()
-    for before, guests in ((0, 300), (300, 301)):
+    for before, guests in ((0, 150), (150, 151)):
         ticked.daemon.crowd = Crowd(guests, step=1)
         found = ticked.guests()
         assert len(found) == guests and all(map(tagged, found.values()))

@@ -12,6 +12,8 @@ import pytest
 from support.host import Start
 from support.plugin import TEST_DRIVER, Plugin
 
+pytestmark = pytest.mark.thorough
+
 HINT = "I! Enter collects, Ctrl-D ends"
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 

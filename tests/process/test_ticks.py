@@ -14,6 +14,8 @@ import pytest
 from support.host import Config, Start, WithDomains
 from support.plugin import TEST_DRIVER, Plugin, environment, small_pipe, timestamps
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.smoke
 def test_each_tick_gives_metrics(plugin: Plugin) -> None:
@@ -34,13 +36,15 @@ def test_each_tick_gives_metrics(plugin: Plugin) -> None:
     assert all(a <= at <= b for a, at, b in zip(times, stamps, times[1:]))
 
 
-@pytest.mark.parametrize("text", [b"\n\n", b"\n" * 1000, b"\r\n", b"x\ny"])
-def test_newlines_that_wait_are_one_tick(start: Start, text: bytes) -> None:
+def test_newlines_that_wait_are_one_tick(plugin: Plugin) -> None:
     """All newlines in one read of stdin are one tick, with any text around."""
-    plugin = start("--uri", TEST_DRIVER)
-    plugin.write(text)
+    texts = (b"\n\n", b"\n" * 1000, b"\r\n", b"x\ny")
+    for count, text in enumerate(texts, start=1):
+        plugin.write(text)
+        plugin.wait_for_states(count)
+        plugin.wait_until_idle()
     assert plugin.finish() == 0
-    assert len(plugin.states) == 1
+    assert len(plugin.states) == len(texts)
 
 
 @pytest.mark.parametrize("text", [b"", b"tick"])
@@ -54,15 +58,15 @@ def test_no_newline_is_no_tick(plugin: Plugin, text: bytes) -> None:
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_is_a_tick(plugin: Plugin, number: signal.Signals) -> None:
+def test_a_signal_is_a_tick(plugin: Plugin) -> None:
     """Each signal that Telegraf can send gives metrics, any number of times."""
     plugin.wait_until_listening()
-    for count in (1, 2):
+    numbers = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2) * 2
+    for count, number in enumerate(numbers, start=1):
         plugin.signal(number)
         plugin.wait_for_states(count)
     assert plugin.finish() == 0
-    assert len(plugin.states) == 2
+    assert len(plugin.states) == len(numbers)
 
 
 @pytest.mark.smoke
@@ -113,11 +117,10 @@ def test_no_stdin_is_the_end(start: Start, no_stdin: dict[str, Any]) -> None:
     assert line.startswith("W! stdin is closed") and "--poll-interval" in line
 
 
-@pytest.mark.parametrize("option", [True, False])
-def test_the_clock_needs_no_stdin(
-    start: Start, config: Config, no_stdin: dict[str, Any], option: bool
-) -> None:
-    """With a clock the program collects until a signal ends it."""
+def test_the_clock_needs_no_stdin(start: Start, config: Config, no_stdin: dict[str, Any]) -> None:
+    """With a clock, that of the option or of a table, the program collects until a signal ends
+    it."""
+    option = "redirect" in no_stdin
     path = config(f'libvirt_uri = "{TEST_DRIVER}"' + ("" if option else '\ninterval = "100ms"'))
     arguments = ["--poll-interval", "100ms"] if option else []
     plugin = start("--config", path, *arguments, **no_stdin)

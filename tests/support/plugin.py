@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import select
@@ -72,13 +73,50 @@ time.monotonic = ahead
 """The same, with a clock that is ahead by as many seconds as a file says."""
 
 
+_REJECTED = """
+import json, sys
+from telegraf_execd_libvirt import log
+from telegraf_execd_libvirt.connection import conceal
+from telegraf_execd_libvirt.program import cli
+for command in json.load(sys.stdin):
+    sys.argv[1:] = command
+    conceal._hidden = ()
+    try:
+        status = cli.main()
+    except SystemExit as end:
+        status = end.code
+    log.flush(20)
+    print("status", status, flush=True)
+"""
+
+
+def rejected(*commands: Sequence[str | Path]) -> list[str]:
+    """What wrong command lines print, each of which has status 2. One process runs them all,
+    because its start takes most of the time."""
+    done = subprocess.run(
+        [sys.executable, "-c", _REJECTED],
+        input=json.dumps([[*map(str, command)] for command in commands]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(),
+        encoding="utf-8",
+        timeout=2 * SECONDS,
+        check=True,
+    )
+    *texts, rest = done.stdout.split("status 2\n")
+    assert (len(texts), rest) == (len(commands), ""), done.stdout
+    return texts
+
+
 def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> bool:
-    """True if the condition becomes true within this time."""
+    """True if the condition becomes true within this time; it is asked less and less often."""
     deadline = time.monotonic() + seconds
+    pause = 0.002
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.002)
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.05)
     return True
 
 
