@@ -83,6 +83,16 @@ def test_events_of_a_domain_that_is_gone() -> None:
     assert fetched(fetch, scope) == []
 
 
+def test_tags_of_a_domain_that_cannot_be_asked() -> None:
+    """A domain that is not there since its first event, as one that libvirt has locked, has the
+    tags that it had last."""
+    fetch, scope = Events(), FakeScope()
+    scope.known_tags["uuid-a"] = {"project": "shop"}
+    fetch.happened(LIFECYCLE, "uuid-a", "a", (2, 0))
+    (found,) = fetched(fetch, scope)
+    assert found.identity is not None and found.identity.tags["project"] == "shop"
+
+
 def test_events_of_a_domain_that_is_defined_again() -> None:
     """A domain with the name of one that is gone has its events to itself: one line a series."""
     fetch = Events()

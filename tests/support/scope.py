@@ -63,6 +63,8 @@ class FakeScope:
         self.counted = 0
         #: What limits have left out.
         self.dropped: dict[str, int] = {}
+        #: The last tags of domains by UUID.
+        self.known_tags: dict[str, Mapping[str, str]] = {}
         #: The errors of methods that fail.
         self.failures: Mapping[str, Any] = {}
         #: The name and the arguments of each call.
@@ -157,6 +159,9 @@ class FakeScope:
 
     def tags(self, handle: Thing) -> Mapping[str, str]:
         return handle.tags
+
+    def last_tags(self, uuid: str) -> Mapping[str, str]:
+        return self.known_tags.get(uuid, {})
 
     def domain(self, handle: Thing, prefix: str, keys: Mapping[str, Any], **tags: str) -> Domain:
         return record(handle.name, prefix, keys, {**self.tags(handle), **tags})

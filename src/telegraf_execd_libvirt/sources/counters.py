@@ -87,6 +87,8 @@ class Counters:
             handle = handles.get(uuid)
             if handle is not None:
                 domain.tags = scope.tags(handle)
+            elif not domain.tags:  # locked since its first event
+                domain.tags = scope.last_tags(uuid)
             # A domain that was defined again has the same series.
             if handle is not None or (domain.name not in names and scope.selects(domain.name)):
                 for at, values in sorted(counters.items()):

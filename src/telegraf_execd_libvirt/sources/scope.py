@@ -190,7 +190,11 @@ class Scope(Calls):
         known, _ = cache.find(api.uuid(handle), api.life(handle))
         if known is None and not self.is_hung(handle):
             known = self._cached(cache, handle)
-        return (known or cache.last(api.uuid(handle)) or NO_IDENTITY).tags
+        return self.last_tags(api.uuid(handle)) if known is None else known.tags
+
+    def last_tags(self, uuid: str) -> Mapping[str, str]:
+        """The additional tags that a domain had last, if that is known; no call."""
+        return (self._facts.identities.last(uuid) or NO_IDENTITY).tags
 
     def inventory(self, handle: Handle, kind: str) -> Sequence[Mapping[str, str]]:
         """The tags of the info lines of a domain; if its calls hang, those that are known."""
