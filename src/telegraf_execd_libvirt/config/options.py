@@ -8,10 +8,10 @@ have ``interval`` and ``timeout``, and beside them only what their source declar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from ..domain.identity import DEVICE_TAGS, DOMAIN_TAGS
+from ..domain.mistakes import similar
 from ..domain.record import STATE_NAMES
 from ..domain.selection import compile_globs
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
@@ -68,7 +68,7 @@ def uri(value: object, path: str, problems: Problems) -> str:
     given = parameters(text)
     for number, name in enumerate(given, 1):
         if name not in PARAMETERS:  # it may be a secret, so it is not shown
-            meant = get_close_matches(name, PARAMETERS, 1)
+            meant = similar(name, PARAMETERS)
             hint = f"; did you mean {meant[0]}?" if meant else ""
             problems.warn(path, f"libvirt does not know parameter {number} of the URI{hint}")
     if "socket" in given and transport(text) in SSH and given.get("proxy") != "native":

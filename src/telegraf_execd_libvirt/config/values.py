@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Callable
 
@@ -32,7 +31,8 @@ _NANOSECONDS = {
     "h": 3600 * 1_000_000_000,
     "d": 24 * 3600 * 1_000_000_000,
 }
-_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d)", re.ASCII)
+_UNIT = "(ns|us|µs|μs|ms|s|m|h|d)"
+_PART = re.compile(rf"([0-9]{{1,99}}(?:\.[0-9]{{0,99}})?|\.[0-9]{{1,99}}){_UNIT}", re.ASCII)
 _LONGEST = 366 * _NANOSECONDS["d"]
 
 
@@ -120,9 +120,10 @@ def integer(least: int, most: int) -> Getter:
 
 def parse_duration(text: str) -> int:
     """Return a duration in nanoseconds; raise ValueError if the text is not a valid duration."""
-    at, total = 0, Decimal(0)
+    at = total = 0
     while part := _PART.match(text, at):
-        total += Decimal(part[1]) * _NANOSECONDS[part[2]]
+        whole, _, fraction = part[1].partition(".")
+        total += int(whole + fraction) * _NANOSECONDS[part[2]] // 10 ** len(fraction)
         at = part.end()
     if not text or at != len(text):
         raise ValueError(f"expected {_DURATION}")
@@ -130,12 +131,13 @@ def parse_duration(text: str) -> int:
         raise ValueError("expected a duration greater than zero")
     if total > _LONGEST:
         raise ValueError("expected a duration of at most one year")
-    return int(total)
+    return total
 
 
 def format_duration(nanoseconds: int) -> str:
     """A duration in seconds, for messages: ``5s``, ``0.25s``."""
-    return f"{Decimal(nanoseconds) / _NANOSECONDS['s']:f}s"
+    seconds, rest = divmod(nanoseconds, _NANOSECONDS["s"])
+    return f"{seconds}.{rest:09}".rstrip("0").rstrip(".") + "s"
 
 
 def duration(value: object, path: str, problems: Problems) -> int:

@@ -5,10 +5,10 @@ Invariant: what is shown is short, and has no user part and no parameters of a U
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
+from ..domain.mistakes import similar
 from ..uri import HIDDEN, redact_uri
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -67,12 +67,10 @@ def hint(name: str, known: Iterable[str]) -> str:
 def meant(name: str, known: Iterable[str]) -> str:
     """The known name that is similar, or the only one of which a word is similar; or nothing."""
     names = [*known]
-    close = difflib.get_close_matches(name, names, n=1)
+    close = similar(name, names)
     if not close:
         close = [each for each in names if name in each.split("_")] or [
-            each
-            for each in names
-            if difflib.get_close_matches(name, each.split("_"), n=1, cutoff=_ALIKE)
+            each for each in names if similar(name, each.split("_"), _ALIKE)
         ]
     return close[0] if len(close) == 1 else ""
 

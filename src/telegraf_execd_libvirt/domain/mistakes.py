@@ -5,12 +5,18 @@ Invariant: nothing is a mistake on a hypervisor without domains.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 #: Names for which the most similar one is looked for: that is slow if there are many domains.
 _MOST_HINTS = 10
+
+
+def similar(name: str, names: Iterable[str], least: float = 0.6) -> list[str]:
+    """The name that is most similar to this one, if any is at ``least`` so similar: 1 is equal."""
+    from difflib import get_close_matches  # imported here: costs 0.4 MiB and is seldom needed
+
+    return get_close_matches(name, [*names], 1, least)
 
 
 class Mistake(NamedTuple):
@@ -43,7 +49,7 @@ def unmatched(globs: Collection[str], existing: Collection[str]) -> list[Mistake
 def _hint(name: str, existing: Collection[str], number: int) -> str:
     by_folded = {each.strip().casefold(): each for each in existing}
     if number < _MOST_HINTS:
-        close = difflib.get_close_matches(name.strip().casefold(), by_folded, n=1)
+        close = similar(name.strip().casefold(), by_folded)
         if close:
             return f'did you mean "{by_folded[close[0]]}"?'
     return "virsh list --all --name shows the names"

@@ -46,6 +46,10 @@ class _Parser(argparse.ArgumentParser):
             pass  # stderr is closed
         sys.exit(2)
 
+    def format_help(self) -> str:
+        self.formatter_class = argparse.HelpFormatter  # as wide as the terminal
+        return super().format_help()
+
     def _print_message(self, message: str, file: Any = None) -> None:
         _print(message)
 
@@ -67,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=_NAME,
         allow_abbrev=False,
+        # Without a width argparse loads modules of 1 MiB for each option.
+        formatter_class=partial(argparse.HelpFormatter, width=78),
         description="Write the statistics of libvirt domains as InfluxDB line protocol. Each "
         "newline on stdin, SIGHUP, SIGUSR1 or SIGUSR2 requests one collection; the end of stdin "
         "ends the program, unless it collects by the clock and stdin is closed from the start. "
