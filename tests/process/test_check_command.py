@@ -297,7 +297,8 @@ def test_domains_of_an_empty_hypervisor(tmp_path: Path, config: Config) -> None:
 
 
 def test_how_many_agents_are_connected(daemon: Daemons, config: Config) -> None:
-    """A source without a connected agent does not work, and the report says what helps."""
+    """A source without a connected agent does not work, and the report says what helps; unless no
+    domain runs."""
     daemons = [daemon(), daemon()]
     for hypervisor, state in zip(daemons, ("connected", "disconnected")):
         target = f"<target name='org.qemu.guest_agent.0' state='{state}'/>"
@@ -309,6 +310,10 @@ def test_how_many_agents_are_connected(daemon: Daemons, config: Config) -> None:
     assert "  source guest_agent: works, connected agents: 1, 0 lines now\n" in connected
     expected = "  source guest_agent: connected agents: 0\n  what helps: qemu-guest-agent "
     assert expected in disconnected and done.returncode == 3
+    path = config(f'libvirt_uri = "{daemon(crowd=Crowd(1, off={guest(1)})).uri}"\n{also(0)}')
+    done = run("--check", "--strict", "--config", path)
+    assert "  source guest_agent: works, connected agents: 0, 0 lines now\n" in done.stdout
+    assert done.returncode == 0
 
 
 def test_a_problem_of_strict_is_no_failure_otherwise(config: Config) -> None:

@@ -64,11 +64,11 @@ def check(hypervisors: Sequence[HypervisorConfig], strict: bool = False) -> tupl
         outcome, domains = _collect(hypervisor)
         if outcome.trouble is None:
             _describe(config, hypervisor, outcome, domains, report)
-            _sources(hypervisor, report)
+            running = sum(domain.active for domain in domains)
+            _sources(hypervisor, running, report)
             for text, help in twins.add(index, twins.shared(index), domains):
                 report.problem(f"warning: {text}", help)
             if not (outcome.incomplete or _lock(hypervisor) or outcome.unread):
-                running = sum(domain.active for domain in domains)
                 for line in costs(config, hypervisor, running):
                     report.add(line)
             close(hypervisor.workers.values())
@@ -100,7 +100,7 @@ def _longest(hypervisor: Hypervisor) -> int:
     return 2 * max((feed.settings.timeout for feed in hypervisor.feeds), default=0)
 
 
-def _sources(hypervisor: Hypervisor, report: _Report) -> None:
+def _sources(hypervisor: Hypervisor, running: int, report: _Report) -> None:
     for feed in hypervisor.feeds:
         source = f"source {feed.source.name}"
         counts = f"{feed.source.counts}: {feed.counted}" if feed.source.counts else ""
@@ -114,7 +114,7 @@ def _sources(hypervisor: Hypervisor, report: _Report) -> None:
             report.problem(f"{source}: not supported: {feed.error}", feed.help or help)
         elif feed.error:
             report.problem(f"{source}: does not work: {feed.error}", feed.help or _SEE)
-        elif counts and not feed.counted:
+        elif counts and not feed.counted and running:
             report.problem(f"{source}: {counts}", feed.source.none)
         else:
             counts = f"{counts}, " if counts else ""
