@@ -27,11 +27,13 @@ from telegraf_execd_libvirt.hypervisor.engine import Engine
 from telegraf_execd_libvirt.hypervisor.journal import Journal
 from telegraf_execd_libvirt.hypervisor.messages import (
     Ask,
+    Close,
     Ended,
     Link,
     Open,
     Opened,
     Outcome,
+    Paused,
     Plan,
     Say,
     TickDue,
@@ -43,6 +45,7 @@ from telegraf_execd_libvirt.sources.source import Settings
 
 NAMES = [f"guest{number}" for number in range(150)]
 LOST = LibvirtError(38, 7, "Connection reset by peer")
+DENIED = LibvirtError(45, 0, "denied")
 
 
 def did(engine: Engine, kind: type) -> list[Any]:
@@ -157,6 +160,7 @@ class Host:
         self.plan = Plan("host", "qemu:///system", 5.0, "5s", **plan)
         self.engine = Engine(self.plan, max, lambda: [], Journal(self.plan))
         self.texts: list[str] = []
+        self.outcomes: list[Outcome] = []
 
     def go(self, event: Any, now: float) -> list[Ask]:
         """The requests after an event, or at a time; connections and subscriptions work at once."""
@@ -172,6 +176,8 @@ class Host:
                 asked.append(action)
             elif isinstance(action, Say):
                 self.texts.append(action.text)
+            elif isinstance(action, Outcome):
+                self.outcomes.append(action)
         return asked
 
     def answer(self, ask: Ask, now: float, *names: str, lacking: Sequence[str] = ()) -> list[Ask]:
@@ -204,6 +210,97 @@ def test_a_lock_that_is_taken_again() -> None:
     host.answer(whole, 2.9, "first", "second")
     host.lock(3.0)
     assert [text.partition(";")[0] for text in host.texts[1:]] == ["host: guests locked: first"]
+
+
+@pytest.mark.parametrize("fails", ["", "unread", "denied", "grown"])
+def test_a_large_host_is_listed_first(fails: str) -> None:
+    """One request for all guests at once would be too large: also after a tick that did not see all
+    of them, and after more were defined."""
+    host = Host()
+    names = NAMES[:100] if fails == "grown" else NAMES
+    (listing,) = host.go(TickDue(0, 1.0), 1.0)
+    (ask,) = host.answer(listing, 1.1, *names)
+    while asks := host.answer(ask, 1.2, *ask.request.names):
+        (ask,) = asks
+    (ask,) = host.go(TickDue(0, 11.0), 11.0)
+    assert isinstance(ask.request, BatchRequest) is (fails == "grown")
+    if fails == "grown":
+        host.answer(ask, 11.1, *NAMES[:101])
+    elif fails == "denied":
+        host.go(Ended(ask.link, 0.1, error=DENIED), 11.1)
+    else:
+        (ask,) = host.answer(ask, 11.1, *names)
+        assert host.engine.wake_at == pytest.approx(11.2)  # another batch may start beside it
+        (ask,) = host.answer(ask, 11.1, *ask.request.names)
+        host.go(None, 16.0) if fails else host.answer(ask, 11.1, *ask.request.names)
+    assert not host.engine.collects
+    assert isinstance(host.go(TickDue(0, 21.0), 21.0)[0].request, ListRequest)
+
+
+@pytest.mark.parametrize(("calls", "most"), [(1, 4), (8, 8)])
+def test_requests_for_xml_at_once(calls: int, most: int) -> None:
+    """Also with one call at a time there are four: that of a guest which hangs delays no other."""
+    host = Host(calls=calls)
+    (ask,) = host.go(TickDue(0, 1.0), 1.0)
+    asks, asked = host.answer(ask, 1.1, *NAMES), 0
+    while asks:
+        ask = asks.pop()
+        if isinstance(ask.request, XmlRequest):
+            asked += 1
+            continue
+        names = ask.request.names
+        piece = Piece([Domain(name, True, {}, None) for name in names], frozenset(), due=names)
+        asks += host.go(Ended(ask.link, 0.01, piece), 1.2)
+    assert asked == most
+
+
+def test_a_pause_of_the_reader_within_a_tick() -> None:
+    """The tick goes on after it, also if the pause was longer than the timeout."""
+    host = Host()
+    names = [f"guest{number}" for number in range(250)]
+    (listing,) = host.go(TickDue(0, 1.0), 1.0)
+    (ask,) = host.answer(listing, 1.1, *names)
+    (ask,) = host.answer(ask, 1.2, *ask.request.names)
+    assert not host.go(Paused(6.0), 7.2)
+    (ask,) = host.answer(ask, 7.2, *ask.request.names)
+    host.answer(ask, 7.3, *ask.request.names)
+    (outcome,) = host.outcomes
+    assert outcome.domains == 250 and not outcome.unread
+
+
+def test_busy_guests_are_asked_again_in_one_request() -> None:
+    """However many they are."""
+    host = Host()
+    (listing,) = host.go(TickDue(0, 1.0), 1.0)
+    (ask,) = host.answer(listing, 1.1, "first", "second")
+    host.answer(ask, 1.2, "first", "second", lacking=["first", "second"])
+    (ask,) = host.go(None, 1.3)
+    assert ask.request.names == ["first", "second"]
+
+
+def test_sources_of_a_hypervisor_that_is_not_read() -> None:
+    """They have its reason, also if there is a connection."""
+    host = Host(sources=[(SOURCES["job"], Settings(0, 5_000_000_000, {}))])
+    (ask,) = host.go(TickDue(0, 1.0), 1.0)
+    host.go(Ended(ask.link, 0.01, error=DENIED), 1.1)
+    (feed,) = host.engine.fetches.feeds
+    assert host.engine.links.open and (feed.up, feed.errors, feed.error) == (
+        False,
+        1,
+        "denied",
+    )
+
+
+def test_a_source_whose_daemon_was_killed() -> None:
+    """libvirt does not connect to a daemon behind this one again, so the connection is closed."""
+    host = Host(sources=[(SOURCES["job"], Settings(0, 5_000_000_000, {}))])
+    (listing,) = host.go(TickDue(0, 1.0), 1.0)
+    (ask,) = host.answer(listing, 1.1, "first")
+    (fetch,) = host.answer(ask, 1.2, "first")
+    assert isinstance(fetch.request, FetchRequest)
+    closed = LibvirtError(1, 7, "client socket is closed")
+    host.engine.handle(Ended(fetch.link, 0.01, error=closed), 1.3)
+    assert [action.link for action in did(host.engine, Close)] == [fetch.link]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from telegraf_execd_libvirt.connection.requests import Piece, XmlRequest
+from telegraf_execd_libvirt.connection.errors import LibvirtError
+from telegraf_execd_libvirt.connection.requests import (
+    BatchRequest,
+    ListRequest,
+    Piece,
+    Request,
+    XmlRequest,
+)
 from telegraf_execd_libvirt.domain.record import NO_IDENTITY, Domain, Identity
+from telegraf_execd_libvirt.hypervisor.batch import Batch
 from telegraf_execd_libvirt.hypervisor.tick import Tick
 
 #: The domains of an answer by one letter each; lower case: it came incomplete.
@@ -73,3 +81,38 @@ def test_timestamps() -> None:
         tick = Tick(7, 100.0, 105.0, hung_at=None if hung_at is None else 100 + hung_at)
         tick.accept(Piece([Domain("A", True, {})], frozenset()), 100 + asked)
         assert tick.ready[0].timestamp == pytest.approx(7 + late * 1e9, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "failures"),
+    [
+        (BatchRequest(["a"]), 45, 1),  # access denied
+        (BatchRequest(["a"]), 39, 2),  # too large
+        (ListRequest(), 45, 2),
+        (XmlRequest(["a"]), 45, 0),
+    ],
+)
+def test_what_fails_a_tick(request_: Request, code: int, failures: int) -> None:
+    """Two failures end a tick in which nothing was read. One without which nothing can be read, or
+    that all batches share, counts twice; one batch may be the only one."""
+    tick = Tick(0, 0.0, 5.0)
+    tick.fail(LibvirtError(code, 7, "no"), Batch(request_), 1, False)
+    assert tick.failures == failures and not tick.queue
+
+
+def test_the_usual_time_is_that_of_whole_batches() -> None:
+    """The time of a request for guests that came incomplete or were locked says nothing."""
+    tick, batch = Tick(0, 0.0, 5.0), Batch(BatchRequest(["a"]))
+    tick.done(Batch(BatchRequest(["b"]), retry=True), 3.0)
+    assert not tick.took
+    tick.done(batch, 0.1)
+    assert tick.took == {None: 0.1}
+
+
+def test_nobody_waits_for_a_batch_of_locked_guests() -> None:
+    """A request that waits for the lock of the only guest of its batch is not repeated."""
+    tick, batch = Tick(0, 0.0, 5.0), Batch(BatchRequest(["a", "b"]))
+    tick.leave_out("a", batch)
+    assert batch.names == ["b"] and not batch.done
+    tick.leave_out("b", batch)
+    assert batch.done
