@@ -1,5 +1,8 @@
 """A connection has one request at a time, and none before it is open or after it is closed.
 
+A request that was answered is not repeated. Guests are looked up one by one only after a call has
+hung, or if they were locked.
+
 A connection that lives is closed only if it is spare, or if two requests in a row have failed as if
 it were lost.
 
@@ -28,8 +31,11 @@ from telegraf_execd_libvirt.hypervisor.messages import (
     Opened,
 )
 
-from ..driver import Check, Run
+from ..driver import Check, Run, TickRecord
 from .limits import MOST_HANGING_PER_DOMAIN
+
+#: A call hangs at the earliest after this.
+_LOOK_UP_SECONDS = 0.1
 
 
 class Asking(Check):
@@ -40,6 +46,8 @@ class Asking(Check):
         #: The state of each link by its number: "opening", "idle", "busy", "closed".
         self._states: dict[tuple[int, bool], str] = {}
         self._before = Counter[str]()
+        #: The names in requests of this tick that were answered; a repeat has the same object.
+        self._answered: dict[int, Sequence[str]] = {}
         #: Who did not respond in the last tick.
         self._incomplete: list[frozenset[str]] = []
         #: The names in the last request for control interfaces; a repeat has the same object.
@@ -54,6 +62,9 @@ class Asking(Check):
             )
         elif isinstance(event, Ended):
             self._controls = self._controls if event.error is None else ()
+            request = self.run.client.connections[event.link].request
+            if isinstance(request, BatchRequest) and request.names and event.last is not None:
+                self._answered[id(request.names)] = request.names
             lost = event.error is not None and event.error.kind is ErrorKind.LOST
             self._lost[event.link] = self._lost[event.link] + 1 if lost else 0
             self._states[event.link.number, event.link.read_only] = "idle"
@@ -72,6 +83,7 @@ class Asking(Check):
         self._states[key] = after[type(action)]
         if isinstance(action, Ask) and isinstance(action.request, BatchRequest):
             self._check_skipped(action.request)
+            self._check_names(action.request)
         if isinstance(action, Ask) and isinstance(action.request, ControlRequest):
             names = {*action.request.names} - action.request.hung
             current = self.run.engine.runs.incomplete
@@ -88,6 +100,17 @@ class Asking(Check):
         spare = link.read_only and mine > run.engine.links.keep
         if connections[link].alive and self._lost[link] < 2 and not spare:
             self.fail(f"connection {link.number} is closed, but it lives")
+
+    def _check_names(self, request: BatchRequest) -> None:
+        tick, names = self.run.current, request.names
+        if id(names) in self._answered:
+            self.fail(f"answered, but asked again: {names}")
+        after = self.run.clock.now - (tick.began if tick else 0.0)
+        if request.look_up and len(names or ()) > 1 and after < _LOOK_UP_SECONDS:
+            self.fail(f"{names} are looked up after {after:.3f} s")
+
+    def tick(self, tick: TickRecord) -> None:
+        self._answered.clear()
 
     def after(self) -> None:
         self._before = self._hung()

@@ -41,8 +41,7 @@ class Lost(Check):
         if self._stays and len(lost := tick.expected - named) > outcome.unread:
             self.fail(f"tick {tick.number} says nothing of {sorted(lost)}")
         missing = self._known - tick.written.keys() - tick.resting
-        few = len(self._locked) < MOST_LOCKED and len(self._hung) < MOST_HANGING
-        if missing and (few or len(missing) > outcome.unread):
+        if missing and (len(self._locked) < MOST_LOCKED or len(missing) > outcome.unread):
             self.fail(f"tick {tick.number} lacks {sorted(missing)}, unread={outcome.unread}")
         cut = tick.incomplete & self._known
         each = 2 if self.run.scenario.own else 1  # one call for all domains and one of its own

@@ -23,6 +23,9 @@ class Outcomes(Check):
         most = self.run.scenario.timeout + tick.paused + _BUSY_SECONDS
         if tick.ended - tick.began > most:
             self.fail(f"tick {tick.number} took {tick.ended - tick.began:.3f} s")
+        late = tick.ended - tick.began - outcome.seconds
+        if not -tick.paused - _BUSY_SECONDS <= late <= tick.paused + _BUSY_SECONDS:
+            self.fail(f"took {outcome.seconds:.3f} s, and ended {late:.3f} s later")
         read = len(tick.written) + (len(tick.resting) if outcome.up else 0)
         if outcome.domains != read:
             self.fail(f"{outcome.domains} domains are counted, {read} read")

@@ -5,7 +5,7 @@ All is asked again: with the monitor, with disks, and of all guests.
 
 from __future__ import annotations
 
-from telegraf_execd_libvirt.connection.requests import BatchRequest
+from telegraf_execd_libvirt.connection.requests import NO_HOST, BatchRequest
 from telegraf_execd_libvirt.hypervisor.messages import Action, Ask, Fetched
 
 from ..driver import Check, Run, TickRecord
@@ -43,6 +43,7 @@ class Recovered(Check):
             "locked": outcome.locked,
             "unread": outcome.unread,
             "without identity": outcome.untagged,
+            "the host": self.run.scenario.host and outcome.host is NO_HOST,
             "hanging": max(0, outcome.hanging - self.run.client.never),
         }
         for name, value in texts.items():
