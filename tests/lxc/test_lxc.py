@@ -97,12 +97,20 @@ def test_container_that_is_off(containers: Containers) -> None:
 
 
 def test_limits_and_addresses(containers: Containers, tmp_path: Path) -> None:
-    """The limits of the cgroups and the address in the ARP table of the host are those of virsh."""
-    containers.virsh("schedinfo", NAME, "--live", "cpu_shares=200", "vcpu_quota=50000")
-    containers.virsh("memtune", NAME, "--live", "--hard-limit", "65536")
+    """The limits of the cgroups and the address in the ARP table of the host are those of virsh. A
+    quota that was taken away is none."""
     config = write_config(
         tmp_path / "plugin.conf", containers.uri, "cpu_limit memory_limit interface_address"
     )
+    containers.virsh("schedinfo", NAME, "--live", "vcpu_quota=-1")
+    (line,) = (
+        line
+        for line in run("--once", "--config", config).stdout.splitlines()
+        if line.startswith("libvirt_cpu_limit,")
+    )
+    assert "vcpu_quota=0i" in line
+    containers.virsh("schedinfo", NAME, "--live", "cpu_shares=200", "vcpu_quota=50000")
+    containers.virsh("memtune", NAME, "--live", "--hard-limit", "65536")
     address = (
         f"libvirt_interface_address,address=192.0.2.2,domain_name={NAME},interface={INTERFACE}"
     )

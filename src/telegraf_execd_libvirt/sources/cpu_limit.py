@@ -13,13 +13,14 @@ from ..domain.record import Domain
 from ..groups.schema import Field, Metric, Type, gauge
 from .source import MINUTE, Scope, Source
 
-#: Quotas in microseconds that are no limit are negative or above libvirt's largest one.
+#: Quotas in microseconds that are no limit are negative, or at least the largest one of the kernel,
+#: which is libvirt's answer for a container in a cgroup v2 without a limit.
 _LARGEST_QUOTA = 17_592_186_044_415
 
 
 def _limits(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: 0 if name.endswith("_quota") and not 0 < value <= _LARGEST_QUOTA else value
+        name: 0 if name.endswith("_quota") and not 0 < value < _LARGEST_QUOTA else value
         for name, value in found.items()
     }
 
