@@ -48,13 +48,15 @@ def costs(config: HypervisorConfig, hypervisor: Hypervisor, running: int) -> lis
 def _average(config: HypervisorConfig, times: Mapping[str, float], whole: float) -> str:
     """The mean of ticks if groups have intervals."""
     intervals = config.group_intervals.of(times)
-    total = sum(times.values())
-    if not intervals or not total:
+    if not intervals or not times:
         return ""
+    # On a busy host no group may take longer than a tick without groups.
+    shares = times if any(times.values()) else dict.fromkeys(times, 1.0)
+    total = sum(shares.values())
     each = config.interval or _INTERVAL
     asked = sum(
         seconds * min(1.0, each / 1e9 / (intervals[name] or each / 1e9))
-        for name, seconds in times.items()
+        for name, seconds in shares.items()
     )
     text = f"{_ms(whole * asked / total)} on average, every {format_duration(each)}"
     return f" with all groups; with group_intervals {text}"
