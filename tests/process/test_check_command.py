@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from support.crowd import Crowd, guest
-from support.driver import driver_uri
 from support.host import Config, Daemons, Start, sections
 from support.missing import leave_out
 from support.plugin import TEST_DRIVER, environment, eventually, run, small_pipe
@@ -287,13 +286,6 @@ def test_a_source_of_which_a_part_works(daemon: Daemons, config: Config, start: 
     for what in ("ARP table", "leases of"):
         text = f"interface_address: libvirt cannot read the {what}"
         assert len(plugin.wait_for_message(text)) == 1
-
-
-def test_domains_of_an_empty_hypervisor(tmp_path: Path, config: Config) -> None:
-    """That it has no domains explains each name that is not there."""
-    path = config(f'libvirt_uri = "{driver_uri(tmp_path)}"\ndomains = ["web"]')
-    report = run("--check", "--config", path).stdout
-    assert "not there: web\n  what helps: the hypervisor has no domains" in report
 
 
 def test_how_many_agents_are_connected(daemon: Daemons, config: Config) -> None:

@@ -41,28 +41,16 @@ def test_without_an_interval_it_waits(plugin: Plugin) -> None:
     assert plugin.metrics.text == plugin.log.text == ""
 
 
-def test_once_does_not_wait_for_the_clock(start: Start, config: Config) -> None:
-    """--once collects at once, whatever the interval."""
-    plugin = start("--once", "--poll-interval", "1h", "--config", config(table(interval="1h")))
-    assert plugin.wait() == 0
-    assert len(plugin.states) == 1
-
-
-def test_the_longest_interval(start: Start) -> None:
-    """It can wait for the longest allowed interval."""
+@pytest.mark.parametrize("option", ["--once", "--check", "--log-level=info"])
+def test_the_longest_times(config: Config, option: str) -> None:
+    """It can wait for the longest allowed interval and timeout; --once does not wait for the
+    clock."""
     now = time.time() / 86_400
     days = max(range(1, 366), key=lambda days: days - now % days)
-    plugin = start("--poll-interval", f"{days}d", "--uri", TEST_DRIVER)
-    plugin.collect()
-    assert plugin.finish() == 0
-
-
-@pytest.mark.parametrize("option", ["--once", "--check", "--log-level=info"])
-def test_the_longest_timeout(start: Start, config: Config, option: str) -> None:
-    """It can wait for the longest allowed timeout."""
+    path = config(table(timeout="366d", interval="1h"))
     # The fixture `start` would reject the output of --check.
-    with Plugin(option, "--config", config(table(timeout="366d"))) as plugin:
-        plugin.tick()
+    with Plugin(option, "--poll-interval", f"{days}d", "--config", path) as plugin:
+        plugin.metrics.wait_for(len, "output") if option == "--once" else plugin.tick()
         assert plugin.finish() == 0
         assert "Traceback" not in plugin.log.text
         assert plugin.metrics.text

@@ -34,7 +34,8 @@ def test_the_version_and_the_help() -> None:
 
 
 def test_the_sample(tmp_path: Path) -> None:
-    """The output of --sample-config is a valid configuration, also with all options uncommented."""
+    """The output of --sample-config is a valid configuration. Its comments are tested in
+    tests/documents."""
     sample = run("--sample-config")
     assert (sample.returncode, sample.stderr) == (0, "")
     path = tmp_path / "plugin.conf"
@@ -43,15 +44,6 @@ def test_the_sample(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert all(LINE.fullmatch(line) for line in done.stdout.splitlines())
     assert done.stdout.startswith("libvirt_state,domain_name=test ")
-
-    text = sample.stdout.replace("${VARIABLES}", "").replace("qemu:///system", TEST_DRIVER)
-    path.write_text(re.sub(r"^( +)# +(?=\S)", r"\1", text, flags=re.MULTILINE))
-    assert "\n  [inputs.libvirt.tags]" in path.read_text()
-    done = run("--once", "--config", path)
-    # The tables of sources are read, and these sources are off.
-    others = [line for line in done.stderr.splitlines() if "has no effect" not in line]
-    assert (done.returncode, others) == (0, [])
-    assert ",rack=r12 " in done.stdout
 
 
 def test_spellings(start: Start, config: Config) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 import pytest
 
@@ -56,12 +55,6 @@ def test_once_into_a_pipe_that_is_closed_early(
     assert LINE.fullmatch(first.split(b"\n")[0].decode())
     assert plugin.wait() == 0
     assert [line[:3] for line in plugin.log.lines] == []
-
-
-def test_once_on_a_hypervisor_without_domains(with_domains: WithDomains) -> None:
-    """A hypervisor without domains is no failure."""
-    done = run("--once", "--uri", with_domains(), stdin=subprocess.DEVNULL)
-    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_the_levels_of_the_log(config: Config) -> None:

@@ -104,14 +104,16 @@ def test_globs(config: Config, with_domains: WithDomains) -> None:
 
 
 def test_domains_that_check_misses(config: Config, daemon: Daemons) -> None:
-    """Where no domain exists, none has been left out. A configured domain in another state is
-    reported as perhaps existing."""
+    """Where no domain exists, none has been left out, and that explains each name that is not
+    there. A configured domain in another state is reported as perhaps existing."""
     crowd = Crowd(2, off={guest(2)})
     wanted = f'domains = ["{guest(1)}", "{guest(2)}", "nobody"]\ndomain_state_include = ["running"]'
-    nobody = f'libvirt_uri = "{daemon(crowd=Crowd(0)).uri}"\ndomain_include = ["a"]'
-    done = run("--check", "--config", config(nobody, table(1, daemon(crowd=crowd).uri, wanted)))
-    none, some = sections(done.stdout)
+    empty = daemon(crowd=Crowd(0)).uri
+    nobody, named = table(1, empty, 'domain_include = ["a"]'), table(2, empty, 'domains = ["web"]')
+    path = config(nobody, named, table(3, daemon(crowd=crowd).uri, wanted))
+    none, missing, some = sections(run("--check", "--config", path).stdout)
     assert "  domains: 0, of which 0 run\n" in none and "warning" not in none
+    assert "not there: web\n  what helps: the hypervisor has no domains" in missing
     assert "  domains: 1 of 2, of which 1 run\n" in some
     assert f"  domains that are not there or not selected: {guest(2)}, nobody\n" in some
 

@@ -270,8 +270,6 @@ class Daemon(Closing):
             return self._domain()
         if self.crowd and procedure in (GET_INFO, GET_VCPUS, GET_VCPU_PIN_INFO):
             return self.crowd.about_vcpus(procedure, request)
-        if procedure == GET_GUEST_INFO:
-            return _ints(0)  # no parameters
         if procedure == GET_CONTROL_INFO:
             return _ints(2, 0) + struct.pack(">Q", 1234)  # occupied for 1.2 s
         if procedure == SET_AGENT_TIMEOUT:
@@ -294,8 +292,6 @@ class Daemon(Closing):
             return _ints(self.crowd.count - self.crowd.active if self.crowd else 0)
         if procedure == AUTH_LIST:
             return _ints(1, 0)  # one authentication method: none
-        if procedure == SUPPORTS_FEATURE:
-            return _ints(0)
         if procedure == NODE_GET_INFO:
             return _ints(*b"x86_64", *bytes(26)) + struct.pack(
                 ">Q6i", _HOST_KIB, 8, 2000, 1, 1, 8, 1
