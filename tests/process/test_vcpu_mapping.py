@@ -228,6 +228,7 @@ def test_after_ten_minutes_it_asks_again(host: Hosts, tmp_path: Path) -> None:
     quiet(ticked, usual)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("calls", [1, 4])
 def test_a_guest_that_hangs_costs_only_itself(host: Hosts, calls: int) -> None:
     """Several guests are asked for their vCPUs at the same time. While the request for one hangs,
@@ -242,10 +243,16 @@ def test_a_guest_that_hangs_costs_only_itself(host: Hosts, calls: int) -> None:
     hung = guest(3)
     mine = f"domain_name={hung},"
     ticked.crowd.vcpus.held.add(hung)
-    for _ in range(3):
+
+    def only_that_is_missing() -> bool:
         lines = tick(ticked)
         assert affinities(lines, hung) == current(lines, hung) == {}
-        assert sum(mine in line for line in lines) == 4  # libvirt_vcpu
-        assert [x for x in sorted(lines) if mine not in x] == [x for x in whole if mine not in x]
+        own = [line for line in lines if mine in line]  # libvirt_vcpu
+        return len(own) == 4 and sorted(set(lines).difference(own)) == others
+
+    others = [line for line in whole if mine not in line]
+    for _ in range(3):
+        # A slow machine looks like a guest whose monitor hangs.
+        assert eventually(only_that_is_missing)
     ticked.daemon.answer()
     assert eventually(lambda: sorted(tick(ticked)) == whole)
