@@ -122,7 +122,7 @@ class Asking:
         has hung: the look-up of a locked domain hangs, too, and so tells which one it is. Beside a
         slow request no call is made about all domains: a lock may delay that, too."""
         request, roster = batch.request, self._runs.roster
-        repeated = batch.repeats > 0 or tick.careful
+        repeated = batch.repeats > 0 or tick.hung_list is not None
         if not (repeated or roster.blocked or tick.hung or self._runs.running):
             return request  # nothing hangs
         slow = now - self._patience.slow_seconds()

@@ -95,7 +95,7 @@ class Fetches:
         hung_at = {turn.at for turn in self._hung if turn.at}
         skipped = self._runs.incomplete.union(hung_at, self._runs.hung_at())
         hung = self._hung or self._runs.any_hung(tick)
-        by_handle = self._runs.roster.blocked or bool(tick and tick.careful)
+        by_handle = self._runs.roster.blocked or bool(tick and tick.hung_list)
         for turn in [*self.queue]:
             if not after_bulk and now < turn.began + SOURCE_DELAY_SECONDS:
                 break

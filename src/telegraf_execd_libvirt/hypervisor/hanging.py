@@ -82,7 +82,7 @@ class Hanging:
                 self._lock(name, run, tick, now)
             if batch.for_all and not tick.listed:
                 # A lock, or a guest that hangs: the look-ups of the known domains show it.
-                tick.careful, tick.hung_list = True, run.link
+                tick.hung_list = run.link
                 if not self._runs.roster.uuids:
                     self._runs.roster.note(dict.fromkeys(self._running_names(), ""))
                 if self._runs.roster.uuids:
@@ -114,7 +114,8 @@ class Hanging:
         self._runs.count = len(listing.uuids)
         if tick is None:
             return
-        tick.careful = tick.careful and tick.hung_list is not run.link
+        if tick.hung_list is run.link:
+            tick.hung_list = None
         if run.tick is tick or self._runs.roster.blocked:
             tick.add(listing.uuids, self._runs.size)
             tick.empty = len(tick.resting) == len(listing.uuids)

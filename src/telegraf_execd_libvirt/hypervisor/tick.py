@@ -35,9 +35,8 @@ class Tick:
     hung: frozenset[str] = frozenset()
     batches: list[Batch] = field(default_factory=list)
     queue: deque[Batch] = field(default_factory=deque)
-    #: Whether a call about all domains has exceeded its patience and none has returned since, so
-    #: that domains are looked up one by one; and the connection of that call until it ends.
-    careful: bool = False
+    #: The connection of a call about all domains that has exceeded its patience, until it ends:
+    #: meanwhile domains are looked up one by one.
     hung_list: Optional[Link] = None
     #: The monotonic time at which the first hung request was found.
     hung_at: Optional[float] = None
