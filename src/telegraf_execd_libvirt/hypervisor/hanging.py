@@ -15,7 +15,7 @@ from .asking import Asking
 from .batch import BATCH
 from .links import Links
 from .messages import Ended, Outcome
-from .patience import SETTLE_SECONDS, Patience
+from .patience import Patience
 from .running import Running, Runs
 from .tick import Tick
 
@@ -53,8 +53,6 @@ class Hanging:
         if tick.queue:
             moments += [run.started + self._patience.slow_seconds() for run in in_time]
             moments.append(self._links.attempt_deadline())
-        if len(mine) < len(self._runs.running):
-            moments.append(tick.settle_until)
         coming = [moment for moment in moments if moment > now]
         if coming or patient:
             return min([tick.deadline, *patient, *coming])
@@ -141,8 +139,6 @@ class Hanging:
             return
         if event.error is None:
             tick.done(batch, event.seconds)
-            if tick.hung and tick.incomplete:
-                tick.settle_until = now + SETTLE_SECONDS
             self._asking.plan_retry(tick, now)
         elif not (batch.done or batch in tick.queue or self._runs.is_repeated(batch)):
             old = not event.alive and run.link.started < tick.began

@@ -59,9 +59,6 @@ SOURCE_DELAY_SECONDS = 0.4
 #: Pauses before a guest is requested again that NOWAIT skipped because another client used it.
 RETRY_PAUSES = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.17)
 
-#: The wait for the end of a hung request: a guest that wakes up serves that request first.
-SETTLE_SECONDS = 0.1
-
 #: A connection attempt is abandoned after this, or after twice the timeout.
 _LEAST_ATTEMPT_SECONDS = 15.0
 

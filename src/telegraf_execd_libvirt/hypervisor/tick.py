@@ -42,7 +42,6 @@ class Tick:
     hung_at: Optional[float] = None
     retries: int = 0
     retry_at: float = 0.0
-    settle_until: float = 0.0
     #: The seconds of the longest batch of statistics, by its groups, and of the longest request.
     took: dict[Optional[Groups], float] = field(default_factory=dict)
     longest: float = 0.0
