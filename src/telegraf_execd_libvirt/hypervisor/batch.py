@@ -44,7 +44,6 @@ class Batch:
 
     @property
     def names(self) -> Sequence[str]:
-        """The domains of a batch of statistics."""
         return (isinstance(self.request, BatchRequest) and self.request.names) or ()
 
 

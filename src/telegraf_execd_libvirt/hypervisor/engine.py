@@ -71,7 +71,6 @@ class Engine:
         return self._tick is not None
 
     def handle(self, event: Event, now: float) -> None:
-        """Takes an event at this monotonic time."""
         self._voice.now = now
         if isinstance(event, TickDue):
             self._tick_due(event, now)

@@ -113,7 +113,6 @@ class Feed:
 
     @property
     def records(self) -> int:
-        """The number of records of the last fetch."""
         return sum(result.records for result in self.last.values())
 
     @property
@@ -123,11 +122,9 @@ class Feed:
 
     @property
     def took(self) -> float:
-        """The seconds of the last fetch."""
         return max((result.seconds for result in self.last.values()), default=0.0)
 
     def is_due(self, now: float) -> bool:
-        """Whether a fetch should start at this monotonic time."""
         interval = self.settings.interval / 1e9 * (1 - _EARLY)
         is_time = self.asked is None or now - self.asked >= interval
         return is_time and self._plan.only is None and self._backoff.allows(now)

@@ -75,7 +75,6 @@ class Fetches:
         return sum(turn.feed.source.read_only for turn in self._hung)
 
     def tick(self, timestamp: int, now: float) -> None:
-        """Queues the turns of the sources that are due."""
         for feed in self.feeds:
             if feed.is_due(now):
                 busy = {turn.lane for turn in feed.turns if not turn.abandoned}
@@ -182,7 +181,6 @@ class Fetches:
         return link in self._running
 
     def ended(self, event: Ended, now: float) -> None:
-        """A turn has ended."""
         turn = self._running.pop(event.link)
         records = event.last if isinstance(event.last, Records) else Records()
         error, feed = event.error or records.error, turn.feed

@@ -106,7 +106,6 @@ class Hanging:
         self._runs.roster.block(tick.hung_list)
 
     def take_list(self, listing: Listing, run: Running, tick: Optional[Tick]) -> None:
-        """Takes the list of all domains."""
         self._runs.roster.existing = listing.existing
         self._runs.roster.note(listing.uuids)
         self._runs.count = len(listing.uuids)
@@ -119,7 +118,6 @@ class Hanging:
             tick.empty = len(tick.resting) == len(listing.uuids)
 
     def ended(self, event: Ended, run: Running, tick: Optional[Tick], now: float) -> None:
-        """A request has ended."""
         batch, asked = run.batch, run.statistics
         del self._runs.running[run.link]
         if asked is not None and event.error is None and isinstance(event.last, Piece):
@@ -140,7 +138,10 @@ class Hanging:
         if event.error is None:
             tick.done(batch, event.seconds)
             self._asking.plan_retry(tick, now)
-        elif not (batch.done or batch in tick.queue or self._runs.is_repeated(batch)):
+            return
+        others = self._runs.running.values()
+        is_repeated = any(other.batch is batch and not other.hung for other in others)
+        if not (batch.done or batch in tick.queue or is_repeated):
             old = not event.alive and run.link.started < tick.began
             tick.fail(event.error, batch, len(self._links.open), old)
 

@@ -37,14 +37,13 @@ from .messages import (
     Defect,
     Ended,
     Event,
-    Fetched,
     Link,
     Open,
     Opened,
     Outcome,
     Part,
     Paused,
-    Reading,
+    Say,
     TickDue,
     Written,
 )
@@ -70,7 +69,6 @@ class Hypervisor:
         self._config = config
         self._idle = idle
         self._quiet = quiet
-        self._selection = config.selection
         self._wanted = wanted_of(config, explained=quiet)
         self.plan = plan_of(config, self.name)
         self.journal = Journal(self.plan)
@@ -110,7 +108,6 @@ class Hypervisor:
 
     @property
     def feeds(self) -> Sequence[Feed]:
-        """The sources and their states."""
         return self._engine.fetches.feeds
 
     def results(self, until: Optional[float] = None) -> Iterator[Written]:
@@ -155,19 +152,19 @@ class Hypervisor:
             if isinstance(action, Ask):
                 self._calls += 1
                 self.workers[action.link].ask(action.request)
-            elif isinstance(action, (Reading, Fetched, Outcome)):
-                self._results.append(action)
-                if isinstance(action, Outcome):
-                    self.journal.tick(action, self._calls, self.feeds)
-                    self._calls = 0
             elif isinstance(action, Open):
                 self.workers[action.link] = self._worker(action.link)
             elif isinstance(action, Close):
                 if action.lost and action.link.read_only:
                     self._facts = facts_of(self._config)
                 self.workers.pop(action.link).ask(None)
-            else:
+            elif isinstance(action, Say):
                 log.log(logging.DEBUG if self._quiet else action.level, "%s", action.text)
+            else:
+                self._results.append(action)
+                if isinstance(action, Outcome):
+                    self.journal.tick(action, self._calls, self.feeds)
+                    self._calls = 0
 
     def _take(self, event: Event) -> None:
         """Gives an event to the engine; of the ticks that came meanwhile, the last one."""
@@ -204,12 +201,10 @@ class Hypervisor:
                 self._results.append(outcome)
 
     def defect(self, defect: Exception) -> None:
-        """Counts and logs a defect of the consumer."""
         self.journal.defect(f"internal error: {trace(defect)}")
 
     def _worker(self, link: Link) -> Worker:
-        """A connection attempt."""
-        read_only, uri = link.read_only, self._config.libvirt_uri
+        wanted = self._wanted
 
         def happened(kind: int, uuid: str, name: str, arguments: tuple[Any, ...]) -> None:
             try:
@@ -221,17 +216,15 @@ class Hypervisor:
                 self._events.put(Defect(f"internal error: {trace(defect)}"))
 
         def connect() -> Reader:
-            return Reader(uri, self._wanted, self._facts, link.progress, happened, read_only)
+            uri, progress = self._config.libvirt_uri, link.progress
+            return Reader(uri, wanted, self._facts, progress, happened, link.read_only)
 
         def answer(reader: Reader, request: Asked) -> Iterator[Union[Content, Records]]:
-            facts, identity = self._facts, self._wanted.identity
             if isinstance(request, FetchRequest):
-                scope = Scope(
-                    reader.connection, request, self._selection, facts, link.progress, identity
-                )
-                yield fetch(scope, request)
+                how = wanted.selection, self._facts, link.progress, wanted.identity
+                yield fetch(Scope(reader.connection, request, *how), request)
             else:
-                yield from reader.answer(request, facts)
+                yield from reader.answer(request, self._facts)
 
         return Worker(link, connect, answer, self._events.put, not self.workers)
 
@@ -239,7 +232,7 @@ class Hypervisor:
         return Engine(self.plan, random.uniform, self._running_names, self.journal)
 
     def _running_names(self) -> list[str]:
-        return self._selection.names(running_names(self._config.libvirt_uri))
+        return self._wanted.selection.names(running_names(self._config.libvirt_uri))
 
     def health(self, outcome: Outcome) -> Domain:
         """The record of the health after a tick."""

@@ -49,14 +49,12 @@ class Journal:
         self.mistakes: set[Mistake] = set()
 
     def selection(self, mistakes: Collection[Mistake]) -> None:
-        """Logs each mistake once."""
         for mistake in mistakes:
             if mistake not in self.mistakes and len(self.mistakes) < _MOST_MISTAKES:
                 self.mistakes.add(mistake)
                 self.voice.say(logging.WARNING, f"{mistake}")
 
     def health(self, outcome: Outcome, reconnects: int) -> Health:
-        """The health after a tick."""
         return Health(
             up=outcome.up,
             domains=outcome.domains,
@@ -74,7 +72,6 @@ class Journal:
         )
 
     def up(self) -> None:
-        """The hypervisor is read."""
         daemon = self.driver, self.version
         is_new = daemon != self._connected
         if is_new or self.voice.is_down:
@@ -202,7 +199,6 @@ class Journal:
         self._once("slow", f"{text}: one batch takes {seconds:.1f} s; {how}")
 
     def paused(self, seconds: float) -> None:
-        """Logs that nobody has read stdout."""
         if seconds < _PAUSE_SECONDS:
             return
         text = f"stdout was not read for {seconds:.1f} s; the collection waits meanwhile, and ticks"

@@ -46,7 +46,7 @@ class Links:
         self._attempt: Optional[Link] = None
         self._abandoned: set[Link] = set()
         self._number = 0
-        self._lost = self._told_full = False
+        self._lost = False
 
     def hanging(self, can_wait: bool = False) -> int:
         """The number of connection attempts that have not ended. The current one does not count if
@@ -99,9 +99,8 @@ class Links:
         the daemon has no free place; the engine lives on the connections that it has."""
         hangs = bool(self._abandoned) or 0 < self.attempt_deadline() <= now
         fails = self.refusal is not None and self.refusal.kind is ErrorKind.LOST
-        if self.open and (hangs or fails) and not self._told_full:
-            self._told_full = True
-            self._voice.say(logging.WARNING, _FULL)
+        if self.open and (hangs or fails):
+            self._voice.problem("full", logging.WARNING, _FULL)
 
     def ask(self, link: Link, request: Asked, now: float) -> None:
         """Hands a request to a connection, which is not idle any more."""

@@ -217,7 +217,6 @@ class Outcome:
 
     @property
     def up(self) -> bool:
-        """Whether the hypervisor was read."""
         return self.trouble is None
 
 

@@ -104,7 +104,6 @@ class Patience:
 
     @property
     def known(self) -> bool:
-        """Whether the usual time is known."""
         return self._usual > 0
 
     def seconds(self, repeats: int) -> float:
@@ -168,7 +167,6 @@ class Backoff:
         self._uniform = uniform
 
     def allows(self, now: float) -> bool:
-        """Whether to try at this monotonic time."""
         return now >= self._not_before
 
     def succeeded(self) -> None:

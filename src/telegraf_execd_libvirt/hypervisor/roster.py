@@ -64,7 +64,6 @@ class Roster:
         return [self.listing, *(lock.link for lock in self.locked.values())]
 
     def note(self, uuids: Mapping[str, str]) -> None:
-        """Notes all selected domains."""
         self.uuids = dict(uuids)
         for name in self._identities.keys() - uuids.keys():
             del self._identities[name]

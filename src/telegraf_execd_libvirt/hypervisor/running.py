@@ -31,7 +31,6 @@ class Running:
 
     @property
     def statistics(self) -> Optional[BatchRequest]:
-        """The request, if it is one for statistics."""
         return self.request if isinstance(self.request, BatchRequest) else None
 
     def waits_for(self, name: str) -> bool:
@@ -60,7 +59,6 @@ class Runs:
 
     @property
     def size(self) -> int:
-        """The number of domains in a batch."""
         calls = self._calls
         return min(BATCH, -(-self.count // calls)) if calls > 1 and self.count else BATCH
 
@@ -78,12 +76,7 @@ class Runs:
         runs = (run for run in self.running.values() if run.tick is tick and not run.hung)
         return any(run.batch.for_all or not for_all for run in runs)
 
-    def is_repeated(self, batch: Batch) -> bool:
-        """Whether another request for this batch is still in time."""
-        return any(run.batch is batch and not run.hung for run in self.running.values())
-
     def waits(self, run: Running) -> bool:
-        """Whether it waits behind a lock."""
         if self.roster.blocked and asks_all(run.request):
             return True
         return run.behind in self.roster.locked or self.roster.waits(run.link)

@@ -76,7 +76,6 @@ class Tick:
         return len(self._written) + len(self._held) + len(self.resting)
 
     def has(self, name: str) -> bool:
-        """Whether this domain was read."""
         return name in self._written or name in self._held
 
     @property
@@ -110,7 +109,6 @@ class Tick:
         return bool(self.unread or not self.read or nameless or self.incomplete - self.hung)
 
     def enqueue(self, batch: Batch) -> None:
-        """Queues a request."""
         self.batches.append(batch)
         self.queue.append(batch)
 
@@ -133,7 +131,6 @@ class Tick:
             self.enqueue(Batch(request))
 
     def requests(self, names: Sequence[str], size: int, rest: bool) -> Iterator[BatchRequest]:
-        """Requests for what is due."""
         parts = self.schedule.split(names) if self.schedule is not None else {None: names}
         for groups, some in parts.items():
             if groups is not None and not groups and rest:

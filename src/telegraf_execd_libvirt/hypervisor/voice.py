@@ -68,7 +68,6 @@ class Voice:
         return STATE in self.problems
 
     def say(self, level: int, text: str) -> None:
-        """Logs a message."""
         self.actions.append(Say(level, f"{self._name}: {text}"))
 
     def problem(self, subject: str, level: int, text: str, kind: str = "", most: int = 1) -> None:
@@ -108,17 +107,15 @@ class Voice:
         if subject.held is None:
             return
         level, kind, text = subject.held
-        recent = [said for said in subject.said.values() if self.now - said.at < SAME_SECONDS]
+        recent = [other for other, s in subject.said.items() if self.now - s.at < SAME_SECONDS]
         before = subject.said.get(kind)
-        if before and before in recent and before.over and before.times < subject.most:
+        if before and kind in recent and before.over and before.times < subject.most:
             before.times, before.count, before.over = before.times + 1, 0, False
-            subject.held, subject.open = None, kind
-            self.say(level, text)
+        elif kind in recent or len(recent) >= MOST_PROBLEMS:
             return
-        if before in recent or len(recent) >= MOST_PROBLEMS:
-            return
-        often = ""
-        if before is not None and before.count > 1:
-            often = f"; {before.count} times in {(self.now - before.at) / 60:.0f} minutes"
-        subject.held, subject.open, subject.said[kind] = None, kind, _Said(self.now)
-        self.say(level, text + often)
+        else:
+            if before is not None and before.count > 1:
+                text += f"; {before.count} times in {(self.now - before.at) / 60:.0f} minutes"
+            subject.said[kind] = _Said(self.now)
+        subject.held, subject.open = None, kind
+        self.say(level, text)
