@@ -44,7 +44,7 @@ class Asking:
 
     def begin(self, tick: Tick) -> None:
         """Queues the first requests of a tick."""
-        roster, count = self._runs.roster, self._runs.count
+        roster = self._runs.roster
         if self._schedule.active:
             self._schedule.begin(tick.began, self._patience.interval)
             tick.schedule = self._schedule
@@ -57,10 +57,10 @@ class Asking:
             for name, lock in roster.locked.items():
                 if lock.link is None:
                     self._look_up(tick, [name], repeats=1)
-        elif count is None or count > self._runs.size or self._plan.by_name or tick.schedule:
-            tick.enqueue(Batch(ListRequest()))
-        else:
+        elif 0 < len(roster.uuids) <= self._runs.size and not (self._plan.by_name or tick.schedule):
             tick.enqueue(Batch(BatchRequest()))
+        else:
+            tick.enqueue(Batch(ListRequest()))
         if self._plan.host:
             tick.enqueue(Batch(HostRequest()))
         if self._plan.control and (names := self._runs.incomplete.difference(roster.locked)):

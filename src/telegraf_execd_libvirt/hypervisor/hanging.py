@@ -108,7 +108,6 @@ class Hanging:
     def take_list(self, listing: Listing, run: Running, tick: Optional[Tick]) -> None:
         self._runs.roster.existing = listing.existing
         self._runs.roster.note(listing.uuids)
-        self._runs.count = len(listing.uuids)
         if tick is None:
             return
         if tick.hung_list is run.link:
@@ -156,8 +155,6 @@ class Hanging:
         explained = new or (roster.uuids and not tick.read)  # by a guest, or by all calls
         if tick.hung_list in self._runs.running and not roster.blocked and not explained:
             roster.block(tick.hung_list)
-        if tick.read and not tick.unread and not roster.blocked:
-            self._runs.count = tick.count
         if tick.read and not self._runs.running:
             for groups, seconds in tick.took.items():
                 self._patience.learn(seconds, groups)

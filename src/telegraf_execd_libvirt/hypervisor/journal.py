@@ -140,7 +140,10 @@ class Journal:
                 reason += f", nor to an attempt to connect beside it; {NO_PLACE}"
             text = f"{outcome.unread} domains not read: {reason}"
         self._warn("unread", text, kind="some")
-        self._hanging(outcome.incomplete, hanging)
+        text = "a libvirt call is hung; using another connection" if hanging else ""
+        if outcome.incomplete:
+            text = f"guests not responding: {_shown(outcome.incomplete)}"
+        self._warn("hanging", text, "all guests respond again")
         is_empty = not outcome.domains and outcome.existing == 0
         self._warn("empty", "the hypervisor has no domains" if is_empty else "")
 
@@ -156,11 +159,6 @@ class Journal:
             self.voice.problem(subject, logging.WARNING, text, kind, MOST_TIMES)
         elif subject in self.voice.problems:
             self.voice.end(subject, end)
-
-    def _hanging(self, names: frozenset[str], hanging: bool) -> None:
-        text = "a libvirt call is hung; using another connection" if hanging else ""
-        text = f"guests not responding: {_shown(names)}" if names else text
-        self._warn("hanging", text, "all guests respond again")
 
     def locked(self, blocked: bool, names: Collection[str], without_block: bool) -> None:
         """Logs which domains are locked, if that has changed."""

@@ -49,9 +49,7 @@ class Runs:
     def __init__(self, calls: int, roster: Roster) -> None:
         self.running: dict[Link, Running] = {}
         self.roster = roster
-        #: The number of domains in the last tick, None if it is not known; those that were
-        #: incomplete.
-        self.count: Optional[int] = None
+        #: The domains that were incomplete in the last tick.
         self.incomplete: frozenset[str] = frozenset()
         #: The connection that subscribes to events.
         self.watching: Optional[Link] = None
@@ -59,8 +57,8 @@ class Runs:
 
     @property
     def size(self) -> int:
-        calls = self._calls
-        return min(BATCH, -(-self.count // calls)) if calls > 1 and self.count else BATCH
+        known = len(self.roster.uuids)
+        return min(BATCH, -(-known // self._calls)) if self._calls > 1 and known else BATCH
 
     def hung_at(self) -> frozenset[str]:
         """The domains whose own calls delay the hung requests now."""
