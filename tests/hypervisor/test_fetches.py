@@ -72,13 +72,13 @@ class Lab(Fetches):
         super().__init__(plan, backoff, self.links, runs, voice)
         self.feed = self.feeds[0]
         for _ in range(links):
-            self.opened(self.links, 0.0)
+            self.connect(self.links, 0.0)
 
-    def opened(self, links: Links, now: float, error: Optional[LibvirtError] = None) -> None:
+    def connect(self, links: Links, now: float, error: Optional[LibvirtError] = None) -> None:
         """An attempt to connect ends."""
         links.connect(now)
-        if links.opened(Opened(self.did(Open)[-1].link, 0.0, error), now) and error is not None:
-            self.refused(error, now)
+        event = Opened(self.did(Open)[-1].link, 0.0, error)
+        self.opened(event, now) if links is self.others else links.opened(event, now)
 
     def did(self, kind: type) -> list[Any]:
         """All actions of a kind until now."""
@@ -105,7 +105,6 @@ class Lab(Fetches):
     def end(self, link: Link, now: float, last: Records = WORKED, **event: Any) -> None:
         """A fetch ends."""
         ended = Ended(link, 1.0, last, **event)
-        (self.links if link.read_only else self.others).release(link, ended.alive)
         self.ended(ended, now)
 
 
@@ -301,11 +300,11 @@ def test_a_source_with_more_rights() -> None:
     lab = Lab(source("guest_agent", read_only=False, advice="ask for rights"))
     for now, error in ((100.0, DENIED), (101.0, REFUSED)):
         assert lab.after(now) == []
-        lab.opened(lab.others, now, error)
+        lab.connect(lab.others, now, error)
         assert lab.asks(now) == [] and not lab.busy
         assert lab.feed.is_due(now) == (error is REFUSED)
     lab.after(102.0)
-    lab.opened(lab.others, 102.0)
+    lab.connect(lab.others, 102.0)
     (ask,) = lab.asks(102.0)
     assert not ask.link.read_only and len(lab.did(Open)) == 8 + 3
     lab.end(ask.link, 102.0)

@@ -157,19 +157,14 @@ class Engine:
             self._tick.paused += seconds
         self.fetches.paused(seconds)
 
-    def _links_of(self, read_only: bool) -> Links:
-        return self.links if read_only else self.fetches.others
-
     def _opened(self, event: Opened, now: float) -> None:
-        read_only = event.link.read_only
         self.journal.defects += event.defect
-        refused = self._links_of(read_only).opened(event, now)
-        if event.error is None and read_only:
-            self.journal.driver, self.journal.version = event.driver, event.version
-        elif refused and event.error is not None and not read_only:
-            self.fetches.refused(event.error, now)
-        elif refused and self._tick is not None:
+        if not event.link.read_only:
+            self.fetches.opened(event, now)
+        elif self.links.opened(event, now) and self._tick is not None:
             self._tick.refused = True
+        elif event.error is None:
+            self.journal.driver, self.journal.version = event.driver, event.version
 
     def _take(self, run: Running, content: object) -> None:
         """Takes a part of an answer; that to an earlier tick is dropped."""
@@ -195,7 +190,6 @@ class Engine:
             link.failures = 0
         if self.fetches.serves(link):
             self.journal.defects += event.defect is not None
-            self._links_of(link.read_only).release(link, event.alive and not event.stale)
             self.fetches.ended(event, now)
             return
         run = self.runs.running[link]
@@ -207,12 +201,8 @@ class Engine:
             event = replace(event, alive=False)  # the next attempt has failed as well
         self.links.release(link, event.alive)
         self._hanging.ended(event, run, tick, now)
-        if run.tick is not tick and tick is not None:
-            # A guest may have woken up: what came incomplete is asked again.
-            tick.hung, tick.retries = frozenset(), 0
-            self._asking.plan_retry(tick, now)
-            if event.error is None and not run.tick.read:
-                self._late[run.tick] = event.seconds
+        if tick not in (None, run.tick) and event.error is None and not run.tick.read:
+            self._late[run.tick] = event.seconds
 
     def _finish(self, tick: Tick, now: float) -> None:
         roster = self._roster

@@ -15,7 +15,7 @@ from ..connection.requests import FetchRequest, Records
 from ..sources.source import Listener
 from .feed import Feed, Result, Turn
 from .links import NO_PLACE, Links
-from .messages import Ended, Fetched, Link, Plan
+from .messages import Ended, Fetched, Link, Opened, Plan
 from .patience import (
     FETCH_LINKS,
     MOST_HANGING,
@@ -182,6 +182,7 @@ class Fetches:
 
     def ended(self, event: Ended, now: float) -> None:
         turn = self._running.pop(event.link)
+        self._links_of(turn).release(event.link, event.alive and not event.stale)
         records = event.last if isinstance(event.last, Records) else Records()
         error, feed = event.error or records.error, turn.feed
         feed.turns.remove(turn)
@@ -208,10 +209,12 @@ class Fetches:
         for turn in [*self.queue]:
             self._fail(turn, LibvirtError(0, 0, reason, known=ErrorKind.LOST), now)
 
-    def refused(self, error: LibvirtError, now: float) -> None:
-        """A connection with more rights cannot be made, so no turn that needs it can begin."""
-        for turn in [turn for turn in self.queue if self._links_of(turn) is self.others]:
-            self._fail(turn, error, now)
+    def opened(self, event: Opened, now: float) -> None:
+        """The end of an attempt to connect with more rights; if it is refused, no turn that needs
+        such a connection can begin."""
+        if self.others.opened(event, now) and event.error is not None:
+            for turn in [turn for turn in self.queue if self._links_of(turn) is self.others]:
+                self._fail(turn, event.error, now)
 
     def _fail(self, turn: Turn, error: LibvirtError, now: float) -> None:
         feed = self._take_back(turn)

@@ -124,15 +124,19 @@ class Hanging:
                 self._runs.roster.note(run.tick.uuids)
             self._runs.roster.answered(run.tick.uuids if asked.names is None else asked.names)
         unlocked = self._runs.roster.returned(run.link, event.alive)
+        run.tick.longest = max(run.tick.longest, event.seconds)
         if tick is None:
             return
-        if run.tick is tick:
-            tick.longest = max(tick.longest, event.seconds)
         if tick.hung_list is run.link:
             tick.hung_list = None
         if unlocked:
             tick.add(unlocked, BATCH)
-        if run.tick is not tick or run.link.progress.abandoned:
+        if run.tick is not tick:
+            # A guest may have woken up: what came incomplete is asked again.
+            tick.hung, tick.retries = frozenset(), 0
+            self._asking.plan_retry(tick, now)
+            return
+        if run.link.progress.abandoned:
             return
         if event.error is None:
             tick.done(batch, event.seconds)
