@@ -136,7 +136,7 @@ def test_failures(first: Records, second: dict[str, Any], up: bool) -> None:
     lab.end(other.link, 101.0, **second)
     health = lab.feed.health()
     assert health is not None and health.up == lab.feed.up == up
-    assert health.records == lab.feed.records == len(first.domains)
+    assert health.records == lab.feed.fetched.records == len(first.domains)
     assert lab.texts() == ([] if up else [f"host: job: {lab.feed.error}"])
 
 

@@ -112,17 +112,14 @@ class Feed:
         return not any(error and error.kind is ErrorKind.UNSUPPORTED for error in errors)
 
     @property
-    def records(self) -> int:
-        return sum(result.records for result in self.last.values())
-
-    @property
-    def counted(self) -> int:
-        """The number of what the source counts, in the last fetch."""
-        return sum(result.counted for result in self.last.values())
-
-    @property
-    def took(self) -> float:
-        return max((result.seconds for result in self.last.values()), default=0.0)
+    def fetched(self) -> Result:
+        """The last fetch: the sum of its turns."""
+        last = self.last.values()
+        return Result(
+            records=sum(result.records for result in last),
+            seconds=max((result.seconds for result in last), default=0.0),
+            counted=sum(result.counted for result in last),
+        )
 
     def is_due(self, now: float) -> bool:
         interval = self.settings.interval / 1e9 * (1 - _EARLY)
@@ -131,18 +128,18 @@ class Feed:
 
     def health(self) -> Optional[SourceHealth]:
         """The health after the last fetch; None before the end of the first one."""
-        hanging = sum(turn.hung for turn in self.turns)
+        hanging, fetched = sum(turn.hung for turn in self.turns), self.fetched
         if not self.last and not hanging and self.up:
             return None
         return SourceHealth(
             source=self.source.name,
             up=self.up,
-            records=self.records,
-            collect_time_ns=int(self.took * 1e9),
+            records=fetched.records,
+            collect_time_ns=int(fetched.seconds * 1e9),
             errors=self.errors,
             hanging=hanging,
             dropped=self.dropped,
-            counted=self.counted if self.source.counts else None,
+            counted=fetched.counted if self.source.counts else None,
         )
 
     def drop(self, dropped: Mapping[str, int]) -> None:
@@ -152,13 +149,6 @@ class Feed:
             if text not in self.limits and len(self.limits) < _MOST_LIMITS:
                 self.limits.add(text)
                 self._voice.say(logging.WARNING, f"{self.source.name}: {text}")
-
-    def hangs(self, turn: Turn, locked: bool, now: float) -> None:
-        """A turn is found to hang."""
-        turn.hung, turn.locked = True, locked
-        if not locked:
-            self.errors += 1
-            self.judge(now)
 
     def judge(self, now: float) -> None:
         """The state after a turn has ended or is found to hang. Failed calls for domains do not

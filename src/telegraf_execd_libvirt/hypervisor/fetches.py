@@ -152,7 +152,10 @@ class Fetches:
             if turn.abandoned or (now < since + feed.seconds and not locked):
                 continue
             if not turn.hung:
-                feed.hangs(turn, locked, now)
+                turn.hung, turn.locked = True, locked
+                if not locked:
+                    feed.errors += 1
+                    feed.judge(now)
             avoidable = turn.at or roster.blocked
             old = avoidable or now - since > attempt_seconds(feed.timeout)
             if old and sum(other.abandoned for other in self._hung) < MOST_HANGING:

@@ -150,7 +150,7 @@ class Journal:
     def tick(self, outcome: Outcome, calls: int, feeds: Iterable[Feed]) -> None:
         """Logs what a tick took, and the last fetch of each source."""
         parts = [f"{outcome.domains} domains in {outcome.seconds * 1e3:.0f} ms", f"{calls} calls"]
-        parts += [f"{feed.source.name} {feed.took * 1e3:.0f} ms" for feed in feeds]
+        parts += [f"{feed.source.name} {feed.fetched.seconds * 1e3:.0f} ms" for feed in feeds]
         self.voice.say(logging.DEBUG, f"tick: {', '.join(parts)}")
 
     def _warn(self, subject: str, text: str, end: str = "", kind: str = "") -> None:

@@ -103,7 +103,7 @@ def _longest(hypervisor: Hypervisor) -> int:
 def _sources(hypervisor: Hypervisor, running: int, report: _Report) -> None:
     for feed in hypervisor.feeds:
         source = f"source {feed.source.name}"
-        counts = f"{feed.source.counts}: {feed.counted}" if feed.source.counts else ""
+        counts = f"{feed.source.counts}: {feed.fetched.counted}" if feed.source.counts else ""
         if feed.busy:
             help = f"a longer timeout in [inputs.libvirt.{feed.source.name}]"
             report.problem(
@@ -114,15 +114,19 @@ def _sources(hypervisor: Hypervisor, running: int, report: _Report) -> None:
             report.problem(f"{source}: not supported: {feed.error}", feed.help or help)
         elif feed.error:
             report.problem(f"{source}: does not work: {feed.error}", feed.help or _SEE)
-        elif counts and not feed.counted and running:
+        elif counts and not feed.fetched.counted and running:
             report.problem(f"{source}: {counts}", feed.source.none)
         else:
             counts = f"{counts}, " if counts else ""
-            line = f"{source}: works, {counts}{feed.records} lines now"
+            line = f"{source}: works, {counts}{feed.fetched.records} lines now"
             if feed.limits:
                 report.problem(f"{line}; {'; '.join(sorted(feed.limits))}", _SEE)
             else:
-                why = f": {feed.source.empty}" if feed.source.empty and not feed.records else ""
+                why = (
+                    f": {feed.source.empty}"
+                    if feed.source.empty and not feed.fetched.records
+                    else ""
+                )
                 report.add(f"{line}{why}")
 
 
