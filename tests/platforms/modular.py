@@ -111,7 +111,9 @@ def test_all_sources(daemons: Daemons, tmp_path: Path, uri: str, metric_set: str
         text.replace("[[inputs.libvirt]]", f"[[inputs.libvirt]]\nmetric_set = '{metric_set}'")
     )
     done = run("--config", config, "--once")
-    assert done.returncode == 0 and "W!" not in done.stderr and "E!" not in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith(("W!", "E!"))]
+    # The kernel of the machine may be newer than what libvirt can read.
+    assert done.returncode == 0 and all("cannot read the ARP table" in line for line in said)
     found = {
         dict(series[1]).get("domain_name") for series, _ in fields_of(done.stdout.splitlines())
     }
