@@ -6,6 +6,7 @@ from ..driver import Check
 from .asking import Asking
 from .attempts import Attempts
 from .bounds import Bounds
+from .described import Described
 from .fetched import FetchedOthers
 from .intervals import Intervals
 from .late import Late
@@ -21,6 +22,6 @@ from .stamps import Stamps
 from .tables import Tables
 
 ALL: tuple[type[Check], ...] = (
-    *(Asking, Attempts, Bounds, FetchedOthers, Intervals, Late, Locks, Logged, Lost),
+    *(Asking, Attempts, Bounds, Described, FetchedOthers, Intervals, Late, Locks, Logged, Lost),
     *(Once, Outage, Outcomes, Paused, Recovered, Stamps, Tables),
 )

@@ -3,6 +3,9 @@
 A request that was answered is not repeated. Guests are looked up one by one only after a call has
 hung, or if they were locked.
 
+No source lists the guests while a call of the same tick about all of them runs: both may hang
+behind one lock.
+
 A connection that lives is closed only if it is spare, or if two requests in a row have failed as if
 it were lost.
 
@@ -19,7 +22,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from telegraf_execd_libvirt.connection.errors import ErrorKind
-from telegraf_execd_libvirt.connection.requests import BatchRequest, ControlRequest
+from telegraf_execd_libvirt.connection.requests import (
+    BatchRequest,
+    ControlRequest,
+    FetchRequest,
+    ListRequest,
+)
 from telegraf_execd_libvirt.hypervisor.messages import (
     Action,
     Ask,
@@ -84,6 +92,8 @@ class Asking(Check):
         if isinstance(action, Ask) and isinstance(action.request, BatchRequest):
             self._check_skipped(action.request)
             self._check_names(action.request)
+        if isinstance(action, Ask) and isinstance(action.request, FetchRequest):
+            self._check_fetch(action.request)
         if isinstance(action, Ask) and isinstance(action.request, ControlRequest):
             names = {*action.request.names} - action.request.hung
             current = self.run.engine.runs.incomplete
@@ -100,6 +110,17 @@ class Asking(Check):
         spare = link.read_only and mine > run.engine.links.keep
         if connections[link].alive and self._lost[link] < 2 and not spare:
             self.fail(f"connection {link.number} is closed, but it lives")
+
+    def _check_fetch(self, request: FetchRequest) -> None:
+        tick = self.run.current
+        if tick is None or self.run.waiting_results or not request.options["of_domains"]:
+            return  # what waits may be the end of this tick
+        for connection in self.run.client.connections.values():
+            other = connection.request
+            is_batch = isinstance(other, BatchRequest) and other.names is None
+            lists = (is_batch or isinstance(other, ListRequest)) and connection.steps is not None
+            if lists and connection.asked >= tick.began and request.uuids is None:
+                self.fail("a source lists the guests beside a call about all of them")
 
     def _check_names(self, request: BatchRequest) -> None:
         tick, names = self.run.current, request.names

@@ -1,10 +1,13 @@
-"""Each tick ends with one outcome, by its deadline, and the outcome counts what was written."""
+"""Each tick ends with one outcome, by its deadline, and the outcome counts what was written.
+
+If the next tick is not due, it waits until its deadline for a guest that hangs for the first time.
+"""
 
 from __future__ import annotations
 
 from telegraf_execd_libvirt.hypervisor.messages import Action, Outcome
 
-from ..driver import Check, TickRecord
+from ..driver import Check, Run, TickRecord
 
 #: The engine's thread may be busy writing at the deadline.
 _BUSY_SECONDS = 0.05
@@ -12,6 +15,14 @@ _BUSY_SECONDS = 0.05
 
 class Outcomes(Check):
     """The ends of ticks."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        scenario = run.scenario
+        self._before: frozenset[str] = frozenset()
+        self._most_seconds = scenario.timeout - _BUSY_SECONDS
+        alone = scenario.only("hang", "late") and len(scenario.victims) == 1
+        self._waits = alone and scenario.interval > scenario.timeout
 
     def action(self, action: Action) -> None:
         if isinstance(action, Outcome) and self.run.current is None:
@@ -23,6 +34,10 @@ class Outcomes(Check):
         most = self.run.scenario.timeout + tick.paused + _BUSY_SECONDS
         if tick.ended - tick.began > most:
             self.fail(f"tick {tick.number} took {tick.ended - tick.began:.3f} s")
+        new = tick.incomplete - self._before
+        self._before = frozenset(tick.incomplete)
+        if self._waits and new and outcome.hanging and outcome.seconds < self._most_seconds:
+            self.fail(f"tick {tick.number} does not wait for {sorted(new)}")
         late = tick.ended - tick.began - outcome.seconds
         if not -tick.paused - _BUSY_SECONDS <= late <= tick.paused + _BUSY_SECONDS:
             self.fail(f"took {outcome.seconds:.3f} s, and ended {late:.3f} s later")
