@@ -237,6 +237,24 @@ def test_a_large_host_is_listed_first(fails: str) -> None:
     assert isinstance(host.go(TickDue(0, 21.0), 21.0)[0].request, ListRequest)
 
 
+def test_a_host_that_becomes_slow() -> None:
+    """Its usual time is learnt although a repeat of each request still runs when it is answered."""
+    host, repeats = Host(by_name=True), []
+    (ask,) = host.go(TickDue(0, 1.0), 1.0)
+    (ask,) = host.answer(ask, 1.1, "first", "second")
+    host.answer(ask, 1.1, "first", "second")
+    for number in range(2, 8):
+        now = 10.0 * number
+        (ask,) = host.go(TickDue(0, now), now)
+        (ask,) = host.answer(ask, now, "first", "second")
+        repeats.append(len(beside := host.go(None, now + 0.55)))
+        content = Piece([Domain(name, True, {}) for name in ("first", "second")], frozenset())
+        host.go(Ended(ask.link, 0.6, content), now + 0.6)
+        for other in beside:
+            host.go(Ended(other.link, 0.1), now + 0.7)
+    assert repeats[0] == 1 and repeats[-1] == 0, repeats
+
+
 @pytest.mark.parametrize(("calls", "most"), [(1, 4), (8, 8)])
 def test_requests_for_xml_at_once(calls: int, most: int) -> None:
     """Also with one call at a time there are four: that of a guest which hangs delays no other."""

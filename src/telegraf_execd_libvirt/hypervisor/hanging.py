@@ -159,7 +159,7 @@ class Hanging:
         explained = new or (roster.uuids and not tick.read)  # by a guest, or by all calls
         if tick.hung_list in self._runs.running and not roster.blocked and not explained:
             roster.block(tick.hung_list)
-        if tick.read and not self._runs.running:
+        if tick.read and not tick.incomplete and all(run.batch.done for run in running):
             for groups, seconds in tick.took.items():
                 self._patience.learn(seconds, groups)
         return hung

@@ -131,7 +131,7 @@ class Patience:
         return self.lookup_seconds if self._usual else self.seconds(0) / 2
 
     def learn(self, seconds: float, groups: Optional[Groups] = None) -> None:
-        """Notes the longest request for these groups in a tick in which each has returned. The
+        """Notes the longest request for these groups in a tick that brought all of them. The
         usual time is the shorter one of two ticks, and at most doubles in one tick, so that one
         slow guest does not blunt the policy. It is that of the slowest groups which come again."""
         usual, last, _ = known = self._times.get(groups, (0.0, 0.0, False))
