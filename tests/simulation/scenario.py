@@ -213,7 +213,11 @@ def _faults(
         offset = random.choice((0.0, random.uniform(0, 0.02), random.uniform(0, interval)))
         at = tick * interval + (offset if calm or tick else -0.5)
         seconds = random.choice((0.05, 0.3, timeout / 3, timeout, 3 * timeout, 3 * interval))
-        seconds = min(seconds * random.uniform(0.5, 1.5), ticks * interval - at - 0.001)
+        seconds *= random.uniform(0.5, 1.5)
+        if random.random() < 0.2:  # it ends while a tick is collected
+            last = math.ceil((at + seconds) / interval) * interval
+            seconds = last + random.choice((0.02, 0.5)) * random.random() - at
+        seconds = min(seconds, ticks * interval - at - 0.001)
         rate = random.choice((1.0, 1.0, 0.5, 0.1))
         errors = ATTEMPT_ERRORS if kind == "refuse" else CALL_ERRORS
         word = random.choice(errors)

@@ -19,7 +19,7 @@ class Outcomes(Check):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         scenario = run.scenario
-        self._before: frozenset[str] = frozenset()
+        self._hung = 0
         self._most_seconds = scenario.timeout - _BUSY_SECONDS
         alone = scenario.only("hang", "late") and len(scenario.victims) == 1
         self._waits = alone and scenario.interval > scenario.timeout
@@ -34,10 +34,10 @@ class Outcomes(Check):
         most = self.run.scenario.timeout + tick.paused + _BUSY_SECONDS
         if tick.ended - tick.began > most:
             self.fail(f"tick {tick.number} took {tick.ended - tick.began:.3f} s")
-        new = tick.incomplete - self._before
-        self._before = frozenset(tick.incomplete)
-        if self._waits and new and outcome.hanging and outcome.seconds < self._most_seconds:
-            self.fail(f"tick {tick.number} does not wait for {sorted(new)}")
+        is_new, self._hung = not self._hung, outcome.hanging
+        hangs = is_new and outcome.hanging and outcome.incomplete
+        if self._waits and hangs and outcome.seconds < self._most_seconds:
+            self.fail(f"tick {tick.number} does not wait for {sorted(outcome.incomplete)}")
         late = tick.ended - tick.began - outcome.seconds
         if not -tick.paused - _BUSY_SECONDS <= late <= tick.paused + _BUSY_SECONDS:
             self.fail(f"took {outcome.seconds:.3f} s, and ended {late:.3f} s later")
