@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -264,12 +265,24 @@ def test_password_that_others_may_read_gives_a_warning(
     assert "secret" not in "".join(warnings)
 
 
-def test_missing_file_is_an_error(tmp_path: Path) -> None:
-    """The error about an unreadable file has its name and the reason."""
-    with pytest.raises(ConfigError, match=r"nowhere\.conf: cannot be read: No such file"):
-        load(tmp_path / "nowhere.conf", {})
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        load(tmp_path, {})
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """The error about an unreadable file, a FIFO without writer, a device or a file that is too
+    large has its path and the reason."""
+    fifo, large = tmp_path / "fifo", tmp_path / "large"
+    os.mkfifo(fifo)
+    large.touch()
+    os.truncate(large, 1 << 40)
+    for path, reason in (
+        (tmp_path / "missing.conf", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / ("n" * 300), "File name too long"),
+        (fifo, "it is a FIFO that no program writes"),
+        (Path("/dev/zero"), "it is not a regular file"),
+        (large, "it is larger than 8 MiB"),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            load(path, {})
+        assert raised.value.problems == [f"{path}: cannot be read: {reason}"]
 
 
 TOML_VALUES = st.recursive(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -81,25 +80,6 @@ def test_a_hostile_file(tmp_path: Path) -> None:
     for path, (_, message), text in zip(paths, cases, texts):
         assert text.startswith(f"E! {path}: {message}") and len(text) < 4000
         assert text.endswith("\n") and text[:-1].isprintable()
-
-
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """The message about an unreadable file, a FIFO without writer, a device or a file that is too
-    large has its path and the reason."""
-    fifo, large = tmp_path / "fifo", tmp_path / "large"
-    os.mkfifo(fifo)
-    large.touch()
-    os.truncate(large, 1 << 40)
-    cases = (
-        (tmp_path / "missing.conf", "No such file or directory"),
-        (tmp_path, "Is a directory"),
-        (tmp_path / ("n" * 300), "File name too long"),
-        (fifo, "it is a FIFO that no program writes"),
-        (Path("/dev/zero"), "it is not a regular file"),
-        (large, "it is larger than 8 MiB"),
-    )
-    texts = rejected(*(("--config", path) for path, _ in cases))
-    assert texts == [f"E! {path}: cannot be read: {reason}\n" for path, reason in cases]
 
 
 def test_a_configuration_from_a_program(config: Config) -> None:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from support.vcpus import Vcpus, guest_of
+from support.vcpus import Vcpus, guest_of, opaque
 
 #: The limit of a message of libvirt's protocol: 32 MiB without its header.
 LARGEST = 32 * 1024 * 1024 - 24
@@ -53,9 +53,9 @@ class Parameter:
 
     def encoded(self, growth: int) -> bytes:
         """The parameter in XDR; `growth` is added to a growing value."""
-        head = _string(self.key) + struct.pack(">i", self.kind)
+        head = string(self.key) + struct.pack(">i", self.kind)
         if isinstance(self.value, str):
-            return head + _string(self.value)
+            return head + string(self.value)
         value = self.value + (growth if self.grows else 0)
         return head + struct.pack(_FORMATS[self.kind], value)
 
@@ -211,12 +211,12 @@ class Crowd:
         identity = request[start : start + 16]
         name, number = self._guests[identity]
         if name in self.documents:
-            return _bytes(self.documents[name])
+            return opaque(self.documents[name])
         name = self.renamed.get(name, name)
         text = _XML.format(
             name=name, uuid=uuid.UUID(bytes=identity), number=number, tenant=number % 10
         )
-        return _string(text)
+        return string(text)
 
     def about_vcpus(self, procedure: int, request: bytes) -> bytes | None:
         """The reply to a request about the vCPUs of a guest; None if it must run and does not."""
@@ -268,7 +268,7 @@ class Crowd:
         name, number = self._guests[identity]
         number = -1 if self._state(name) == _SHUT_OFF else number
         name = self.renamed.get(name, name)
-        return _string(name) + identity + struct.pack(">i", number)
+        return string(name) + identity + struct.pack(">i", number)
 
     def _state(self, name: str) -> int:
         return _SHUT_OFF if name in self.off else self.states.get(name, 1)
@@ -334,9 +334,6 @@ def _domains(request: bytes) -> tuple[list[bytes], bytes]:
     return found, request[at:]
 
 
-def _string(text: str) -> bytes:
-    return _bytes(text.encode("utf-8", "surrogateescape"))
-
-
-def _bytes(data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + data + bytes(-len(data) % 4)
+def string(text: str) -> bytes:
+    """A text in XDR."""
+    return opaque(text.encode("utf-8", "surrogateescape"))

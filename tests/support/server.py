@@ -18,7 +18,7 @@ import struct
 import threading
 from pathlib import Path
 
-from support.crowd import Crowd
+from support.crowd import Crowd, string
 from support.process import Closing
 from support.vcpus import (
     CPUS,
@@ -282,9 +282,9 @@ class Daemon(Closing):
         if self.crowd and procedure == GET_XML_DESC:
             return self.crowd.xml(request)
         if procedure == GET_XML_DESC:
-            return _string(self.xml)
+            return string(self.xml)
         if procedure == INTERFACE_ADDRESSES:
-            interface = _string("vnet0") + _ints(0, 1, 0) + _string("10.0.0.5") + _ints(24)
+            interface = string("vnet0") + _ints(0, 1, 0) + string("10.0.0.5") + _ints(24)
             return _ints(1) + interface
         if procedure == NUM_OF_DOMAINS:
             return _ints(self.crowd.active if self.crowd else 1)
@@ -299,11 +299,11 @@ class Daemon(Closing):
         if procedure in _HOST:
             return _host(_HOST[procedure], request)
         if procedure == GET_TYPE:
-            return _string("QEMU")
+            return string("QEMU")
         if procedure == GET_LIB_VERSION:
             return struct.pack(">Q", 9_000_000)
         if procedure == GET_ALL_DOMAIN_STATS:
-            state = _string("state.state") + _ints(_INT_PARAMETER, 1)
+            state = string("state.state") + _ints(_INT_PARAMETER, 1)
             return _ints(1) + self._domain() + _ints(1) + state
         if procedure == _GET_STATE:
             return _ints(1, 0)  # it runs
@@ -312,7 +312,7 @@ class Daemon(Closing):
     def _domain(self) -> bytes:
         """A remote_nonnull_domain: name, UUID and id."""
         identity = hashlib.md5(self.domain.encode()).digest()
-        return _string(self.domain) + identity + _ints(self.life)
+        return string(self.domain) + identity + _ints(self.life)
 
 
 def _host(values: dict[str, int], request: bytes) -> bytes:
@@ -320,7 +320,7 @@ def _host(values: dict[str, int], request: bytes) -> bytes:
     and -1, for the whole host, in an order that depends on the procedure."""
     if max(struct.unpack_from(">2i", request)) == 0:
         return _ints(0, len(values))
-    body = b"".join(_string(name) + struct.pack(">Q", value) for name, value in values.items())
+    body = b"".join(string(name) + struct.pack(">Q", value) for name, value in values.items())
     return _ints(len(values)) + body + _ints(len(values))
 
 
@@ -328,11 +328,6 @@ def _ints(*numbers: int) -> bytes:
     return struct.pack(f">{len(numbers)}i", *numbers)
 
 
-def _string(text: str) -> bytes:
-    data = text.encode("utf-8", "surrogateescape")
-    return struct.pack(">I", len(data)) + data + bytes(-len(data) % 4)
-
-
 def _error(code: int, domain: int, message: str) -> bytes:
     """A remote_error of level 2 (error), without domain, strings and network."""
-    return _ints(code, domain, 1) + _string(message) + _ints(2, 0) + _ints(0, 0, 0) + _ints(0, 0, 0)
+    return _ints(code, domain, 1) + string(message) + _ints(2, 0) + _ints(0, 0, 0) + _ints(0, 0, 0)

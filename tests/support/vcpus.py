@@ -51,18 +51,18 @@ class Vcpus:
         maps = b"".join(pin.to_bytes(width, "little") for pin in pins[:room])
         maps = maps.ljust(room * width, b"\0")
         if procedure == GET_VCPU_PIN_INFO:
-            return _opaque(maps) + struct.pack(">i", min(room, len(ids)))
+            return opaque(maps) + struct.pack(">i", min(room, len(ids)))
         if off:
             return None
         records = [struct.pack(">IiQi", number, 1, 1000, number + 1) for number in ids[:room]]
-        return struct.pack(">I", len(records)) + b"".join(records) + _opaque(maps)
+        return struct.pack(">I", len(records)) + b"".join(records) + opaque(maps)
 
 
 def cpu_map(request: bytes, cpus: int) -> bytes:
     """The reply to the request for the CPUs of the host, which claims so many; it may want no
     map."""
     wants_map, _, _ = struct.unpack_from(">iiI", request)
-    return _opaque(ALL_CPUS.to_bytes(2, "little") if wants_map else b"") + struct.pack(
+    return opaque(ALL_CPUS.to_bytes(2, "little") if wants_map else b"") + struct.pack(
         ">Ii", CPUS, cpus
     )
 
@@ -73,5 +73,6 @@ def guest_of(request: bytes) -> str:
     return request[4 : 4 + length].decode()
 
 
-def _opaque(data: bytes) -> bytes:
+def opaque(data: bytes) -> bytes:
+    """Bytes of any number in XDR."""
     return struct.pack(">I", len(data)) + data + bytes(-len(data) % 4)
