@@ -255,6 +255,28 @@ def test_a_host_that_becomes_slow() -> None:
     assert repeats[0] == 1 and repeats[-1] == 0, repeats
 
 
+def test_a_guest_whose_calls_hang_also_without_its_monitor() -> None:
+    """After two such calls none is made for the guest, until one of them has ended. The first call
+    that hangs may have needed the monitor."""
+    host = Host(by_name=True)
+    (listing,) = host.go(TickDue(0, 1.0), 1.0)
+    (ask,) = host.answer(listing, 1.1, "first", "second")
+    host.answer(ask, 1.1, "first", "second")
+    (listing,) = host.go(TickDue(0, 11.0), 11.0)
+    asks = host.answer(listing, 11.0, "first", "second")
+    for now in (11.6, 12.2, 12.8):
+        asks[-1].link.progress.step("first", now - 0.6)
+        asks[-1].link.progress.looked_up = now - 0.6
+        asks += host.go(None, now)
+    assert [ask.request.hung for ask in asks] == [frozenset(), *[{"first"}] * 3]
+    assert [ask.request.skip for ask in asks] == [*[frozenset()] * 3, {"first"}]
+    host.go(Ended(asks[1].link, 1.0), 12.9)
+    host.answer(asks[3], 13.0, "first", "second", lacking=["first"])
+    (listing,) = host.go(TickDue(0, 21.0), 21.0)
+    (ask,) = host.answer(listing, 21.0, "first", "second")
+    assert not ask.request.skip
+
+
 @pytest.mark.parametrize(("calls", "most"), [(1, 4), (8, 8)])
 def test_requests_for_xml_at_once(calls: int, most: int) -> None:
     """Also with one call at a time there are four: that of a guest which hangs delays no other."""
