@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import pytest
+
 from support.crowd import INT, STRING, UINT, ULLONG, Crowd, Parameter, guest, uuid_of
 from support.host import Daemons, Host, Hosts, Line
 from support.plugin import eventually
@@ -249,6 +251,7 @@ def shape(found: dict[str, list[Line]]) -> dict[str, set[tuple[str, str]]]:
     }
 
 
+@pytest.mark.thorough
 def test_a_daemon_that_does_not_answer_requests_for_xml(host: Hosts, daemon: Daemons) -> None:
     """The lines come whole, without tags, and counted; tags come once the daemon answers. Guests
     whose tags are known keep them."""
