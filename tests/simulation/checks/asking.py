@@ -4,7 +4,7 @@ A request that was answered is not repeated. Guests are looked up one by one onl
 hung, or if they were locked.
 
 No source lists the guests while a call of the same tick about all of them runs: both may hang
-behind one lock.
+behind one lock. After a refused connection a tick may have nothing else to wait for.
 
 A connection that lives is closed only if it is spare, or if two requests in a row have failed as if
 it were lost.
@@ -115,6 +115,8 @@ class Asking(Check):
         tick = self.run.current
         if tick is None or self.run.waiting_results or not request.options["of_domains"]:
             return  # what waits may be the end of this tick
+        if self.run.engine.links.refusal is not None:
+            return
         for connection in self.run.client.connections.values():
             other = connection.request
             is_batch = isinstance(other, BatchRequest) and other.names is None
