@@ -4,7 +4,8 @@ A request that was answered is not repeated. Guests are looked up one by one onl
 hung, or if they were locked.
 
 No source lists the guests while a call of the same tick about all of them runs: both may hang
-behind one lock. After a refused connection a tick may have nothing else to wait for.
+behind one lock. After a refused connection a tick may have nothing else to wait for; while a domain
+is removed, all calls wait.
 
 A connection that lives is closed only if it is spare, or if two requests in a row have failed as if
 it were lost.
@@ -115,7 +116,7 @@ class Asking(Check):
         tick = self.run.current
         if tick is None or self.run.waiting_results or not request.options["of_domains"]:
             return  # what waits may be the end of this tick
-        if self.run.engine.links.refusal is not None:
+        if self.run.engine.links.refusal is not None or self.run.daemon.removing:
             return
         for connection in self.run.client.connections.values():
             other = connection.request
