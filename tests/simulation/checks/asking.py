@@ -3,8 +3,8 @@
 A request that was answered is not repeated. Guests are looked up one by one only after a call has
 hung, or if they were locked.
 
-No source lists the guests while a call of the same tick about all of them runs: both may hang
-behind one lock. After a refused connection a tick may have nothing else to wait for; while a domain
+No source lists the guests while the first call of the same tick, about all of them, runs: both may
+hang behind one lock. After a refused connection a tick may have nothing else to wait for; while a domain
 is removed, all calls wait.
 
 A connection that lives is closed only if it is spare, or if two requests in a row have failed as if
@@ -42,6 +42,9 @@ from telegraf_execd_libvirt.hypervisor.messages import (
 
 from ..driver import Check, Run, TickRecord
 from .limits import MOST_HANGING_PER_DOMAIN
+
+#: The first request of a tick is made within this, on a connection that is open.
+_FIRST_SECONDS = 0.05
 
 #: A call hangs at the earliest after this.
 _LOOK_UP_SECONDS = 0.1
@@ -122,7 +125,8 @@ class Asking(Check):
             other = connection.request
             is_batch = isinstance(other, BatchRequest) and other.names is None
             lists = (is_batch or isinstance(other, ListRequest)) and connection.steps is not None
-            if lists and connection.asked >= tick.began and request.uuids is None:
+            is_first = 0.0 <= connection.asked - tick.began < _FIRST_SECONDS
+            if lists and is_first and request.uuids is None:
                 self.fail("a source lists the guests beside a call about all of them")
 
     def _check_names(self, request: BatchRequest) -> None:
