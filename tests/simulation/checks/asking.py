@@ -4,8 +4,8 @@ A request that was answered is not repeated. Guests are looked up one by one onl
 hung, or if they were locked.
 
 No source lists the guests while the first call of the same tick, about all of them, runs: both may
-hang behind one lock. After a refused connection a tick may have nothing else to wait for; while a domain
-is removed, all calls wait.
+hang behind one lock. After a refused connection a tick may have nothing else to wait for; while a
+domain is removed, all calls wait.
 
 A connection that lives is closed only if it is spare, or if two requests in a row have failed as if
 it were lost.
