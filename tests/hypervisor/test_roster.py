@@ -23,8 +23,12 @@ def test_calls_that_wait_for_locks() -> None:
         assert roster.returned(first, alive) == ["a"] * alive and roster.waits(listing)
         assert roster.returned(listing, alive) == [] and roster.blocked and roster.without_block
         assert roster.returned(second, alive) == ["c"] * alive
-        assert roster.blocked == roster.without_block == (not alive)
         assert [*roster.locked] == ([] if alive else ["a", "c"]) and not roster.waiting
+        assert roster.any_held == roster.without_block == (not alive)
+        assert roster.blocked  # some domains are not known yet
+        roster.block(listing)
+        assert roster.any_held and roster.returned(listing, alive) == []
+        assert roster.blocked == roster.any_held == (not alive)
     roster = Roster()
     roster.block(listing)
     assert roster.returned(listing, alive=False) == [] and not roster.blocked

@@ -215,7 +215,7 @@ class Engine:
         trouble, connecting = None, bool(self.links.hanging())
         if not tick.read:
             error = tick.error or (self.links.refusal if tick.refused else None)
-            is_locked = roster.blocked and not connecting
+            is_locked = roster.any_held and not connecting
             locked = roster.locked if is_locked else None
             trouble = self.journal.trouble(error, locked, bool(self.runs.running), connecting)
         outcome = self._hanging.outcome(tick, len(hung), trouble, now)
@@ -223,7 +223,7 @@ class Engine:
         hanging = not all(map(self.runs.waits, hung))  # for another reason than a lock
         self.journal.ended(outcome, tick.error, hanging, connecting)
         if trouble is None or trouble.state != "locked":  # the error says it
-            self.journal.locked(roster.blocked, roster.locked, roster.without_block)
+            self.journal.locked(roster.any_held, roster.locked, roster.without_block)
         self._voice.tick()
         self.actions.append(outcome)
         if trouble is not None:

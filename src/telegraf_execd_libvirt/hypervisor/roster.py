@@ -52,6 +52,11 @@ class Roster:
         return {name: uuid for name, uuid in self.uuids.items() if name not in self.locked}
 
     @property
+    def any_held(self) -> bool:
+        """Whether a lock is held, as far as is known; ``blocked`` lasts until all are listed."""
+        return bool(self.locked) or self.listing is not None
+
+    @property
     def waiting(self) -> int:
         """The number of calls that wait behind locks."""
         return sum(link is not None for link in self._links())
@@ -117,7 +122,6 @@ class Roster:
                 self.locked[name].link = None
         if is_list:
             self.listing = None
-        if self.listing is None and (is_list or mine):
             self.blocked = bool(self.locked)
         if not any(lock.by_block for lock in self.locked.values()):
             self.without_block = False
