@@ -374,3 +374,31 @@ def test_a_closed_connection_behind_the_daemon() -> None:
     closed = LibvirtError(1, 7, "internal error: client socket is closed")
     assert Ended(link, 1.0, error=closed).stale
     assert not Ended(link, 1.0, error=REFUSED).stale and not Ended(link, 1.0).stale
+
+
+def test_connections_that_know_a_daemon_which_was_started_again() -> None:
+    """They are closed in one tick, without a failure; the last one is a failure."""
+    closed = LibvirtError(1, 7, "internal error: client socket is closed")
+    lab = Lab(links=3)
+    (ask,) = lab.after(10.0)
+    used = [ask.link]
+    for _ in range(2):
+        lab.end(used[-1], 10.0, Records(), error=closed)
+        used += [ask.link for ask in lab.asks(10.0)]
+        assert lab.feed.up and len({*used}) == len(used)
+    lab.connect(lab.links, 10.0)
+    lab.end(used[-1], 10.0, Records(), error=closed)
+    (ask,) = lab.asks(10.0)
+    assert ask.link not in used and not lab.texts()
+    lab.end(ask.link, 10.0, Records(), error=closed)
+    assert lab.asks(10.0) == [] and not lab.feed.up and lab.feed.errors == 1
+    assert not lab.links.open
+
+
+def test_no_turn_beside_a_locked_guest() -> None:
+    """The lock is the reason why no connection is free, and not the daemon."""
+    lab = Lab(links=0)
+    lab.roster.lock("a", Link(99, True, 0.0), False, 0.0)
+    assert lab.after(10.0) == lab.asks(16.0) == []
+    assert lab.feed.error == "no turn: calls wait for guests that libvirt has locked"
+    assert not lab.feed.help

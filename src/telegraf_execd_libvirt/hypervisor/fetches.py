@@ -185,7 +185,12 @@ class Fetches:
 
     def ended(self, event: Ended, now: float) -> None:
         turn = self._running.pop(event.link)
-        self._links_of(turn).release(event.link, event.alive and not event.stale)
+        links = self._links_of(turn)
+        links.release(event.link, event.alive and not event.stale)
+        is_old = event.link.started < turn.began and links.open and not turn.hung
+        if event.stale and event.alive and is_old:
+            self.queue.append(turn)  # a newer connection reaches a daemon that was started again
+            return
         records = event.last if isinstance(event.last, Records) else Records()
         error, feed = event.error or records.error, turn.feed
         feed.turns.remove(turn)
@@ -231,7 +236,9 @@ class Fetches:
         feed.asked = None
         if feed.up:
             text, help = "no connection was made in time", NO_PLACE
-            if self._hung:
+            if self._runs.roster.any_held:
+                text, help = "calls wait for guests that libvirt has locked", ""
+            elif self._hung:
                 text, help = "fetches of other sources hang", ""
             feed.set("waiting", f"no turn: {text}", help, quiet=self._voice.is_down)
 
