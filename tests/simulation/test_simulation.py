@@ -17,7 +17,7 @@ from simulation.runner import check
 from simulation.scenario import Fault, draw
 
 #: One test for so many seeds, so that the tests are shared among processes.
-_AT_ONCE, _SEEDS = 20, 200
+_AT_ONCE, _SEEDS = 20, 160
 
 
 @pytest.mark.parametrize("first", range(0, _SEEDS, _AT_ONCE))
