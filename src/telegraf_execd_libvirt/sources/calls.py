@@ -76,9 +76,11 @@ class Calls:
         return result
 
     def _is_lost(self, error: LibvirtError) -> bool:
-        """Whether the connection is dead; the daemon of another driver, behind the one that was
-        asked, costs only the calls that need it."""
-        return error.kind is ErrorKind.LOST and not self._connection.works(ask=True)
+        """Whether the connection is dead, or its way to the daemon of another driver behind the one
+        that was asked, which libvirt does not open again. Otherwise such a daemon costs only the
+        calls that need it."""
+        lost = error.kind is ErrorKind.LOST
+        return lost and (error.is_closed or not self._connection.works(ask=True))
 
     def _is_invalid(self, error: LibvirtError, owner: Any) -> bool:
         """Whether a call is never possible here; False if only the domain has just ended. Checks
