@@ -91,8 +91,9 @@ def test_a_volume_whose_pool_has_stopped(facts: Facts) -> None:
 def test_a_call_that_speaks_of_a_lost_connection(
     facts: Facts, mocker: MockerFixture, code: int, works: bool
 ) -> None:
-    """It ends the fetch if the connection is lost, or its way to the daemon of another driver, which
-    libvirt does not open again (code 1). If that daemon is missing, the other calls are made."""
+    """It ends the fetch if the connection is lost, or its way to the daemon of another driver, as
+    libvirt does not open that again (code 1). If this daemon is missing, the other calls are
+    made."""
     error = libvirt_error(code, 7)
     mocker.patch.object(libvirt.virDomain, "interfaceAddresses", side_effect=error)
     mocker.patch.object(libvirt.virConnect, "isAlive", return_value=int(works))
