@@ -402,3 +402,15 @@ def test_no_turn_beside_a_locked_guest() -> None:
     assert lab.after(10.0) == lab.asks(16.0) == []
     assert lab.feed.error == "no turn: calls wait for guests that libvirt has locked"
     assert not lab.feed.help
+
+
+def test_a_source_that_had_no_turn_is_first() -> None:
+    """Where connections are slow, no source waits for ever behind the others."""
+    lab = Lab(*(source(f"s{number}") for number in range(3)), links=1)
+    served = []
+    for now in (100.0, 110.0, 120.0, 130.0):
+        (ask,) = lab.after(now)
+        served.append(lab._running[ask.link].feed.number)
+        assert lab.asks(now + 6) == [] and not lab.queue
+        lab.end(ask.link, now + 7)
+    assert served == [0, 1, 2, 0]

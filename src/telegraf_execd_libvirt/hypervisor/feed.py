@@ -9,6 +9,7 @@ import errno
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Optional
 
 from ..config.values import format_duration
@@ -85,7 +86,9 @@ class Feed:
         self.turns: list[Turn] = []
         #: The last result of each lane.
         self.last: dict[int, Result] = {}
+        #: When a turn was queued, and when one was handed to a connection.
         self.asked: Optional[float] = None
+        self.served = -inf
         self.errors = self.dropped = 0
         #: The problem there is, or "up"; why the last fetch failed, and what helps.
         self.state = "up"

@@ -75,7 +75,7 @@ class Fetches:
         return sum(turn.feed.source.read_only for turn in self._hung)
 
     def tick(self, timestamp: int, now: float) -> None:
-        for feed in self.feeds:
+        for feed in sorted(self.feeds, key=lambda feed: feed.served):  # so that none starves
             if feed.is_due(now):
                 busy = {turn.lane for turn in feed.turns if not turn.abandoned}
                 for lane in range(feed.source.lanes):
@@ -130,7 +130,7 @@ class Fetches:
     ) -> None:
         feed, roster = turn.feed, self._runs.roster
         self.queue.remove(turn)
-        turn.link = link
+        turn.link, feed.served = link, now
         self._running[link] = turn
         request = FetchRequest(
             fetch=feed.fetches[turn.lane],
