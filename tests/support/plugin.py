@@ -109,14 +109,12 @@ def rejected(*commands: Sequence[str | Path]) -> list[str]:
 
 
 def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> bool:
-    """True if the condition becomes true within this time; it is asked less and less often."""
+    """True if the condition becomes true within this time."""
     deadline = time.monotonic() + seconds
-    pause = 0.002
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(pause)
-        pause = min(1.5 * pause, 0.05)
+        time.sleep(0.002)
     return True
 
 
