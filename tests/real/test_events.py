@@ -108,7 +108,8 @@ def test_a_live_migration(
             line for line in lines if line.startswith("libvirt_domain_health,domain_name=mover")
         ]
         assert not [line for line in lines if ",source=" in line and " up=1i," not in line]
-        assert "W! " not in there.plugin.log.text
+        warnings = [line for line in there.plugin.log.lines if line.startswith("W! ")]
+        assert all("longer than the interval" in line for line in warnings)  # a slow machine
         hypervisor.virsh("migrate-setspeed", "mover", "1000")
         assert migration.wait(90) == 0
     finally:
