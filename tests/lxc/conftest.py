@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from support.containers import Containers
-from support.missing import available
 
 
 @pytest.fixture(scope="session")
 def containers() -> Iterator[Containers]:
     """The libvirt of all tests; its container runs."""
-    with available(Containers) as started:
+    with Containers() as started:
         yield started

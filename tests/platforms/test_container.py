@@ -18,7 +18,7 @@ import pytest
 from support.debian import PATH, Debian, run
 from support.documents import ROOT
 from support.hypervisor import Hypervisor
-from support.missing import available, needed
+from support.missing import needed
 from support.process import Workspace
 
 NAME = "telegraf-execd-libvirt"
@@ -68,7 +68,7 @@ def podman(workspace: Workspace, dist: Path) -> Podman:
 @pytest.fixture(scope="module")
 def hypervisor() -> Iterator[Hypervisor]:
     """A real libvirtd with guests, outside of the container."""
-    with available(lambda: Hypervisor(idle_guests=1, linux=False)) as started:
+    with Hypervisor(idle_guests=1, linux=False) as started:
         yield started
 
 

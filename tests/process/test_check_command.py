@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from support.crowd import Crowd, guest
 from support.host import Config, Daemons, Start, sections
-from support.missing import leave_out
+from support.missing import needed
 from support.plugin import TEST_DRIVER, environment, eventually, run, small_pipe
 from support.server import GET_ALL_DOMAIN_STATS
 from telegraf_execd_libvirt.groups import TELEGRAF_GROUPS
@@ -91,8 +90,7 @@ def test_what_fails(tmp_path: Path, config: Config, daemon: Daemons) -> None:
     )
     prefix: tuple[str, ...] = ()
     if os.geteuid() == 0:
-        if not shutil.which("setpriv"):
-            leave_out("needs setpriv (Debian package util-linux)")
+        needed("setpriv", "util-linux")
         prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
     env = environment(RES_OPTIONS="timeout:1 attempts:1")
     try:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from support.hypervisor import Hypervisor
-from support.missing import available
 from support.plugin import plugins
 from support.ticks import Ticks
 from support.watcher import Watcher, write_config
@@ -20,15 +19,8 @@ from support.watcher import Watcher, write_config
 @pytest.fixture(scope="session")
 def hypervisor() -> Iterator[Hypervisor]:
     """The hypervisor of most files; its Linux guest is booted."""
-    with available(Hypervisor) as started:
+    with Hypervisor() as started:
         started.wait_until_booted()
-        yield started
-
-
-@pytest.fixture(scope="module")
-def other() -> Iterator[Hypervisor]:
-    """Another hypervisor, with one guest."""
-    with available(lambda: Hypervisor(idle_guests=1, linux=False)) as started:
         yield started
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from support.guest_kernel import RUN_AGENT, agent_program
 from support.hypervisor import Hypervisor
-from support.missing import Missing, leave_out
+from support.missing import needed
 from support.plugin import Plugin, eventually
 from support.ticks import Ticks
 from support.watcher import Watcher
@@ -32,12 +30,8 @@ SILENT = re.compile(
 @pytest.fixture
 def order(hypervisor: Hypervisor) -> Iterator[Callable[[str], None]]:
     """A guest named agent that runs the guest agent; has a shell of the guest run a command."""
-    try:
-        agent_program()
-    except Missing as missing:
-        leave_out(f"needs {missing}")
-    if not shutil.which("mke2fs"):
-        leave_out("needs mke2fs (Debian package e2fsprogs)")
+    agent_program()
+    needed("mke2fs", "e2fsprogs")
     folder = hypervisor.own_folder("agent")
     disk = folder / "disk.raw"
     disk.touch()
@@ -73,18 +67,13 @@ def silence(plugin: Plugin) -> list[str]:
 
 
 def test_the_summary_of_a_guest_with_an_agent(
-    hypervisor: Hypervisor, order: Callable[[str], None], tmp_path: Path
+    order: Callable[[str], None], start: Callable[..., Ticks]
 ) -> None:
     """The summary says when the agent connects, and needs no right beyond reading for that."""
-    path = tmp_path / "plugin.conf"
-    path.write_text(
-        f'[[inputs.libvirt]]\nlibvirt_uri = "{hypervisor.uri}"\ndomains = ["agent"]\n'
-        'statistics_groups = []\nadditional_statistics = ["domain"]\ninterval = "1s"\n'
-    )
-    with Plugin("--config", path) as plugin:
-        for state in (0, 1):
-            found = f",agent_connected={state}i,"
-            assert eventually(lambda f=found: any(f in line for line in plugin.metrics.lines), 90)
+    plugin = start('domains = ["agent"]', 'interval = "1s"', sources="domain").plugin
+    for state in (0, 1):
+        found = f",agent_connected={state}i,"
+        assert eventually(lambda f=found: any(f in line for line in plugin.metrics.lines), 90)
 
 
 def test_the_guest_agent(

@@ -20,7 +20,6 @@ from line_protocol_parser import parse_line
 
 from support.hypervisor import OFF
 from support.locks import LockingHypervisor
-from support.missing import available
 from support.plugin import eventually, run
 from support.ticks import OPTIONS, Ticks
 
@@ -34,7 +33,7 @@ MOST_WAITING = 4
 @pytest.fixture(scope="module")
 def hypervisor() -> Iterator[LockingHypervisor]:
     """The hypervisor of this module: six guests run, and one is off."""
-    with available(LockingHypervisor) as started:
+    with LockingHypervisor() as started:
         yield started
 
 
@@ -79,13 +78,6 @@ def ticks(hypervisor: LockingHypervisor, start: Callable[..., Ticks]) -> Ticks:
 def messages(ticks: Ticks, text: str) -> int:
     """How often the log has this text."""
     return sum(text in line for line in ticks.plugin.log.lines)
-
-
-def test_a_hook_at_the_end(hypervisor: LockingHypervisor, ticks: Ticks) -> None:
-    """A hook that hangs at the end of a guest."""
-    with held(hypervisor, ticks, hypervisor.slow_end("idle1"), "idle1"):
-        pass
-    assert messages(ticks, "guests locked") == 1
 
 
 def test_a_hook_at_the_start(
@@ -182,14 +174,3 @@ def test_sources(hypervisor: LockingHypervisor, start: Callable[..., Ticks]) -> 
     assert ticks.after(time.time_ns()).whole
     seen = len(metrics.lines)
     metrics.wait_for(lambda _: found("domain_name", seen) == {*ticks.expected}, "all snapshots")
-
-
-def test_an_excluded_guest(hypervisor: LockingHypervisor, start: Callable[..., Ticks]) -> None:
-    """A locked guest that the configuration excludes costs nobody else, and is not reported."""
-    ticks = start(OPTIONS, 'domain_exclude = ["idle1"]').learn()
-    with hypervisor.slow_end("idle1"):
-        for _ in range(HOLD):
-            tick = ticks.with_all(ticks.expected)
-            assert tick.whole and not any("=idle1" in line for line in tick.lines)
-        assert eventually(lambda: hypervisor.busy_workers() <= MOST_WAITING + 1)
-    hypervisor.wait_until_free()

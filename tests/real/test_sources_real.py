@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from support.hypervisor import LINUX, PAUSED, Hypervisor, HypervisorError
-from support.missing import leave_out
+from support.missing import Missing
 from support.plugin import eventually, run
 from support.ticks import Ticks
 from support.watcher import Watcher, beside
@@ -75,7 +75,7 @@ def test_pools_networks_and_snapshots(
         hypervisor.virsh("pool-list")
         hypervisor.virsh("net-list")
     except Exception as error:
-        leave_out(f"needs libvirt's storage and network drivers: {error}")
+        raise Missing(f"libvirt's storage and network drivers: {error}") from error
     folder = hypervisor.own_folder("pool")
     disk = folder / "snapped.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M"], check=True)
@@ -149,28 +149,29 @@ def test_pools_networks_and_snapshots(
 
 
 def test_a_driver_that_the_daemon_lacks(
-    other: Hypervisor, write: Callable[..., Path], start: Callable[..., Ticks]
+    hypervisor: Hypervisor, write: Callable[..., Path], start: Callable[..., Ticks]
 ) -> None:
     """A source whose driver is not installed is not supported, once; it is no error, and the others
     work."""
     (folder,) = {
         Path(line.split()[-1]).parent
-        for line in Path(f"/proc/{other.daemon_pid}/maps").read_text().splitlines()
+        for line in Path(f"/proc/{hypervisor.daemon_pid}/maps").read_text().splitlines()
         if "/libvirt_driver_qemu.so" in line
     }
-    drivers = other.own_folder("drivers")
+    drivers = hypervisor.own_folder("drivers")
     for path in folder.glob("libvirt_driver_*.so"):
         if path.name != "libvirt_driver_storage.so":
             (drivers / path.name).symlink_to(path)
-    other.kill_daemon()
-    other.variables["LIBVIRT_DRIVER_DIR"] = str(drivers)
-    other.start_daemon()
-    config = write(sources="storage_pool snapshot", host=other)
+    hypervisor.kill_daemon()
+    hypervisor.variables["LIBVIRT_DRIVER_DIR"] = str(drivers)
+    hypervisor.start_daemon()
+    del hypervisor.variables["LIBVIRT_DRIVER_DIR"]
+    config = write(sources="storage_pool snapshot")
     checked = run("--config", config, "--check").stdout
     reason = "this function is not supported by the connection driver"
     assert f"  source storage_pool: not supported: {reason}" in checked
     assert "  source snapshot: works" in checked
-    watcher = Watcher(start(sources="storage_pool snapshot", host=other).plugin)
+    watcher = Watcher(start(sources="storage_pool snapshot").plugin)
     health = "libvirt_source_health,libvirt_uri=qemu+unix:///session,source="
     for _ in range(3):
         watcher.plugin.metrics.forget()
@@ -178,12 +179,13 @@ def test_a_driver_that_the_daemon_lacks(
         watcher.wait_for(f"{health}snapshot up=1i,records=")
     watcher.plugin.finish()
     assert len(watcher.plugin.wait_for_message(f"storage_pool: {reason}")) == 1
+    hypervisor.kill_daemon()  # the next one has all drivers
 
 
 def test_a_disk_without_space(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:
     """A guest whose disk is full is paused, has a disk error and an event."""
     if not hypervisor.has_mounts:
-        leave_out("needs the privilege to mount")
+        raise Missing("the privilege to mount")
     watcher = watch("disk_error event")
     disk = hypervisor.small_folder("small", 32) / "disk.raw"
     prefix = ["nsenter", "-t", str(hypervisor.daemon_pid), "-m"]

@@ -9,7 +9,7 @@ import pytest
 from line_protocol_parser import parse_line
 
 from support.hypervisor import LINUX, OFF, Hypervisor
-from support.missing import leave_out
+from support.missing import Missing
 from support.ticks import Tick, Ticks
 
 NOVA = "http://openstack.org/xmlns/libvirt/nova/1.1"
@@ -40,7 +40,7 @@ def uuid_of(hypervisor: Hypervisor, domain: str) -> str:
 def tap(hypervisor: Hypervisor) -> Iterator[str]:
     """Another tap that the hypervisor's guests may use."""
     if not hypervisor.tap:
-        leave_out("needs the right to create a tap interface")
+        raise Missing("the right to create a tap interface")
     name = f"{hypervisor.tap[:14]}+"
     owner = (hypervisor.folder / "config").stat().st_uid
     command = ("ip", "tuntap", "add", "dev", name, "mode", "tap", "user", str(owner))

@@ -15,7 +15,16 @@ from pathlib import Path
 
 from support import guest_kernel
 from support.missing import Missing, needed
-from support.process import Closing, ProcessError, Workspace, end_of, finish, free_port, wait_for
+from support.process import (
+    PATH,
+    Closing,
+    ProcessError,
+    Workspace,
+    end_of,
+    finish,
+    free_port,
+    wait_for,
+)
 
 NAME = "box"
 """The running container."""
@@ -24,7 +33,6 @@ INTERFACE = "veth-box"
 """The host's end of the container's network interface."""
 
 SECONDS_TO_BOOT = 120.0
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PACKAGES = {
     "libvirtd": "libvirt-daemon",
     "virsh": "libvirt-clients",

@@ -13,7 +13,6 @@ from support.fleet_lines import SHOWN_SOURCES
 
 STEP = 10
 END = 1_767_225_600
-START = END - 1800
 MOVED = END - 480
 RESTARTED = END - 420
 GONE = END - 240
@@ -67,7 +66,6 @@ WORKERS = tuple(
 
 #: A guest whose counters stand still.
 _STILL: dict[str, Any] = {"user": 0, "system": 0}
-_PAUSED = {**_STILL, "state": State.PAUSED}
 
 
 def _disks(reads: float, writes: float) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The Linux of the booting guest: a packaged kernel, and an initrd with a static busybox.
 
-The rule: only the package manager downloads, and a downloaded package is used again. Installed ones
-are preferred. Otherwise Debian's cloud kernel and guest agent are downloaded and unpacked, not
-installed, into .cache in the checkout.
+The rule: only the package manager downloads, and only once. Installed packages are preferred.
+Otherwise Debian's cloud kernel and guest agent are unpacked, not installed, into .cache in the
+checkout.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ import re
 import shutil
 import struct
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from support.missing import Missing
+from support.missing import Missing, needed
+from support.process import PATH, ProcessError, finish
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-CACHE = Path(__file__).resolve().parents[2] / ".cache" / "guest-kernel"
-AGENT_CACHE = CACHE.with_name("guest-agent")
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "guest"
 METAPACKAGE, AGENT_PACKAGE = "linux-image-cloud-amd64", "qemu-guest-agent"
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon", "virtio_console", "ext4")
 
@@ -83,9 +81,7 @@ def static_busybox() -> bytes:
 def kernels() -> Iterator[tuple[Path, Path]]:
     """Kernel images with their module folders; installed ones first."""
     yield from _kernels_under(Path("/"))
-    if not list(_kernels_under(CACHE)):
-        _download()
-    yield from _kernels_under(CACHE)
+    yield from _kernels_under(_unpacked())
 
 
 def _kernels_under(root: Path) -> Iterator[tuple[Path, Path]]:
@@ -101,56 +97,36 @@ def _kernels_under(root: Path) -> Iterator[tuple[Path, Path]]:
             yield kernel, kernel.parent
 
 
-def _download() -> None:
-    """Unpack Debian's cloud kernel into the cache, completely or not at all."""
-    _unpack(METAPACKAGE, _real_packages, CACHE, lambda: any(_kernels_under(CACHE)))
-
-
-def _unpack(
-    package: str, real_names: Callable[[], list[str]], target: Path, is_there: Callable[[], bool]
-) -> None:
-    """Unpack a package to a folder, unless another process of the tests does it meanwhile."""
-    for tool, origin in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg", "dpkg")):
-        if not shutil.which(tool):
-            raise Missing(f"{tool} (Debian package {origin}) to download {package}")
-    try:
-        CACHE.parent.mkdir(exist_ok=True)
-        (CACHE.parent / ".gitignore").write_text("*\n")
-        with ExitStack() as stack:
-            lock = stack.enter_context((CACHE.parent / ".lock").open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if is_there():
-                return
-            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=CACHE.parent))
-            _run("apt-get", "download", "-qq", *real_names(), folder=folder)
-            for archive in Path(folder).glob("*.deb"):
-                _run("dpkg", "-x", archive.name, "unpacked", folder=folder)
-            shutil.rmtree(target, ignore_errors=True)
-            Path(folder, "unpacked").rename(target)
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", None) or error
-        raise Missing(f"Debian package {package}: {reason}".strip()) from error
+def _unpacked() -> Path:
+    """Debian's cloud kernel and guest agent, which the first process of the tests that needs them
+    unpacks into the cache, completely or not at all."""
+    for tool, package in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg", "dpkg")):
+        needed(tool, package)
+    CACHE.parent.mkdir(exist_ok=True)
+    (CACHE.parent / ".gitignore").write_text("*\n")
+    with (CACHE.parent / ".lock").open("w") as lock, TemporaryDirectory(dir=CACHE.parent) as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not CACHE.exists():
+            try:
+                download = ("apt-get", "download", "-qq", *_real_packages(), AGENT_PACKAGE)
+                finish(*download, cwd=folder, timeout=600)
+                for archive in Path(folder).glob("*.deb"):
+                    finish("dpkg", "-x", archive, "unpacked", cwd=folder)
+            except (OSError, ProcessError, subprocess.TimeoutExpired) as error:
+                packages = f"{METAPACKAGE} and {AGENT_PACKAGE}"
+                raise Missing(f"Debian packages {packages}: {error}") from error
+            Path(folder, "unpacked").rename(CACHE)
+    return CACHE
 
 
 def _real_packages() -> list[str]:
     """The packages with the image and its modules, on which the metapackage depends."""
-    names = re.compile(r"^linux-(?:base|binary|image|modules)-[0-9]\S*$", re.MULTILINE)
     depends = ("apt-cache", "depends", "--recurse", "--important", METAPACKAGE)
-    found = names.findall(_run(*depends))
-    if not found and os.geteuid() == 0:
-        _run("apt-get", "update", "-qq")
-        found = names.findall(_run(*depends))
-    if not found:
-        raise ValueError("the package manager does not know it (apt-get update may help)")
-    return found
-
-
-def _run(*command: str, folder: str = "/") -> str:
-    environment = {**os.environ, "LC_ALL": "C"}
-    check = command[0] != "apt-cache"  # it fails for an unknown package
-    return subprocess.run(
-        command, cwd=folder, env=environment, check=check, capture_output=True, encoding="utf-8"
-    ).stdout
+    listed = subprocess.run(depends, capture_output=True, text=True, check=False).stdout
+    if not listed:
+        raise ProcessError("the package manager does not know them (apt-get update may help)")
+    names = re.compile(r"^linux-(?:base|binary|image|modules)-[0-9]\S*$", re.MULTILINE)
+    return names.findall(listed)
 
 
 def _initrd(busybox: bytes, modules: Path) -> bytes:
@@ -172,12 +148,8 @@ def _initrd(busybox: bytes, modules: Path) -> bytes:
 
 def agent_program() -> Path:
     """The path of QEMU's guest agent; raise Missing if there is none."""
-    unpacked = AGENT_CACHE / "usr/sbin/qemu-ga"
-    for path in (shutil.which("qemu-ga", path=PATH), unpacked):
-        if path and Path(path).exists():
-            return Path(path)
-    _unpack(AGENT_PACKAGE, lambda: [AGENT_PACKAGE], AGENT_CACHE, unpacked.exists)
-    return unpacked
+    installed = shutil.which("qemu-ga", path=PATH)
+    return Path(installed) if installed else _unpacked() / "usr/sbin/qemu-ga"
 
 
 def _agent_files() -> dict[str, bytes]:
@@ -186,7 +158,7 @@ def _agent_files() -> dict[str, bytes]:
         program = agent_program()
     except Missing:
         return {}
-    listed = _run("ldd", str(program))
+    listed = finish("ldd", program)
     if "not found" in listed:
         return {}
     files = {"bin/qemu-ga": program.read_bytes()}
@@ -223,8 +195,8 @@ def modules_in_order(modules: Path) -> dict[str, bytes]:
         content = lzma.decompress(content) if path.suffix == ".xz" else content
         # modules.dep is created at installation only, but a module lists its dependencies.
         depends = re.search(rb"\0depends=([^\0]*)\0", content)
-        for needed in depends[1].decode().split(",") if depends and depends[1] else ():
-            load(needed.replace("-", "_"))
+        for other in depends[1].decode().split(",") if depends and depends[1] else ():
+            load(other.replace("-", "_"))
         loaded[name] = content
 
     for name in MODULES:

@@ -11,10 +11,10 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import xml.etree.ElementTree as ET
+from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -22,9 +22,11 @@ from support.boot_program import boot_sector
 from support.guest_kernel import kernel_and_initrd
 from support.missing import Missing, needed
 from support.process import (
+    PATH,
     Closing,
     ProcessError,
     Workspace,
+    listens_at,
     living,
     send,
     tap_name,
@@ -47,7 +49,6 @@ PLUGGED = "vdz"
 """The target of a disk that is plugged into a running guest."""
 
 STAND_IN = "nobody"
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PACKAGES = {
     "libvirtd": "libvirt-daemon",
     "virsh": "libvirt-clients",
@@ -282,7 +283,8 @@ class Hypervisor(Closing):
             [*self._wrapper, "libvirtd", "--pid-file", str(pid_file)],
             self._environment(),
         )
-        wait_for(self._daemon_listens, 60.0, "libvirtd to listen", self._log, self._daemon)
+        there = partial(listens_at, self.socket)
+        wait_for(there, 60.0, "libvirtd to listen", self._log, self._daemon)
         try:
             self.virsh("list")  # answered once all drivers are ready
         except HypervisorError as error:
@@ -350,10 +352,6 @@ class Hypervisor(Closing):
         if not _works("ip", "tuntap", "add", "dev", name, "mode", "tap", "user", owner):
             return None
         return name if _works("ip", "link", "set", name, "up") else None
-
-    def _daemon_listens(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as client:
-            return client.connect_ex(str(self.socket)) == 0
 
     def _states(self) -> dict[str, str]:
         # The state group never waits for a guest.

@@ -10,7 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from support.remote import NEAR, NUMBERS, PACKAGES, PATH, require, write_accounts
+from support.process import PATH
+from support.remote import NEAR, NUMBERS, PACKAGES, require, write_accounts
 
 HOST, OTHER_HOST = "kvm1.test", "kvm2.test"
 """Two names of loopback."""

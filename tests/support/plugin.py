@@ -147,9 +147,9 @@ def waiting_bytes(pipe: int) -> int:
 
 
 class Stream:
-    """The output of a pipe, read by a thread as it comes."""
+    """The output of a pipe, read by a thread as it comes; nothing if there is no pipe."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | None) -> None:
         self._file = file
         self._data = b""
         self._ended = False
@@ -158,7 +158,7 @@ class Stream:
         self._thread.start()
 
     def _read(self) -> None:
-        while data := os.read(self._file.fileno(), 65536):
+        while self._file and (data := os.read(self._file.fileno(), 65536)):
             with self._changed:
                 self._data += data
                 self._changed.notify_all()
@@ -198,7 +198,13 @@ class Stream:
         """Read to the end, which comes when the process ends."""
         self._thread.join(SECONDS)
         assert not self._thread.is_alive(), "the pipe is still open: a process was left behind"
-        self._file.close()
+        if self._file:
+            self._file.close()
+
+    def check(self, pattern: re.Pattern[str]) -> None:
+        """Assert that it has only whole lines of this form."""
+        assert self.text == "" or self.text.endswith("\n")
+        assert [line for line in self.lines if not pattern.fullmatch(line)] == []
 
 
 class Plugin(Closing):
@@ -234,27 +240,13 @@ class Plugin(Closing):
             **options,
         )
         self.pid = self.process.pid
-        self._streams: list[Stream] = []
-        self._metrics = self._stream(self.process.stdout)
-        self._log = self._stream(self.process.stderr)
-
-    def _stream(self, file: IO[bytes] | None) -> Stream | None:
-        if file is None:
-            return None
-        self._streams.append(Stream(file))
-        return self._streams[-1]
+        self.metrics = Stream(self.process.stdout)
+        self.log = Stream(self.process.stderr)
 
     @property
-    def metrics(self) -> Stream:
-        """The output on stdout."""
-        assert self._metrics is not None, "stdout is not a pipe of the tests"
-        return self._metrics
-
-    @property
-    def log(self) -> Stream:
-        """The output on stderr."""
-        assert self._log is not None, "stderr is not a pipe of the tests"
-        return self._log
+    def _stdin(self) -> IO[bytes]:
+        assert self.process.stdin is not None
+        return self.process.stdin
 
     def tick(self) -> None:
         """Write a newline, as Telegraf does."""
@@ -270,14 +262,12 @@ class Plugin(Closing):
     def tick_and_go_on(self) -> None:
         """Write a newline, and wait until the plugin has read it."""
         self.tick()
-        assert self.process.stdin is not None
-        file = self.process.stdin.fileno()
+        file = self._stdin.fileno()
         assert eventually(lambda: waiting_bytes(file) == 0), "it does not read its stdin"
 
     def write(self, data: bytes) -> None:
         """Write to stdin."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(data)
+        self._stdin.write(data)
 
     def signal(self, number: Signals) -> None:
         """Send a signal to the process."""
@@ -285,15 +275,17 @@ class Plugin(Closing):
 
     def end_input(self) -> None:
         """Close stdin."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self._stdin.close()
 
     def wait(self, seconds: float = SECONDS) -> int:
         """Wait for the exit status; raise TimeoutExpired if it does not end in time."""
         status = self.process.wait(seconds)
-        for stream in self._streams:
-            stream.close()
+        self._close_streams()
         return status
+
+    def _close_streams(self) -> None:
+        self.metrics.close()
+        self.log.close()
 
     def finish(self, seconds: float = SECONDS) -> int:
         """Close stdin and wait for the exit status."""
@@ -370,20 +362,10 @@ class Plugin(Closing):
     def close(self) -> None:
         """Kill it if it still runs, and close the pipes; may be called again."""
         kill(self.process)
-        for stream in self._streams:
-            stream.close()
+        self._close_streams()
         if self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
-
-    def check_streams(self) -> None:
-        """Assert that stdout has line protocol only, and stderr log messages only."""
-        if self._metrics is not None:
-            assert self._metrics.text == "" or self._metrics.text.endswith("\n")
-            assert [line for line in self._metrics.lines if not LINE.fullmatch(line)] == []
-        if self._log is not None:
-            assert self._log.text == "" or self._log.text.endswith("\n")
-            assert [line for line in self._log.lines if not MESSAGE.fullmatch(line)] == []
 
 
 @contextlib.contextmanager
@@ -398,7 +380,8 @@ def plugins() -> Iterator[Callable[..., Plugin]]:
 
         yield begin
     for plugin in started:
-        plugin.check_streams()
+        plugin.metrics.check(LINE)
+        plugin.log.check(MESSAGE)
 
 
 def run(

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 SECONDS_TO_DIE = 20.0
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Self = TypeVar("Self", bound="Closing")
 
@@ -159,6 +160,18 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
+
+
+def listens(port: int) -> bool:
+    """Whether a process accepts connections at this port of loopback."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def listens_at(path: Path) -> bool:
+    """Whether a process accepts connections at this UNIX socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def tap_name(folder: Path) -> str:

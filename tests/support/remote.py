@@ -10,19 +10,27 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from support.missing import Missing, needed
-from support.process import Closing, Workspace, children, free_port, send, wait_for
+from support.process import (
+    PATH,
+    Closing,
+    Workspace,
+    children,
+    free_port,
+    listens,
+    listens_at,
+    send,
+    wait_for,
+)
 
 FAR, NEAR = "far-user", "near-user"
 """The unprivileged users of both ends."""
 
 NUMBERS = {FAR: 64101, NEAR: 64102}
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PACKAGES = {
     "libvirtd": "libvirt-daemon",
     "virt-ssh-helper": "libvirt-daemon",
@@ -145,13 +153,9 @@ class FarHost(Closing):
         )
 
     def _is_listening(self) -> bool:
-        for kind, port in (("tcp", self.tcp_port), ("tls", self.tls_port)):
-            if self._settings[f"listen_{kind}"] == "1":
-                with socket.socket() as client:
-                    if client.connect_ex(("127.0.0.1", port)):
-                        return False
-        with socket.socket(socket.AF_UNIX) as local:
-            return local.connect_ex(str(self.read_only)) == 0
+        ports = {"listen_tcp": self.tcp_port, "listen_tls": self.tls_port}
+        wanted = [port for name, port in ports.items() if self._settings[name] == "1"]
+        return all(map(listens, wanted)) and listens_at(self.read_only)
 
     def run(self, name: str, command: Sequence[str], user: str | None = None) -> None:
         """Start a daemon on this host, as root or as this user. A path in its command has to be in

@@ -8,20 +8,29 @@ second until nobody reads them.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from dataclasses import replace
 
 from support.fleet import Fleet
 from support.fleet_lines import lines
-from support.sites import random_fleet
+from support.sites import EVERY
 
 #: No host fails before this time.
 _NEVER = 1 << 40
 
 
 def replayed(start: int) -> Fleet:
-    """The fleet, whose guests were started before this time."""
-    return random_fleet(10, start, hosts=1, guests=40, projects=2, sources=True)
+    """One host with a guest of each kind, which were started before this time and stay."""
+    steady = {
+        guest.name: guest
+        for guest in reversed(EVERY.guests)
+        if (guest.first, guest.last) == (-math.inf, math.inf)
+    }
+    host = EVERY.hosts[0]
+    guests = [replace(g, host=host.name, boots=(start - 1000,)) for g in steady.values()]
+    return replace(EVERY, hosts=(host,), guests=guests)
 
 
 def main() -> None:

@@ -6,11 +6,10 @@ The rule: host key, user key, configuration and authorized_keys are in the far h
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
-from support.process import free_port, wait_for
+from support.process import free_port, listens, wait_for
 from support.remote import FAR, NUMBERS, FarHost, require
 
 PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
@@ -62,11 +61,7 @@ class Sshd:
         assert program
         config = str(self.folder / "sshd_config")
         self.host.run(self.name, [program, "-D", "-e", "-f", config], FAR)
-        wait_for(self._listens, 20.0, "sshd", self.host.log(self.name))
-
-    def _listens(self) -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
+        wait_for(lambda: listens(self.port), 20.0, "sshd", self.host.log(self.name))
 
     def known_hosts(self, *names: str) -> str:
         """The lines of known_hosts for these names, such as [kvm1.test]:2222."""

@@ -11,7 +11,6 @@ from functools import partial
 
 import pytest
 
-from support.missing import available
 from support.plugin import plugins
 from support.readers import Reader, Readers
 from support.transports import Rig
@@ -20,7 +19,7 @@ from support.transports import Rig
 @pytest.fixture(scope="session")
 def rig() -> Iterator[Rig]:
     """The far hosts, and the user that reads them."""
-    with available(Rig) as started:
+    with Rig() as started:
         yield started
 
 
