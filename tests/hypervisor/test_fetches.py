@@ -294,6 +294,22 @@ def test_sources_wait_for_the_hypervisor() -> None:
     assert lab.feed.errors == 2 and not lab.did(Open)
 
 
+def test_an_outage_that_ended_during_a_fetch() -> None:
+    """The hypervisor has said it, so the source does not: its other part ends later."""
+    lab = Lab(source(lanes=2, read_only=False))
+    lab.after(100.0)
+    lab.connect(lab.others, 100.0)
+    (ask,) = lab.asks(100.0)
+    lab.voice.problem(STATE, logging.ERROR, "cannot be read")
+    lab.fail_all("cannot be read", 101.0)
+    lab.voice.end(STATE, "connected")
+    lab.end(ask.link, 102.0, Records())
+    assert [(said.level, said.text) for said in lab.did(Say)][2:] == [
+        (10, "host: job: cannot be read")
+    ]
+    assert not lab.feed.up
+
+
 def test_a_source_with_more_rights() -> None:
     """It has its own connection, which is tried once in a tick; if that is refused, the source
     says so, and what helps."""

@@ -52,7 +52,8 @@ class Turn:
 @dataclass
 class Result:
     """The outcome of a turn. ``lost``: the connection was lost or not made; ``worked``: a call
-    succeeded; ``failed``: the source fails, even if other turns succeeded."""
+    succeeded; ``failed``: the source fails, even if other turns succeeded; ``is_reported``: the
+    hypervisor reports the problem."""
 
     records: int = 0
     seconds: float = 0.0
@@ -60,6 +61,7 @@ class Result:
     lost: bool = False
     worked: bool = False
     failed: bool = False
+    is_reported: bool = False
     counted: int = 0
 
 
@@ -178,7 +180,7 @@ class Feed:
         if lost:
             self.asked = None  # again at the next tick
         if not hung:
-            quiet = self._voice.is_down or (lost and self.source.read_only)
+            quiet = result.is_reported or self._voice.is_down or (lost and self.source.read_only)
             help = self._advice(error)
             # The words for a lost connection depend on the moment.
             words = "" if kind is ErrorKind.LOST else error.message

@@ -215,7 +215,8 @@ class Fetches:
     def fail_all(self, reason: str, now: float) -> None:
         """The hypervisor cannot be read, so no turn can begin."""
         for turn in [*self.queue]:
-            self._fail(turn, LibvirtError(0, 0, reason, known=ErrorKind.LOST), now)
+            error = LibvirtError(0, 0, reason, known=ErrorKind.LOST)
+            self._fail(turn, error, now, is_reported=True)
 
     def opened(self, event: Opened, now: float) -> None:
         """The end of an attempt to connect with more rights; if it is refused, no turn that needs
@@ -224,9 +225,9 @@ class Fetches:
             for turn in [turn for turn in self.queue if self._links_of(turn) is self.others]:
                 self._fail(turn, event.error, now)
 
-    def _fail(self, turn: Turn, error: LibvirtError, now: float) -> None:
+    def _fail(self, turn: Turn, error: LibvirtError, now: float, is_reported: bool = False) -> None:
         feed = self._take_back(turn)
-        feed.last[turn.lane] = Result(error=error, lost=True, failed=True)
+        feed.last[turn.lane] = Result(error=error, lost=True, failed=True, is_reported=is_reported)
         feed.errors += 1
         feed.judge(now)
 
