@@ -29,7 +29,8 @@ class Handle(NamedTuple):
     def name(self) -> str:
         return self.text
 
-    UUIDString = name
+    def UUID(self) -> bytes:
+        return self.text.encode()
 
     def ID(self) -> int:  # noqa: N802
         return self.life

@@ -7,7 +7,7 @@ nothing: libvirt does not ask its monitor until then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Callable, Optional
 
@@ -111,20 +111,22 @@ class Completeness:
     def _lacking(self, domains: Sequence[Domain]) -> frozenset[str]:
         """The names of the running domains without a key of their monitor; empty until at least
         one domain has had such a key."""
-        running = [domain for domain in domains if domain.active]
-        if not self._keys:
-            # A guest without disks lacks nothing.
-            running = [d for d in running if self._disks and d.stats.get("block.count")]
-        lacking = [d for d in running if self._keys.isdisjoint(d.stats)]
+        lacking = [d for d in domains if self._keys.isdisjoint(d.stats) and self._can_have(d)]
         if self._disks and lacking:
             lacking = [domain for domain in lacking if not self._answers(domain.stats)]
         if not self._seen:
-            self._see(running)
+            self._see(filter(self._can_have, domains))
             if not self._seen:
                 return frozenset()
         return frozenset(domain.name for domain in lacking if not is_arriving(domain.stats))
 
-    def _see(self, domains: Sequence[Domain]) -> None:
+    def _can_have(self, domain: Domain) -> bool:
+        """Whether it runs, and, if only disks have such keys, has disks."""
+        if self._keys or not domain.active:
+            return domain.active
+        return self._disks and bool(domain.stats.get("block.count"))
+
+    def _see(self, domains: Iterable[Domain]) -> None:
         """Looks whether a domain has a key of its monitor, or has had it in any answer."""
         for domain in domains:
             self._all_seen |= self._keys.intersection(domain.stats)

@@ -89,18 +89,19 @@ class Details:
             return set()  # the usual case
         return {group.name for group in self._wanted.groups_of(due)} & (_FILLED - in_bulk)
 
-    def check_name(self, handle: Handle, name: str) -> None:
-        """Logs once that the name of a domain, shown with escapes, is not UTF-8."""
-        if not api.is_utf8(handle):
-            self.facts.tell(api.uuid(handle), "its name is not UTF-8; written as", name)
+    def check_names(self, handles: Sequence[Handle], names: Sequence[str]) -> None:
+        """Logs once of each domain that its name, shown with escapes, is not UTF-8."""
+        for handle, name in zip(handles, names):
+            if "\\x" in name and not api.is_utf8(handle):
+                self.facts.tell(api.uuid(handle), "its name is not UTF-8; written as", name)
 
-    def identity(self, handle: Handle, stats: Stats) -> tuple[Optional[Identity], bool]:
+    def identity(self, handle: Handle, life: int, stats: Stats) -> tuple[Optional[Identity], bool]:
         """The domain's identity, if it is known, and whether its XML is to be read. The XML is out
         of date if it does not know a device of the statistics."""
         if not self._wanted.identity:
             return NO_IDENTITY, False
         uuid = api.uuid(handle)
-        known, is_due = self.facts.identities.find(uuid, api.life(handle))
+        known, is_due = self.facts.identities.find(uuid, life)
         if known and known.devices and self.facts.identities.doubt(uuid, known.unknown(stats)):
             return None, True
         return known, is_due

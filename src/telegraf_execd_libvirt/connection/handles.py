@@ -25,6 +25,9 @@ class Handles:
         self._selection = selection
         self._progress = progress
         self._known: dict[str, Handle] = {}
+        #: The names and UUIDs of the last list, and what is selected of them.
+        self._listed: tuple[list[str], list[bytes]] = ([], [])
+        self._uuids: Uuids = {}
         #: The names that were missing, and whether nothing was selected, when that was judged.
         self._judged: tuple[frozenset[str], bool] = (frozenset(), False)
 
@@ -42,10 +45,14 @@ class Handles:
     def list_all(self) -> Listing:
         """The selected domains; the handles of all others are forgotten."""
         handles = self._connection.domains(self._selection.flags)
-        self._known = {api.name(handle): handle for handle in handles}
-        uuids = {name: api.uuid(self._known[name]) for name in self._selection.names(self._known)}
+        listed = names, raw = api.names(handles), api.raw_uuids(handles)
+        self._known = dict(zip(names, handles))
+        if listed != self._listed:
+            self._listed = listed
+            uuids = dict(zip(names, map(api.uuid_text, raw)))
+            self._uuids = {name: uuids[name] for name in self._selection.names(names)}
         existing = self._connection.count if self._selection.flags else len(handles)
-        return Listing(uuids, existing, self._mistakes(not uuids))
+        return Listing(self._uuids, existing, self._mistakes(not self._uuids))
 
     def _mistakes(self, is_empty: bool) -> list[Mistake]:
         """Probable mistakes in the selection; looked for once for the same missing names."""
@@ -57,7 +64,7 @@ class Handles:
             return []
         names = [*self._known]
         if self._selection.flags:
-            names = [api.name(handle) for handle in self._connection.domains(0)]
+            names = api.names(self._connection.domains(0))
         return self._selection.mistakes(names, not is_empty)
 
     def known(
@@ -73,7 +80,7 @@ class Handles:
             known.update(look_up_each(self._connection, missing, uuids, self._progress))
         elif not self._known.keys() >= set(names):
             self.list_all()
-        return [self._known[name] for name in names if name in self._known]
+        return [handle for handle in map(self._known.get, names) if handle is not None]
 
 
 def look_up_each(

@@ -8,7 +8,7 @@ request fails. A request may hang, which the caller handles.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Optional
 
 from ..domain.record import Domain
@@ -28,6 +28,7 @@ from .requests import (
     Piece,
     Progress,
     Request,
+    Uuids,
     Wanted,
     XmlRequest,
 )
@@ -65,8 +66,16 @@ class Reader:
         self._handles = Handles(self.connection, wanted.selection, progress)
         self._read, self._divides = 0, False
         self._unreadable: dict[str, Exception] = {}
-        #: The UUIDs of the running domains by name and life: they stay while a domain runs.
-        self._uuids: dict[tuple[str, int], str] = {}
+        #: The flags that a driver may not know; those that it does not, and what is attempted then.
+        self._optional = {
+            "the flag NOWAIT": NOWAIT,
+            "backing images": BACKING if wanted.backing_chain else 0,
+            "filters by state": wanted.selection.flags,
+        }
+        self._attempts: Optional[tuple[set[str], list[int]]] = None
+        #: The names and lives of the last domains of all, and their UUIDs.
+        self._listed: tuple[list[str], list[int]] = ([], [])
+        self._uuids: Uuids = {}
 
     def close(self) -> None:
         """Drops what keeps the connection open."""
@@ -114,32 +123,31 @@ class Reader:
         if self._wanted.selection.by_state:
             has_state = self._wanted.selection.has_state
             records[:] = [record for record in records if has_state(record[1])]
-        domains, due, uuids, running = [], [], {}, {}
-        for handle, stats in records:
-            life = api.life(handle)
-            identity, is_due = self._details.identity(handle, stats)
-            domain = Domain(api.name(handle), life != -1, stats, identity, request.groups)
-            domains.append(domain)
-            if "\\x" in domain.name:
-                self._details.check_name(handle, domain.name)
-            if request.names is None:
-                uuid = self._uuids.get((domain.name, life)) or api.uuid(handle)
-                uuids[domain.name] = uuid
-                if domain.active:
-                    running[domain.name, life] = uuid
+        handles = [handle for handle, _ in records]
+        names, lives = api.names(handles), api.lives(handles)
+        domains, due = [], []
+        for (handle, stats), name, life in zip(records, names, lives):
+            identity, is_due = self._details.identity(handle, life, stats)
+            domains.append(Domain(name, life != -1, stats, identity, request.groups))
             if is_due:
-                due.append(domain.name)
+                due.append(name)
                 self._handles.keep(handle)
+        if "\\x" in "\n".join(names):
+            self._details.check_names(handles, names)
         if request.no_monitor:
             partial.update(domain.name for domain in domains if domain.active)
         elif self._facts.has_bulk and self.connection.driver == "QEMU":
             ask = functools.partial(self._ask_more, request)
-            partial |= self._facts.completeness.of(request.groups).incomplete(
-                [handle for handle, _ in records], domains, ask
-            )
-        if request.names is None:
-            self._uuids = running
+            partial |= self._facts.completeness.of(request.groups).incomplete(handles, domains, ask)
+        uuids = self._uuids_of(handles, names, lives) if request.names is None else {}
         return Piece(domains, frozenset(partial), due, uuids)
+
+    def _uuids_of(self, handles: list[Handle], names: list[str], lives: list[int]) -> Uuids:
+        """The UUIDs by name; a running domain keeps its own."""
+        if (names, lives) != self._listed or -1 in lives:
+            self._listed = names, lives
+            self._uuids = dict(zip(names, map(api.uuid, handles)))
+        return self._uuids
 
     def _ask_more(self, request: BatchRequest, handles: list[Handle], groups: int) -> Records:
         """The bulk statistics of these domains, with more groups; none if they cannot be read."""
@@ -214,16 +222,11 @@ class Reader:
 
     def _call(self, handles: Optional[list[Handle]], mask: int) -> Records:
         """One call. A flag is dropped once a call without it has succeeded."""
-        optional = {
-            "the flag NOWAIT": NOWAIT,
-            "backing images": BACKING if self._wanted.backing_chain else 0,
-            "filters by state": self._wanted.selection.flags,
-        }
         dropped = self._facts.dropped
-        nowait, backing, states = (0 if n in dropped else bits for n, bits in optional.items())
-        known = (nowait | backing, backing, nowait, 0)
+        if self._attempts is None or dropped != self._attempts[0]:
+            self._attempts = {*dropped}, self._flags(dropped)
         refusal: Optional[LibvirtError] = None
-        for flags in dict.fromkeys([*(flags | states for flags in known), *known]):
+        for flags in self._attempts[1]:
             try:
                 records = self.connection.statistics(handles, mask, flags)
             except LibvirtError as error:
@@ -231,10 +234,17 @@ class Reader:
                     raise
                 refusal = refusal or error
                 continue
-            for what, bits in optional.items():
+            for what, bits in self._optional.items() if refusal is not None else ():
                 if bits & ~flags and what not in dropped:
                     dropped.add(what)
                     log.info("driver %s does not know %s", self.connection.driver, what)
             return records
         assert refusal is not None
         raise refusal
+
+    def _flags(self, dropped: Container[str]) -> list[int]:
+        """The flags with which a call is attempted, one after the other."""
+        bits = (0 if what in dropped else bits for what, bits in self._optional.items())
+        nowait, backing, states = bits
+        known = (nowait | backing, backing, nowait, 0)
+        return [*dict.fromkeys([*(flags | states for flags in known), *known])]

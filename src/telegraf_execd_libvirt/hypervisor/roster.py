@@ -75,9 +75,8 @@ class Roster:
 
     def identify(self, reading: Reading) -> None:
         """Notes who domains are, for the lines about them while they are locked."""
-        for domain in reading.domains:
-            if domain.identity is not None and domain.identity is not NO_IDENTITY:
-                self._identities[domain.name] = domain.identity
+        tagged = [domain for domain in reading.domains if domain.identity is not NO_IDENTITY]
+        self._identities.update((d.name, d.identity) for d in tagged if d.identity is not None)
 
     def locked_domains(self, now: float) -> list[Domain]:
         """The locked domains with the keys of their health."""

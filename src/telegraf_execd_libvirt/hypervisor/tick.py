@@ -122,7 +122,8 @@ class Tick:
         """Queues batches of this size for the domains that are not in one; ``first`` becomes the
         first one. Domains for which nothing is due may ``rest``, or else are only looked up."""
         self.listed = True
-        new = [name for name in names if name not in self._asked]
+        asked = self._asked
+        new = [name for name in names if name not in asked] if asked else [*names]
         self._asked.update(new)
         requests = [*self.requests(new, size, rest)]
         if first is not None:
@@ -177,9 +178,21 @@ class Tick:
     def accept(self, piece: Piece, asked: float) -> None:
         """Takes domains that were asked at this time. Those that lack keys or an identity are held
         back, those that were written are dropped. XML goes before further batches."""
-        ready = []
         if self.schedule is not None:
             self.schedule.take(piece)
+        domains, names = piece.domains, {domain.name for domain in piece.domains}
+        if piece.incomplete or piece.due or self._held or not names.isdisjoint(self._written):
+            domains = [*self._whole(piece, asked)]
+            piece.domains.clear()
+        self._write(domains, asked)
+        due = [name for name in piece.due if name not in self._identifying]
+        self._identifying.update(due)
+        for at in range(0, len(due), _XML_BATCH):
+            batch = Batch(XmlRequest(due[at : at + _XML_BATCH]))
+            self.batches.append(batch)
+            self.queue.appendleft(batch)
+
+    def _whole(self, piece: Piece, asked: float) -> Iterator[Domain]:
         for domain in piece.domains:
             name = domain.name
             if name in self._written:
@@ -190,15 +203,7 @@ class Tick:
             if name in piece.incomplete or domain.identity is None:
                 self._held[name] = Held(domain, asked, name in piece.incomplete)
             else:
-                ready.append(domain)
-        piece.domains.clear()
-        self._write(ready, asked)
-        due = [name for name in piece.due if name not in self._identifying]
-        self._identifying.update(due)
-        for at in range(0, len(due), _XML_BATCH):
-            batch = Batch(XmlRequest(due[at : at + _XML_BATCH]))
-            self.batches.append(batch)
-            self.queue.appendleft(batch)
+                yield domain
 
     def identify(self, names: Iterable[str], found: Mapping[str, Identity]) -> None:
         """Takes the identities of these names; those that are not found cannot be read."""
