@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from pytest_mock import MockerFixture
 
 from support.scope import FakeScope, Thing, defaults, fetched, lines, read
 from telegraf_execd_libvirt.connection.errors import LibvirtError
 from telegraf_execd_libvirt.connection.requests import Abandoned
-from telegraf_execd_libvirt.sources import SOURCES, guest_agent, guest_call
+from telegraf_execd_libvirt.sources import SOURCES
 from telegraf_execd_libvirt.sources.guest_info import MOST_SERIES, Limits, Line
 
+SOURCE = SOURCES["guest_agent"]
 AGENT = 18
 
 #: VIR_DOMAIN_GUEST_INFO_*: all but the disks.
@@ -64,6 +67,18 @@ def agent(**changes: Any) -> Thing:
     return Thing("a", {**answers, **changes}, xml=CONNECTED)
 
 
+def fetching(**changes: Any) -> tuple[Any, Thing, FakeScope]:
+    """A fetch, the guest that it asks, and its scope."""
+    guest = agent(**changes)
+    return SOURCE.new(), guest, FakeScope(guest, options=defaults(SOURCE))
+
+
+@pytest.fixture
+def clock(mocker: MockerFixture) -> Mock:
+    """The clock, which stands still unless its value is changed."""
+    return mocker.patch("time.monotonic", return_value=1000.0)
+
+
 def test_guest_agent() -> None:
     """A guest's report becomes lines, without pseudo file systems and names of users."""
     assert read("guest_agent", FakeScope(agent())) == [
@@ -102,25 +117,23 @@ def test_a_hostile_guest_is_bounded() -> None:
     assert sum(scope.dropped.values()) == 272
 
 
-def test_new_series_of_a_guest_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_series_of_a_guest_are_bounded(clock: Mock) -> None:
     """A guest that mounts 64 new file systems every ten minutes writes 256 new series in a day,
     also if it is restarted. What it had before goes on; the rest is counted, and named once."""
-    source = SOURCES["guest_agent"]
-    fetch, now, written = source.new(), 0.0, set()
-    monkeypatch.setattr(guest_agent.time, "monotonic", lambda: now)
+    fetch, written = SOURCE.new(), set()
     for minute in range(0, 2 * 1440, 10):
+        clock.return_value = 60.0 * minute
         mounts = [f"/new-{minute}-{number}" for number in range(64)] if minute else []
-        scope = FakeScope(agent(guestInfo=file_systems(*mounts, "/")), options=defaults(source))
+        _, _, scope = fetching(guestInfo=file_systems(*mounts, "/"))
         if minute % 100 == 90:
             scope.things.clear()
-        found = lines(source, fetched(fetch, scope))
+        found = lines(SOURCE, fetched(fetch, scope))
         written.update(line.partition(" ")[0] for line in found)
         if minute == 1430:
             assert len(written) == MOST_SERIES
         if minute == 1420:
             assert len(found) == 1 and "mountpoint=/," in found[0]
             assert [*scope.dropped.values()] == [64] and "domain a: " in next(iter(scope.dropped))
-        now += 600
     assert len(written) <= 2 * MOST_SERIES + 1
 
 
@@ -176,30 +189,26 @@ def test_guests_without_an_agent_are_not_asked(xml: str) -> None:
 def test_the_timeout_of_the_agent_is_that_of_the_fetch() -> None:
     """The agent's timeout is half of the source's for the time of the call; then it is libvirt's
     default again, also if the call fails."""
-    source = SOURCES["guest_agent"]
     for failures in ({}, {"guestInfo": "silent"}):
-        scope = FakeScope(agent(), options=defaults(source), timeout=5.0)
+        fetch, _, scope = fetching()
         scope.failures = failures
-        fetched(source.new(), scope)
+        fetched(fetch, scope)
         calls = [(method, arguments[0]) for _, method, arguments in scope.calls if arguments]
         limit = "agentSetResponseTimeout"
         assert calls[-3:] == [(limit, 2), ("guestInfo", KINDS), (limit, -2)]
 
 
-def test_libvirts_and_agents_that_lack_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libvirts_and_agents_that_lack_a_kind(clock: Mock) -> None:
     """A libvirt that does not know the load is asked for it once. An agent that lacks a command is
     asked for everything instead, for an hour or until it connects again; a silent one is not."""
-    source, now, asked = SOURCES["guest_agent"], 1000.0, list[int]()
-    monkeypatch.setattr(guest_call.time, "monotonic", lambda: now)
-    code = 8
+    asked, code = list[int](), 8
 
     def info(kinds: int, _: int) -> Any:
         asked.append(kinds)
         scope.error = LibvirtError(8 if kinds & LOAD else code, 10, "refused")
         return None if kinds & LOAD or (kinds and code) else INFO
 
-    fetch, guest = source.new(), agent(guestInfo=info)
-    scope = FakeScope(guest, options=defaults(source))
+    fetch, _, scope = fetching(guestInfo=info)
     for code, after, expected in (
         (0, 0, [KINDS, KINDS ^ LOAD]),
         (1, 60, [KINDS ^ LOAD, 0]),
@@ -207,7 +216,7 @@ def test_libvirts_and_agents_that_lack_a_kind(monkeypatch: pytest.MonkeyPatch) -
         (1, 3600, [KINDS ^ LOAD, 0]),
         (86, 3600, [KINDS ^ LOAD]),
     ):
-        now += after
+        clock.return_value += after
         asked.clear()
         assert len(fetched(fetch, scope)) == (6 if code != 86 else 0)
         assert asked == expected
@@ -218,64 +227,46 @@ def test_libvirts_and_agents_that_lack_a_kind(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_call_that_is_given_up_leaves_a_pause() -> None:
     """A guest whose call was given up is not asked again at once."""
-    source = SOURCES["guest_agent"]
-    fetch, domain = source.new(), agent(guestInfo=lambda *_: raise_abandoned())
-    scope = FakeScope(domain, options=defaults(source))
+    fetch, _, scope = fetching(guestInfo=Mock(side_effect=Abandoned))
     with pytest.raises(Abandoned):
         fetched(fetch, scope)
     asked = len(scope.calls)
     assert fetched(fetch, scope) == [] and len(scope.calls) == asked
 
 
-def raise_abandoned() -> None:
-    """As a scope does after its fetch has been given up."""
-    raise Abandoned
-
-
 def test_a_paused_guest_is_not_asked() -> None:
     """A guest that is paused has no lines of its agent, and is asked when it runs again."""
-    source = SOURCES["guest_agent"]
-    fetch, domain = source.new(), agent(state=[3, 1])
-    scope = FakeScope(domain, options=defaults(source))
+    fetch, domain, scope = fetching(state=[3, 1])
     assert fetched(fetch, scope) == [] and (scope.error, scope.held) == (None, None)
     domain.answers["state"] = [1, 1]
     assert len(fetched(fetch, scope)) == 6
 
 
-def test_a_silent_agent_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_agent_is_asked_less_often(clock: Mock) -> None:
     """A guest that does not answer is asked after 1, 2, 4 … minutes, at most an hour."""
-    source = SOURCES["guest_agent"]
-    fetch, domain = source.new(), agent(guestInfo=None)
-    scope = FakeScope(domain, options=defaults(source))
-    now = 1000.0
-    monkeypatch.setattr(guest_agent.time, "monotonic", lambda: now)
-    asked = []
-    for _ in range(60 * 6):
+    fetch, domain, scope = fetching(guestInfo=None)
+
+    def asked_after(minutes: int) -> bool:
+        clock.return_value += 60 * minutes
         before = len(scope.calls)
         fetched(fetch, scope)
-        if len(scope.calls) > before:
-            asked.append(int(now - 1000) // 60)
-        now += 60
-    assert asked == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303]
+        return len(scope.calls) > before
+
+    assert asked_after(0)
+    asked = [minute for minute in range(1, 60 * 6) if asked_after(1)]
+    assert asked == [1, 3, 7, 15, 31, 63, 123, 183, 243, 303]
     domain.answers["guestInfo"] = INFO
-    now += 3600
-    assert len(fetched(fetch, scope)) == 6
+    assert asked_after(60)
     domain.answers["guestInfo"] = None
-    fetched(fetch, scope)
-    now += 60
-    before = len(scope.calls)
-    fetched(fetch, scope)
-    assert len(scope.calls) > before
+    assert asked_after(0) and asked_after(1)
 
 
 def test_a_silent_agent_stays_an_error_until_it_connects() -> None:
     """While a guest is not asked, its last error holds on; if its agent connects, it is asked."""
-    source = SOURCES["guest_agent"]
-    fetch, domain = source.new(), agent()
-    scope = FakeScope(domain, options=defaults(source))
+    fetch, domain, scope = fetching()
     scope.failures = {"guestInfo": "silent"}
     fetched(fetch, scope)
-    assert (source.events, scope.error) == ((AGENT,), "silent")
+    assert (SOURCE.events, scope.error) == ((AGENT,), "silent")
     asked = len(scope.calls)
     for arguments in ((), (2, 1)):  # no event, and one of an agent that has disconnected
         scope.error = scope.held = None
@@ -291,15 +282,13 @@ def test_a_silent_agent_stays_an_error_until_it_connects() -> None:
 def test_the_timeout_of_an_agent_is_restored_later() -> None:
     """If it cannot be set back, such as on a connection that was lost, each later fetch tries until
     it succeeds, also while the guest itself is not asked."""
-    source = SOURCES["guest_agent"]
-    fetch, domain, limits = source.new(), agent(guestInfo=None), []
-    scope = FakeScope(domain, options=defaults(source))
+    limits = []
 
     def limit(seconds: int, _: int) -> int | None:
         limits.append(seconds)
         return None if seconds == -2 and limits.count(-2) < 3 else 0
 
-    domain.answers["agentSetResponseTimeout"] = limit
+    fetch, _, scope = fetching(guestInfo=None, agentSetResponseTimeout=limit)
     for _ in range(4):
         fetched(fetch, scope)
     assert limits == [2, -2, -2, -2]
