@@ -1,6 +1,7 @@
 """The alerts fire for what they are about and for nothing else, in both languages."""
 
 import json
+import re
 
 import pytest
 
@@ -49,14 +50,18 @@ in_both = pytest.mark.parametrize("filled", ["database", "victoria_metrics"], in
 
 
 def firing(source, name, now):
-    """The series for which an alert's condition holds."""
+    """The series for which an alert's condition holds; they have the labels that its text names."""
     alert = ALERTS[name]
     if source.language == "promql":
-        return {key(each["metric"]) for each in source.database.instant(alert.promql, now)}
-    operator, limit = alert.condition.split()
-    holds = {">": lambda value: value > float(limit), "<": lambda value: value < float(limit)}
-    series = source.select(alert.influxql, Period(now - seconds(alert.period), now))
-    return {key(each.labels) for each in series if holds[operator](each.last)}
+        labels = [each["metric"] for each in source.database.instant(alert.promql, now)]
+    else:
+        operator, limit = alert.condition.split()
+        holds = {">": lambda value: value > float(limit), "<": lambda value: value < float(limit)}
+        series = source.select(alert.influxql, Period(now - seconds(alert.period), now))
+        labels = [each.labels for each in series if holds[operator](each.last)]
+    named = re.findall(r"\$labels\.(\w+)", alert.summary)
+    assert all(each.keys() >= {*named} for each in labels)
+    return {key(each) for each in labels}
 
 
 def test_every_alert_is_tested():

@@ -8,7 +8,16 @@ import pytest
 
 from support.example_fleet import ODD_NAME, OTHER_ODD_NAME, RESTARTED
 from support.expected_panels import latest
-from support.grafana import ALL, BOARDS, LANGUAGES, load, panels, query_of, variables
+from support.grafana import (
+    ALL,
+    BOARDS,
+    LANGUAGES,
+    legend_labels,
+    load,
+    panels,
+    query_of,
+    variables,
+)
 from support.sites import SITES
 
 TOLERANCE = 0.02
@@ -51,7 +60,7 @@ def columns(series, name, language, title, letter):
 
 
 def check(source, site, numbers, name, title, letter, chosen=ALL):
-    """Compare the answer to a query with these numbers; return whether there were any."""
+    """Compare the answer to a query with these numbers; return its series."""
     series = asked(source, site, name, title, letter, chosen)
     for at, cells in columns(series, name, source.language, title, letter).items():
         values, right = latest(cells), numbers[name].get(at, {})
@@ -63,16 +72,20 @@ def check(source, site, numbers, name, title, letter, chosen=ALL):
             assert values in ({}, {"": 0})
         else:
             assert values == pytest.approx(right, rel=TOLERANCE)
-    return bool(series)
+    return series
 
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize(("name", "language", "title", "letter"), TARGETS)
 def test_numbers(site_in, site, name, language, title, letter):
     """A query with all guests and hosts has the numbers of the fleet's description. A fleet that
-    has everything has a value for each query."""
-    seen = check(site_in(site, language), site, NUMBERS[site], name, title, letter)
-    assert seen or site not in ("special", "everything")
+    has everything has a value for each query, and the labels of its legend."""
+    source = site_in(site, language)
+    seen = check(source, site, NUMBERS[site], name, title, letter)
+    if site in ("special", "everything"):
+        (target,) = (t for t in SHOWN[name, language, title]["targets"] if t["refId"] == letter)
+        labels = {label for each in seen for label in each.labels}
+        assert seen and labels.issuperset(legend_labels(target))
 
 
 def test_every_number_is_asked_for():

@@ -1,7 +1,6 @@
-"""Each name in the queries of dashboards and alerts is one that the plugin writes: measurements,
-tags, fields, and values of tags.
+"""Events and states in the queries of dashboards, alerts and recipes are those of the plugin.
 
-The rule: the names come from the schema and from the sources' own functions, not from lists here.
+That measurements, tags and fields are, real databases show by their answers: see tests/database.
 """
 
 from __future__ import annotations
@@ -13,127 +12,32 @@ import pytest
 
 from support.documents import load_script, recipes
 from support.grafana import LANGUAGES, load, panels, query_of, variables
-from telegraf_execd_libvirt.domain.identity import DEVICE_TAGS, DOMAIN_TAGS
 from telegraf_execd_libvirt.domain.record import STATE_NAMES
-from telegraf_execd_libvirt.groups.schema import Metric, Type
 from telegraf_execd_libvirt.sources import event as source
 
 ALERTS = load_script("panels.alerts").ALERTS
 STATES = load_script("panels.model").STATES
-GROUPS = load_script("update_docs").GROUPS
-
-#: Tags that identify devices, by the tag of their index.
-FAMILIES = {"block_id": "block", "interface_id": "net"}
 
 
 class Query(NamedTuple):
-    """A query, where it is, and the names of labels in its legend or its texts."""
+    """A query, and where it is."""
 
     at: str
     text: str
-    labels: frozenset[str]
 
 
-def board_queries(language: str) -> list[Query]:
-    """The queries of all panels and variables."""
+def queries(language: str) -> list[Query]:
+    """All queries in a language: of panels, variables, alerts and docs/recipes.md."""
     found = []
     for name in ("fleet", "guest"):
         dashboard = load(name, language)
         for panel in panels(dashboard):
             for target in panel["targets"]:
-                legend = target.get("alias") or target.get("legendFormat", "")
-                labels = re.findall(r"\[\[tag_(\w+)\]\]|\{\{(\w+)\}\}", legend)
-                text = query_of(target)
-                names = frozenset(a or b for a, b in labels)
-                found.append(Query(f"{name}: {panel['title']} {target['refId']}", text, names))
-        found += [
-            Query(f"{name}: ${v['name']}", v["query"], frozenset()) for v in variables(dashboard)
-        ]
-    return found
-
-
-def queries(language: str) -> list[Query]:
-    """All queries in a language, also those of alerts and of docs/recipes.md."""
-    found = board_queries(language)
-    for alert in ALERTS:
-        labels = frozenset(re.findall(r"\$labels\.(\w+)", alert.summary))
-        found.append(Query(alert.name, getattr(alert, language), labels))
-    for question, asked in recipes().items():
-        found.append(Query(question, " ".join(asked[language].split()), frozenset()))
-    return found
-
-
-INFLUXQL = [pytest.param(q, id=q.at) for q in queries("influxql")]
-PROMQL = [pytest.param(q, id=q.at) for q in queries("promql")]
-
-
-def tags_of(metric: Metric) -> set[str]:
-    """The tags that lines of this metric may have, with that of Telegraf."""
-    tags = {"host", *metric.all_tags}
-    if metric.subject == "domain_name":
-        tags |= {*DOMAIN_TAGS}
-    families = {family for index, family in FAMILIES.items() if index in metric.indexes}
-    return tags | {name for name, (family, _) in DEVICE_TAGS.items() if family in families}
-
-
-TAGS: dict[str, set[str]] = {}
-FIELDS: dict[str, dict[str, Type]] = {}
-for _metric in (metric for group in GROUPS for metric in group.metrics):
-    TAGS.setdefault(_metric.measurement, set()).update(tags_of(_metric))
-    FIELDS.setdefault(_metric.measurement, {}).update((f.name, f.type) for f in _metric.fields)
-# What the recipes configure Telegraf's own procstat to write.
-TAGS["procstat"] = {"host", "domain_name", "status", "pidfile", "process_name"}
-FIELDS["procstat"] = {"num_threads": Type.INT, "num_fds": Type.INT}
-SERIES = {f"{name}_{field}": (name, field) for name, found in FIELDS.items() for field in found}
-
-
-@pytest.mark.parametrize("query", INFLUXQL)
-def test_influxql(query: Query) -> None:
-    """The innermost SELECT reads fields of the measurement; what is grouped and compared with texts
-    are its tags; the outer ones read what the inner ones named."""
-    (measurement,) = set(re.findall(r'FROM "(\w+)"', query.text))
-    tags, fields = TAGS[measurement], set(FIELDS[measurement])
-    if query.text.startswith("SHOW TAG VALUES"):
-        keys = re.findall(r'WITH KEY = "(\w+)"|"(\w+)" =~', query.text)
-        assert {a or b for a, b in keys} <= tags
-        return
-    innermost = query.text[query.text.rindex("SELECT ") :]
-    selected = innermost.partition(f'FROM "{measurement}"')[0]
-    assert set(re.findall(r'(?<!AS )"(\w+)"', selected)) <= fields
-    grouped = {
-        name
-        for clause in re.findall(r'GROUP BY ((?:time\([^)]*\)|[", \w])+)', query.text)
-        for name in re.findall(r'"(\w+)"', clause)
-    }
-    assert grouped | compared(query.text, "influxql").keys() <= tags
-    assert grouped | set(re.findall(r'top\([^)]*"(\w+)", 10', query.text)) >= query.labels
-    aliases = set(re.findall(r'AS "(\w+)"', query.text))
-    names = set(re.findall(r'(?<!AS )"(\w+)"', query.text)) - {measurement}
-    assert names <= fields | tags | aliases
-
-
-@pytest.mark.parametrize("query", PROMQL)
-def test_promql(query: Query) -> None:
-    """Each series is a field that is a number, because Prometheus has no texts; each label is a tag
-    of all series in the query."""
-    clauses = r"\b(?:by|on|ignoring) \(([^)]*)\)"
-    labels = {
-        label.strip() for clause in re.findall(clauses, query.text) for label in clause.split(",")
-    }
-    plain = re.sub(rf"{clauses}|`[^`]*`|\"[^\"]*\"", "", query.text)
-    names = re.findall(r"\b(?:libvirt|procstat)_\w+", plain)
-    names += [f"{name}_value" for name in re.findall(r'__name__=~"(\w+)\(_value\)\?"', query.text)]
-    assert names
-    selectors = re.findall(r"(\w+)(?:=~|!~|!=|=)[`\"]", query.text)
-    wanted = (
-        labels | ({*selectors} - {"__name__"}) | set(re.findall(r", (\w+)\)$", query.text)) - {""}
-    )
-    for name in names:
-        measurement, field = SERIES[name]
-        assert FIELDS[measurement][field] not in (Type.STRING, Type.YES_NO), name
-        assert wanted | query.labels <= TAGS[measurement], name
-    if query.labels and labels:
-        assert query.labels <= labels
+                at = f"{name}: {panel['title']} {target['refId']}"
+                found.append(Query(at, query_of(target)))
+        found += [Query(f"{name}: ${v['name']}", v["query"]) for v in variables(dashboard)]
+    found += [Query(alert.name, getattr(alert, language)) for alert in ALERTS]
+    return found + [Query(at, " ".join(asked[language].split())) for at, asked in recipes().items()]
 
 
 def compared(text: str, language: str) -> dict[str, set[str]]:

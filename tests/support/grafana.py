@@ -184,9 +184,18 @@ def _of_prometheus(result: list[Json]) -> Iterator[Series]:
         yield Series(labels, "", {int(time): float(value) for time, value in values})
 
 
+def legend_labels(target: Json) -> list[str]:
+    """The labels of which the legend has the values."""
+    return re.findall(r"\{(\w+)\}", _legend(target))
+
+
 def legend(target: Json, series: Series) -> str:
     """The name of a series in the legend."""
+    known = {name: series.labels.get(name, "") for name in legend_labels(target)}
+    return " ".join(_legend(target).format_map(known).split())
+
+
+def _legend(target: Json) -> str:
+    """The pattern of the legend, with each label in braces."""
     pattern = target.get("alias") or target.get("legendFormat", "")
-    pattern = re.sub(r"\[\[tag_(\w+)\]\]|\{\{(\w+)\}\}", r"{\1\2}", pattern)
-    names = re.findall(r"\{(\w+)\}", pattern)
-    return " ".join(pattern.format_map({n: series.labels.get(n, "") for n in names}).split())
+    return re.sub(r"\[\[tag_(\w+)\]\]|\{\{(\w+)\}\}", r"{\1\2}", pattern)
