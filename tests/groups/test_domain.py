@@ -8,7 +8,7 @@ from typing import Any, Optional
 import libvirt
 import pytest
 
-from support.dump import parse_dump
+from support.metrics import parse_dump
 from support.translation import Point
 from support.translation import points as translate
 from telegraf_execd_libvirt.domain.record import STATE_NAMES, Domain, Stats, Value

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.dump import keys_table
+from support.metrics import keys_table
 from support.translation import points
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.dump import parse_dump
+from support.metrics import parse_dump
 from telegraf_execd_libvirt.config.config import Config, load
 from telegraf_execd_libvirt.domain.record import Domain
 from telegraf_execd_libvirt.lines.encode import Encoder

@@ -215,9 +215,9 @@ def test_the_node(host: Hosts) -> None:
     memory = 8_130_144 + 4096  # KiB of each guest of a crowd, at most
     for number in range(3):
         if number == 2:
-            ticked.daemon.error = (1, 10, "no luck")
+            ticked.daemon.failing[GET_ALL_DOMAIN_STATS] = (1, 10, "no luck")
             assert [line["measurement"] for line in ticked.read()] == ["libvirt_health"]
-            ticked.daemon.error = None
+            ticked.daemon.failing.clear()
         lines = ticked.read()
         domains = {"running": 146, "paused": 1, "shutoff": 1, "crashed": 1, "other": 1}
         assert one(lines, "libvirt_node") == {

@@ -1,4 +1,5 @@
-"""Events of real guests, and the live migration of one; some guests run boot sectors."""
+"""Events of real guests, and the live migration of one. Boot sectors do one thing to the devices of
+their guests."""
 
 from __future__ import annotations
 
@@ -11,11 +12,32 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from support.boot_program import FILL_MEMORY, WATCHDOG_THEN_PANIC
 from support.hypervisor import Hypervisor
 from support.plugin import eventually
 from support.process import send
 from support.watcher import Watcher
+
+#: With QEMU's devices ib700 and isa-pvpanic: let the watchdog expire at once; report a panic 36
+#: timer interrupts (2 s) later.
+WATCHDOG_THEN_PANIC = bytes.fromhex(
+    "ba4304 b00f ee"  # mov dx, 0x443; mov al, 15; out dx, al: the watchdog expires in 0 s
+    "fb b92400 f4 e2fd"  # sti; mov cx, 36; hlt; loop to hlt
+    "ba0505 b001 ee"  # mov dx, 0x505; mov al, 1; out dx, al: the guest has panicked
+    "f4 ebfd"  # hlt; jmp to hlt
+)
+
+#: Fill 16 MiB of memory and halt, so that a slow migration takes seconds. The descriptor at the end
+#: gives the segment ES a limit of 4 GiB.
+FILL_MEMORY = bytes.fromhex(
+    "fa 31c0 8ed8 0f0116357c"  # cli; xor ax, ax; mov ds, ax; lgdt [0x7c35]
+    "0f20c0 0c01 0f22c0"  # mov eax, cr0; or al, 1; mov cr0, eax
+    "bb0800 8ec3 24fe 0f22c0"  # mov bx, 8; mov es, bx; and al, 254; mov cr0, eax
+    "66bf00001000 66b900004000"  # mov edi, 1 MiB; mov ecx, 4 Mi
+    "66b801010101 6766f3ab"  # mov eax, 0x01010101; rep stosd
+    "f4 ebfd"  # hlt; jmp to hlt
+    "0f00 3b7c0000"  # 0x7c35: the descriptor table has 16 bytes at 0x7c3b
+    "0000000000000000 ffff00000092cf00"
+)
 
 EVENT = "libvirt_event,detail={},domain_name={},event={} count={}i"
 
@@ -80,17 +102,8 @@ def test_a_live_migration(
     there = watch("job block_job disk_error block_limit event", host=destination)
     here = watch("job event")
     stream = destination.own_folder("migration") / "socket"
-    command = [
-        "virsh",
-        "-c",
-        hypervisor.uri,
-        "migrate",
-        "mover",
-        destination.uri,
-        "--live",
-        "--p2p",
-    ]
-    command += ["--unsafe", "--migrateuri", f"unix://{stream}", "--bandwidth", "1"]
+    command = ["virsh", "-c", hypervisor.uri, "migrate", "mover", destination.uri, "--live"]
+    command += ["--p2p", "--unsafe", "--migrateuri", f"unix://{stream}", "--bandwidth", "1"]
     migration = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         running = "libvirt_job,domain_name=mover,operation=migration_out type=2i,"

@@ -135,3 +135,21 @@ def test_guests_come_and_go(hypervisor: Hypervisor, start: Callable[..., Ticks])
     warnings = [line for line in ticks.plugin.log.lines if re.match("[EW]!", line)]
     expected = ("a libvirt call is hung", "locked: fresh;", "responding: fresh", "no statistics:")
     assert not [line for line in warnings if not any(text in line for text in expected)]
+
+
+def test_another_client_reads_all(start: Callable[..., Ticks]) -> None:
+    """Of two plugins that are ticked at the same moment, each has at each tick all fields of each
+    guest or names it as incomplete, and some ticks are whole."""
+    readers = [start().calm(), start().calm()]
+    whole = 0
+    for _ in range(40):
+        for reader in readers:
+            reader.plugin.tick()
+        for reader in readers:
+            tick = reader.next()
+            assert reader.lacking(tick) == {*tick.troubled}
+            assert tick.domains.keys() == reader.expected.keys()
+            whole += tick.whole
+    assert whole > 0
+    for reader in readers:
+        assert reader.until(lambda tick: tick.whole)

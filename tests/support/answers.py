@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Callable, Optional
 
+from support.fleet import Disk
 from support.fleet_view import Numbers, View, each, name_of
 from support.scope import Thing
 
@@ -104,17 +104,13 @@ def cells(*free_pages: int) -> Answers:
     }
 
 
-def _quota_of(name: str, answer: Answers) -> int:
-    return max(0, int(answer[name]))
+def _at(key: str, change: Callable[[int], int]) -> Callable[[Answers], int]:
+    return lambda answer: change(answer[key])
 
 
-def _size_of(name: str, answer: Answers) -> int:
-    return int(answer[name]) % NO_LIMIT
-
-
-def _number_of(flag: int, messages: Callable[[int], list[str]]) -> int:
-    others = 0 if flag else len(messages(1)) + len(messages(2))
-    return len(messages(flag)) - others
+def _number_of(flag: int) -> Callable[[Any], int]:
+    others = () if flag else (1, 2)
+    return lambda said: len(said(flag)) - sum(len(said(other)) for other in others)
 
 
 def fleet_tables(view: View) -> dict[str, Numbers]:
@@ -126,7 +122,7 @@ def fleet_tables(view: View) -> dict[str, Numbers]:
 
 
 def _fleet_columns(view: View) -> Iterable[tuple[str, str, Numbers]]:
-    active, named = view.active, bool(view.fleet.device_tags)
+    active = view.active
 
     def of(source: str, method: str, value: Callable[[Any], Optional[float]]) -> Numbers:
         guests = ((g, g.answers.get(method)) for g in running(view, source))
@@ -140,6 +136,15 @@ def _fleet_columns(view: View) -> Iterable[tuple[str, str, Numbers]]:
             lambda a: factor * a[f"{name}_quota"] / 100_000 if a[f"{name}_quota"] > 0 else None,
         )
 
+    def by_disk(value: Callable[[Disk], float]) -> Numbers:
+        """The values of the disks, or of a guest's disks together if no tag tells them apart."""
+        sums: Numbers = {}
+        for guest in active:
+            for disk in guest.disks:
+                at = f"{name_of(guest)}{f' {disk.name}' if view.fleet.device_tags else ''}"
+                sums[at] = sums.get(at, 0) + value(disk)
+        return sums
+
     title = "Use of CPU limits"
     yield title, "each vCPU", each(active, lambda g: 100 * g.user / g.vcpus)
     yield title, "limit of a vCPU", quota("vcpu", 100)
@@ -150,34 +155,21 @@ def _fleet_columns(view: View) -> Iterable[tuple[str, str, Numbers]]:
     yield title, "shares", of("cpu_limit", "schedulerParameters", lambda a: a["cpu_shares"])
     for name, shown in zip(_QUOTAS, ("vCPU", "guest", "emulator", "I/O thread")):
         for end in ("quota", "period"):
-            key = f"{name}_{end}"
-            numbers = of("cpu_limit", "schedulerParameters", partial(_quota_of, key))
-            yield title, f"{shown} {end}", numbers
+            limit = _at(f"{name}_{end}", lambda number: max(0, number))
+            yield title, f"{shown} {end}", of("cpu_limit", "schedulerParameters", limit)
     for shown, key in (
         ("hard", "hard_limit"),
         ("soft", "soft_limit"),
         ("with swap", "swap_hard_limit"),
         ("guaranteed", "min_guarantee"),
     ):
-        numbers = of("memory_limit", "memoryParameters", partial(_size_of, key))
-        yield "Memory limits", shown, numbers
+        limit = _at(key, lambda size: size % NO_LIMIT)
+        yield "Memory limits", shown, of("memory_limit", "memoryParameters", limit)
     title = "Use of disk limits"
-    counts: Numbers = {}
-    for column in ("IOPS", "bytes"):
-        sums: Numbers = {}
-        for guest in active:
-            for disk in guest.disks:
-                at = f"{name_of(guest)}{f' {disk.name}' if named else ''}"
-                sums[at] = sums.get(at, 0) + (disk.reads + disk.writes) * (
-                    disk.size if column == "bytes" else 1
-                )
-        yield title, column, sums
-        counts = counts or sums
-    spent: Numbers = {}
-    for guest in active:
-        for disk in guest.disks:
-            at = f"{name_of(guest)}{f' {disk.name}' if named else ''}"
-            spent[at] = spent.get(at, 0) + disk.reads * disk.read_ns + disk.writes * disk.write_ns
+    counts = by_disk(lambda d: d.reads + d.writes)
+    spent = by_disk(lambda d: d.reads * d.read_ns + d.writes * d.write_ns)
+    yield title, "IOPS", counts
+    yield title, "bytes", by_disk(lambda d: (d.reads + d.writes) * d.size)
     yield title, "latency", {at: spent[at] / counts[at] / 1e6 for at in spent if counts[at]}
     for column, end in (("limit of IOPS", "iops_sec"), ("limit of bytes", "bytes_sec")):
         numbers = {
@@ -201,12 +193,7 @@ def _fleet_columns(view: View) -> Iterable[tuple[str, str, Numbers]]:
     yield "Operating systems", "A", each(agents, lambda g: 3600)
     yield "What guests are", "A", each(informed(view, "domain_info"), lambda g: 1)
     for flag, column in ((0, "I/O errors"), (1, "deprecated"), (2, "tainted")):
-        numbers = of(
-            "message",
-            "messages",
-            partial(_number_of, flag),
-        )
-        yield "What libvirt says about guests", column, numbers
+        yield "What libvirt says about guests", column, of("message", "messages", _number_of(flag))
     title = "Snapshots and checkpoints"
     for guest in view.asked("snapshot"):
         if guest.complete and (times := _times(guest.answers)):

@@ -48,12 +48,9 @@ class Host:
 
     def end(self) -> list[str]:
         """Wait for the end of the tick; return its lines."""
-        lines = self.plugin.metrics.wait_for(
-            lambda lines: any(line.startswith("libvirt_health,") for line in lines), "a tick"
-        )
-        (last,) = (n for n, line in enumerate(lines) if line.startswith("libvirt_health,"))
-        self.health = parse_line(lines[last])["fields"]
-        return lines[: last + 1]
+        lines = self.plugin.end_tick()
+        self.health = parse_line(lines[-1])["fields"]
+        return lines
 
     def tick(self) -> list[str]:
         """One tick: its lines."""

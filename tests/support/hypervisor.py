@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from support.boot_program import boot_sector
 from support.guest_kernel import kernel_and_initrd
 from support.missing import Missing, needed
 from support.process import (
@@ -196,10 +195,10 @@ class Hypervisor(Closing):
     def define_program(
         self, name: str, program: bytes, devices: str = "", machine: str = "q35"
     ) -> None:
-        """Define a cheap guest that runs a program of boot_program.py; it stays after a panic."""
+        """Define a cheap guest whose firmware starts 16-bit code; it stays after a panic."""
         disk = self._empty_disk(8)
         with disk.open("r+b") as file:
-            file.write(boot_sector(program))
+            file.write(program.ljust(510, b"\0") + b"\x55\xaa")
         about = "<on_crash>preserve</on_crash>"
         devices = _disk("vda", "raw", disk) + devices
         self.define_xml(_definition(name, 32, devices, about=about, machine=machine))

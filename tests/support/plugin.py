@@ -265,6 +265,16 @@ class Plugin(Closing):
         file = self._stdin.fileno()
         assert eventually(lambda: waiting_bytes(file) == 0), "it does not read its stdin"
 
+    def end_tick(self, seen: int = 0) -> list[str]:
+        """Wait for the line of health that ends a tick; return its lines, after those seen."""
+
+        def sizes(lines: list[str]) -> list[int]:
+            ends = (n for n, line in enumerate(lines, 1) if line.startswith("libvirt_health,"))
+            return [end for end in ends if end > seen]
+
+        lines = self.metrics.wait_for(sizes, "a tick")
+        return lines[seen : sizes(lines)[0]]
+
     def write(self, data: bytes) -> None:
         """Write to stdin."""
         self._stdin.write(data)

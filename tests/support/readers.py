@@ -59,10 +59,9 @@ class Reader:
 
     def end_tick(self) -> bool:
         """Wait for the end of the tick, and return whether there were metrics."""
-        lines = self.plugin.metrics.wait_for(_health, "a tick")
-        (last,) = _health(lines)
-        up = " up=1i" in last and bool(states(lines))
-        (duration,) = re.findall(r"\bcollect_time_ns=(\d+)i", last)
+        lines = self.plugin.end_tick()
+        up = " up=1i" in lines[-1] and bool(states(lines))
+        (duration,) = re.findall(r"\bcollect_time_ns=(\d+)i", lines[-1])
         self.slow = self.slow or (not up and int(duration) > SLOW_NS)
         return up
 
@@ -139,7 +138,3 @@ class Readers(dict[str, Reader]):
     def logs(self) -> dict[str, list[str]]:
         """All messages so far."""
         return {transport: reader.plugin.log.lines for transport, reader in self.items()}
-
-
-def _health(lines: list[str]) -> list[str]:
-    return [line for line in lines if line.startswith("libvirt_health,")]

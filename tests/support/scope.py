@@ -18,7 +18,7 @@ from telegraf_execd_libvirt.domain.record import Domain, record
 from telegraf_execd_libvirt.domain.xml import parse_xml
 from telegraf_execd_libvirt.lines.encode import Encoder
 from telegraf_execd_libvirt.sources import SOURCES
-from telegraf_execd_libvirt.sources.source import Source
+from telegraf_execd_libvirt.sources.source import Fetch, Source
 
 #: A domain with two disks and an interface that have names, and one of each without.
 DISKS = (
@@ -167,7 +167,7 @@ class FakeScope:
         return record(handle.name, prefix, keys, {**self.tags(handle), **tags})
 
 
-def fetched(fetch: Any, scope: FakeScope) -> list[Domain]:
+def fetched(fetch: Fetch, scope: FakeScope) -> list[Domain]:
     """The records of one fetch."""
     return list(fetch(scope))
 

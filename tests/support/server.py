@@ -32,7 +32,7 @@ from support.vcpus import (
 
 PROGRAM, VERSION = 0x20008086, 1
 CLOSE = 2
-OPEN, GET_TYPE, SUPPORTS_FEATURE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 60, 66, 157
+OPEN, GET_TYPE, AUTH_LIST, GET_LIB_VERSION = 1, 3, 66, 157
 NODE_GET_INFO, GET_XML_DESC, NODE_GET_CPU_STATS, NODE_GET_MEMORY_STATS = 6, 14, 227, 228
 LOOK_UP_BY_NAME, LOOK_UP_BY_UUID = 23, 24
 NUM_OF_DEFINED_DOMAINS, NUM_OF_DOMAINS, LIST_ALL_DOMAINS, GET_ALL_DOMAIN_STATS = 25, 51, 273, 344
@@ -75,9 +75,9 @@ class Daemon(Closing):
 
     Procedures in `unanswered` get no answer until `answer()`; if `silent`, none does. Beyond
     `most_connections` each connection ends at once; with `queueing` it waits until another one
-    ends, as those of a real daemon do. If `read_only`, it refuses connections that are not. An
-    `error` (libvirt's code, domain and message) refuses each request for statistics; `failing` has
-    errors for other procedures, `addressless` for INTERFACE_ADDRESSES by their source. `asked`
+    ends, as those of a real daemon do. If `read_only`, it refuses connections that are not.
+    `failing` has errors (libvirt's code, domain and message) by procedure, at first the `error` of
+    requests for statistics, and `addressless` those of INTERFACE_ADDRESSES by their source. `asked`
     lists the procedures called so far; `xml` is the XML of the one domain.
     """
 
@@ -102,12 +102,11 @@ class Daemon(Closing):
         #: The last response timeout of the domain's agent.
         self.agent_timeout: int | None = None
         self.silent = silent
-        self.error = error
         self.crowd = crowd
         self.most_connections = most_connections
         self.read_only = read_only
         self.queueing = queueing
-        self.failing: dict[int, tuple[int, int, str]] = {}
+        self.failing = {GET_ALL_DOMAIN_STATS: error} if error else {}
         self.addressless: dict[int, tuple[int, int, str]] = {}
         self.unanswered: set[int] = set()
         self.asked: list[int] = []
@@ -181,10 +180,7 @@ class Daemon(Closing):
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
         self.connections += 1
-        too_many = (
-            self.most_connections is not None and len(self._received) >= self.most_connections
-        )
-        if too_many:
+        if self.most_connections is not None and len(self._received) >= self.most_connections:
             connection.close()
             return
         self._received[connection] = b""
@@ -236,20 +232,17 @@ class Daemon(Closing):
     def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
         body = self._body(procedure, message[_HEADER.size :])
-        status = _STATUS_OK
-        source = struct.unpack(">2I", message[-8:])[0] if procedure == INTERFACE_ADDRESSES else -1
-        if procedure == GET_ALL_DOMAIN_STATS and self.error is not None:
-            status, body = _STATUS_ERROR, _error(*self.error)
-        elif procedure in self.failing:
-            status, body = _STATUS_ERROR, _error(*self.failing[procedure])
-        elif source in self.addressless:
-            status, body = _STATUS_ERROR, _error(*self.addressless[source])
+        error = self.failing.get(procedure)
+        if procedure == INTERFACE_ADDRESSES:
+            (source, _) = struct.unpack(">2I", message[-8:])
+            error = self.addressless.get(source)
         elif procedure == OPEN and self.read_only and not message[-1] & _READ_ONLY:
-            status, body = _STATUS_ERROR, _error(*_DENIED)
-        elif body is None and procedure == GET_VCPUS:
-            status, body = _STATUS_ERROR, _error(*_INACTIVE)
-        elif body is None:
-            status, body = _STATUS_ERROR, _error(*_TOO_LARGE)
+            error = _DENIED
+        if body is None or error:
+            body = _error(*(error or (_INACTIVE if procedure == GET_VCPUS else _TOO_LARGE)))
+            status = _STATUS_ERROR
+        else:
+            status = _STATUS_OK
         length = _HEADER.size + len(body)
         header = _HEADER.pack(length, program, version, procedure, _REPLY, serial, status)
         with contextlib.suppress(OSError):  # the client may be gone

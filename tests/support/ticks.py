@@ -17,9 +17,6 @@ from telegraf_execd_libvirt.sources import SOURCES
 OPTIONS = 'interval = "1s"\ntimeout = "5s"\n'
 """Options of a plugin whose ticks are read."""
 
-END = "libvirt_health,"
-"""The line that ends a tick."""
-
 BESIDE = (
     "libvirt_source_health,",
     *(f"libvirt_{metric.prefix}," for source in SOURCES.values() for metric in source.metrics),
@@ -105,12 +102,9 @@ class Ticks:
 
     def next(self) -> Tick:
         """The next tick."""
-        lines = self.plugin.metrics.wait_for(
-            lambda lines: any(line.startswith(END) for line in lines[self._seen :]), "a tick"
-        )[self._seen :]
-        size = [line.startswith(END) for line in lines].index(True) + 1
-        self._seen += size
-        return _tick(lines[:size])
+        lines = self.plugin.end_tick(self._seen)
+        self._seen += len(lines)
+        return _tick(lines)
 
     def with_all(self, names: Collection[str], blocks: bool = True) -> Tick:
         """The next tick, which has all fields of these domains, `blocks`: also of their disks."""
