@@ -181,17 +181,18 @@ class Run:
         last += 2 * scenario.guests * scenario.trip  # sources may look up each domain
         count = math.ceil((last - FIRST) / scenario.interval) + 1
         for number in range(count):
-            due = FIRST + number * scenario.interval + self._random.uniform(0, 0.002)
-            clock.at(due, lambda number=number: self._due(number))  # type: ignore[misc]
+            late = self._random.uniform(0, max(0.002, scenario.irregular * scenario.interval))
+            due = FIRST + number * scenario.interval + late
+            clock.at(due, self._due)
         clock.run(FIRST + count * scenario.interval + scenario.timeout)
         for hook in self._on["end"]:
             hook()
 
-    def _due(self, number: int) -> None:
-        at = FIRST + number * self.scenario.interval
+    def _due(self) -> None:
         due = [n for n, event in enumerate(self._events) if isinstance(event, messages.TickDue)]
         waits = bool(due) or self.engine.collects
-        event = messages.TickDue(_EPOCH + int((at - FIRST) * 1e9), self.clock.now, waits)
+        timestamp = self.wall() - self._random.randrange(2_000_000)  # it came a moment ago
+        event = messages.TickDue(timestamp, self.clock.now, waits)
         if due:  # of ticks that come meanwhile the last one counts
             self._events[due[0]] = event
             self._replaced += 1

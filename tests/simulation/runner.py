@@ -53,6 +53,8 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
     simple = {"calls": 1, "by_name": False, "host": False, "tags": False, "own": False}
     if scenario.intervals:
         yield replace(scenario, intervals={})
+    if scenario.irregular:
+        yield replace(scenario, irregular=0.0)
     for name, value in simple.items():
         if getattr(scenario, name) != value:
             yield replace(scenario, **{name: value})  # type: ignore[arg-type]

@@ -68,7 +68,8 @@ class Fetching(NamedTuple):
 class Scenario:
     """One run. Times are seconds: ``trip`` is a round trip to the daemon, ``each`` the work for the
     statistics of one guest, ``login`` the time to connect. ``tags``: the XML is read; ``own``:
-    statistics need calls for one domain; ``intervals`` are those of groups, ``spread`` over ticks.
+    statistics need calls for one domain; ``intervals`` are those of groups, ``spread`` over ticks;
+    ticks come late by up to this part of the interval if they are ``irregular``.
     ``ticks`` is the number of those until the last fault."""
 
     seed: int
@@ -92,6 +93,7 @@ class Scenario:
     faults: Sequence[Fault]
     intervals: Mapping[str, float] = field(default_factory=dict)
     spread: bool = True
+    irregular: float = 0.0
 
     @property
     def quiet(self) -> float:
@@ -112,7 +114,7 @@ class Scenario:
     def is_quick(self) -> bool:
         """Whether all domains can be looked up one by one, and a connection opened, within a small
         part of a tick, and there is time to learn what is usual."""
-        return self.is_fast and self.calm > 0
+        return self.is_fast and self.calm > 0 and not self.irregular
 
     @property
     def is_fast(self) -> bool:
@@ -168,6 +170,8 @@ def draw(seed: int) -> Scenario:
     if scenario.by_name and random.random() < 0.5:
         locks = [f._replace(guest=guests) for f in scenario.faults if f.kind == "lock"]
         scenario = replace(scenario, faults=sorted([*scenario.faults, *locks[:1]]))
+    if random.random() < 0.1:
+        scenario = replace(scenario, irregular=random.choice((0.1, 0.5, 0.95)))
     return scenario
 
 
