@@ -15,6 +15,7 @@ from telegraf_execd_libvirt.connection.facts import Facts
 from telegraf_execd_libvirt.connection.reader import Reader
 from telegraf_execd_libvirt.connection.requests import (
     BatchRequest,
+    Identities,
     ListRequest,
     Progress,
     Request,
@@ -39,15 +40,21 @@ def host(tmp_path: Path) -> libvirt.virConnect:
     return host
 
 
-@pytest.mark.parametrize("way", ["all at once", "by names", "by UUIDs", "looked up"])
-def test_guests_that_come_and_go(host: libvirt.virConnect, way: str) -> None:
-    """Each tick one guest ends and another one starts."""
+def reader_of(host: libvirt.virConnect) -> Reader:
+    """A reader of the state and the XML of the guests of this connection."""
     selection = HypervisorConfig().selection
     wanted = Wanted([STATISTICS_GROUPS["state"]], selection, identity=True)
     identities: XmlCache[Identity] = XmlCache(lambda xml: NO_IDENTITY, NO_IDENTITY, 60.0)
     facts = Facts(Completeness(()), XmlCache(len, 0, 60.0), identities)  # type: ignore[arg-type]
     reader = Reader("test:///default", wanted, facts, Progress())
-    reader.connection._connection = host  # its guests are those of this connection only
+    reader.connection._connection = host
+    return reader
+
+
+@pytest.mark.parametrize("way", ["all at once", "by names", "by UUIDs", "looked up"])
+def test_guests_that_come_and_go(host: libvirt.virConnect, way: str) -> None:
+    """Each tick one guest ends and another one starts."""
+    reader = reader_of(host)
 
     def ask(request: Request) -> None:
         for _ in reader.answer(request):
@@ -73,3 +80,35 @@ def test_guests_that_come_and_go(host: libvirt.virConnect, way: str) -> None:
             ask(BatchRequest(names, uuids, look_up=way == "looked up"))
             ask(XmlRequest(names, uuids=uuids))
         assert handles() - before <= GUESTS
+
+
+@pytest.mark.parametrize("way", ["by names", "by UUIDs"])
+def test_a_guest_that_was_defined_anew(host: libvirt.virConnect, way: str) -> None:
+    """Each connection that knows its old handle finds the new guest of that name: in the same
+    request for statistics, and in the next one for XML."""
+    readers = [reader_of(host) for _ in range(2)]
+    names = [f"guest{number}" for number in range(GUESTS)]
+
+    def read(reader: Reader, of: type = BatchRequest) -> list[str]:
+        """The names in the answer to a request for all guests."""
+        uuids = {name: api.uuid(host.lookupByName(name)) for name in names}
+        request = of(names, uuids=uuids if way == "by UUIDs" else None)
+        found: list[str] = []
+        for part in reader.answer(request):
+            found += (
+                part.found
+                if isinstance(part, Identities)
+                else (domain.name for domain in part.domains)
+            )
+        return sorted(found)
+
+    for reader in readers:
+        assert read(reader) == read(reader, XmlRequest) == names
+    old = host.lookupByName("guest2")
+    old.destroy()
+    for reader in readers:
+        reader._facts.forget(api.uuid(old))  # as the event does
+    host.createXML(DOMAIN.format("guest2"))
+    assert read(readers[0]) == read(readers[0], XmlRequest) == names
+    assert read(readers[1], XmlRequest) == [*names[:2], *names[3:]]
+    assert read(readers[1], XmlRequest) == read(readers[1]) == names

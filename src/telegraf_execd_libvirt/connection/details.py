@@ -48,6 +48,8 @@ class Details:
         self._wanted = wanted
         self.facts = facts
         self._progress = progress
+        #: The domains of the last handles that libvirt does not know.
+        self.gone: list[Handle] = []
         self._cpus, self._cpus_until = 0, 0.0
         self._version, self._version_until = 0, 0.0
 
@@ -109,6 +111,7 @@ class Details:
     def identities(self, handles: Sequence[Handle]) -> Identities:
         """The identities of these domains, from their XML where that is due."""
         found = {}
+        self.gone = []
         for handle in handles:
             name = api.name(handle)
             self._progress.step(name, time.monotonic())
@@ -138,6 +141,8 @@ class Details:
                 raise
             if error.kind is ErrorKind.TOO_LARGE:
                 raise ValueError(f"the domain's XML is too large: {error}") from None
+            if error.kind is ErrorKind.GONE:
+                self.gone.append(handle)
             log.debug("domain %s: no XML: %s", api.uuid(handle), error)
             return None
 

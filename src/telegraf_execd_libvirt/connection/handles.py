@@ -25,6 +25,9 @@ class Handles:
         self._selection = selection
         self._progress = progress
         self._known: dict[str, Handle] = {}
+        #: The names and lives in the last answer for all domains, and their UUIDs.
+        self._running: tuple[list[str], list[int]] = ([], [])
+        self._of_all: Uuids = {}
         #: The names and UUIDs of the last list, and what is selected of them.
         self._listed: tuple[list[str], list[bytes]] = ([], [])
         self._uuids: Uuids = {}
@@ -41,6 +44,11 @@ class Handles:
     def keep(self, handle: Handle) -> None:
         """A request for this domain may follow."""
         self._known[api.name(handle)] = handle
+
+    def forget(self, handles: Iterable[Handle]) -> None:
+        """libvirt does not know these domains any more; others may have their names."""
+        for name in api.names(handles):
+            self._known.pop(name, None)
 
     def list_all(self) -> Listing:
         """The selected domains; the handles of all others are forgotten."""
@@ -81,6 +89,27 @@ class Handles:
         elif not self._known.keys() >= set(names):
             self.list_all()
         return [handle for handle in map(self._known.get, names) if handle is not None]
+
+    def renewed(self, names: Sequence[str], uuids: Optional[Uuids] = None) -> list[Handle]:
+        """The new handles of those of these domains that were defined anew, under the same name;
+        after an answer without some of them, as that says nothing of a domain that is gone."""
+        old = {name: api.uuid(self._known[name]) for name in names if name in self._known}
+        if uuids is None:
+            self.list_all()
+            new = {name: api.uuid(self._known[name]) for name in old if name in self._known}
+        else:
+            new = {name: uuids.get(name) or uuid for name, uuid in old.items()}
+        anew = [name for name, uuid in new.items() if uuid != old[name]]
+        if uuids is not None:
+            self.forget([self._known[name] for name in anew])
+        return self.known(anew, uuids)
+
+    def uuids(self, handles: Sequence[Handle], names: list[str], lives: list[int]) -> Uuids:
+        """The UUIDs of all domains by name; a running domain keeps its own."""
+        if (names, lives) != self._running or -1 in lives:
+            self._running = names, lives
+            self._of_all = dict(zip(names, map(api.uuid, handles)))
+        return self._of_all
 
 
 def look_up_each(

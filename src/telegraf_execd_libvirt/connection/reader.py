@@ -8,7 +8,7 @@ request fails. A request may hang, which the caller handles.
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Iterator
+from collections.abc import Container, Generator, Iterator
 from typing import Optional
 
 from ..domain.record import Domain
@@ -28,7 +28,6 @@ from .requests import (
     Piece,
     Progress,
     Request,
-    Uuids,
     Wanted,
     XmlRequest,
 )
@@ -73,9 +72,6 @@ class Reader:
             "filters by state": wanted.selection.flags,
         }
         self._attempts: Optional[tuple[set[str], list[int]]] = None
-        #: The names and lives of the last domains of all, and their UUIDs.
-        self._listed: tuple[list[str], list[int]] = ([], [])
-        self._uuids: Uuids = {}
 
     def close(self) -> None:
         """Drops what keeps the connection open."""
@@ -95,6 +91,7 @@ class Reader:
             handles = self._handles.known(names, request.uuids)
             is_control = isinstance(request, ControlRequest)
             yield (self._details.controls if is_control else self._details.identities)(handles)
+            self._handles.forget(self._details.gone)
         elif isinstance(request, HostRequest):
             yield self._details.host()
         elif isinstance(request, ListRequest):
@@ -109,14 +106,27 @@ class Reader:
         return self.connection.works(ask=error is not None and error.kind is ErrorKind.LOST)
 
     def _batch(self, request: BatchRequest) -> Iterator[Content]:
-        handles, self._divides = None, request.divide
+        self._divides = request.divide
         if request.names is None:
             self._handles.clear()
-        else:
-            handles = self._handles.known(request.names, request.uuids, request.look_up)
+            yield from self._pieces(None, request)
+            return
+        handles = self._handles.known(request.names, request.uuids, request.look_up)
+        read = yield from self._pieces(handles, request)
+        if read + len(self._unreadable) < len(handles):
+            handles = self._handles.renewed(request.names, request.uuids)
+            yield from self._pieces(handles, request)
+
+    def _pieces(
+        self, handles: Optional[list[Handle]], request: BatchRequest
+    ) -> Generator[Content, None, int]:
+        """The statistics of these domains (None: of all); returns the number of those read."""
+        read = 0
         for records in self._records(handles, self._wanted.mask(request)):
+            read += len(records)
             yield self._piece(records, request)
             records.clear()
+        return read
 
     def _piece(self, records: Records, request: BatchRequest) -> Piece:
         partial = self._details.fill(records, request)
@@ -139,15 +149,8 @@ class Reader:
         elif self._facts.has_bulk and self.connection.driver == "QEMU":
             ask = functools.partial(self._ask_more, request)
             partial |= self._facts.completeness.of(request.groups).incomplete(handles, domains, ask)
-        uuids = self._uuids_of(handles, names, lives) if request.names is None else {}
+        uuids = self._handles.uuids(handles, names, lives) if request.names is None else {}
         return Piece(domains, frozenset(partial), due, uuids)
-
-    def _uuids_of(self, handles: list[Handle], names: list[str], lives: list[int]) -> Uuids:
-        """The UUIDs by name; a running domain keeps its own."""
-        if (names, lives) != self._listed or -1 in lives:
-            self._listed = names, lives
-            self._uuids = dict(zip(names, map(api.uuid, handles)))
-        return self._uuids
 
     def _ask_more(self, request: BatchRequest, handles: list[Handle], groups: int) -> Records:
         """The bulk statistics of these domains, with more groups; none if they cannot be read."""
