@@ -34,13 +34,6 @@ def test_it_ticks_by_itself_on_the_clock(start: Start, config: Config) -> None:
     assert plugin.log.lines[0].startswith("I! ")
 
 
-def test_without_an_interval_it_waits(plugin: Plugin) -> None:
-    """Without an interval it does nothing until a tick comes."""
-    plugin.wait_until_listening()
-    plugin.wait_until_idle(0.5)
-    assert plugin.metrics.text == plugin.log.text == ""
-
-
 @pytest.mark.parametrize("option", ["--once", "--check", "--log-level=info"])
 def test_the_longest_times(config: Config, option: str) -> None:
     """It can wait for the longest allowed interval and timeout; --once does not wait for the

@@ -26,8 +26,6 @@ def names(lines: list[Line], measurement: str = "libvirt_state") -> list[str]:
     [
         (120, 'additional_domain_tags = ["instance_name"]'),
         (2, f"domains = ['{READABLE}', '{guest(1)}']"),
-        (120, "parallel_calls = 2\ndomain_include = ['*']"),
-        (2, 'metric_set = "full"'),
     ],
 )
 def test_a_name(host: Hosts, guests: int, options: str) -> None:

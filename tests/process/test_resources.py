@@ -10,15 +10,13 @@ from support.plugin import TEST_DRIVER, eventually
 pytestmark = pytest.mark.thorough
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_many_ticks_leave_nothing_open(start: Start, config: Config, fails: bool) -> None:
+def test_many_ticks_leave_nothing_open(start: Start, config: Config) -> None:
     """After 100 ticks, also of a connection that fails, there are no more descriptors and threads
     than after five. Between ticks no thread wakes up."""
-    missing = ['libvirt_uri = "qemu+unix:///system?socket=/nonexistent"'] * fails
-    plugin = start("--config", config(*missing, f'libvirt_uri = "{TEST_DRIVER}"'))
+    missing = 'libvirt_uri = "qemu+unix:///system?socket=/nonexistent"'
+    plugin = start("--config", config(missing, f'libvirt_uri = "{TEST_DRIVER}"'))
     plugin.collect(5)
-    if fails:
-        plugin.wait_for_message("cannot be read")
+    plugin.wait_for_message("cannot be read")
     before = plugin.opened()
     plugin.collect(95)
     # A thread takes a moment to end.
@@ -59,7 +57,7 @@ def test_the_limit_of_descriptors_is_raised(start: Start, daemon: Daemons, confi
     assert "descriptors" not in plugin.log.text
 
 
-@pytest.mark.parametrize(("limit", "count", "up"), [(12, 1, 0), (24, 1, 1), (90, 20, 20)])
+@pytest.mark.parametrize(("limit", "count", "up"), [(12, 1, 0), (90, 20, 20)])
 def test_what_fits_works(
     start: Start, daemon: Daemons, config: Config, limit: int, count: int, up: int
 ) -> None:

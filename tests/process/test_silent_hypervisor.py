@@ -120,14 +120,13 @@ def test_no_tick_is_lost_when_the_daemon_was_restarted(host: Hosts, daemon: Daem
     assert line.startswith("I! inputs.libvirt[0] (qemu+unix:///system): connected")
 
 
-@pytest.mark.parametrize("command", ["--once", "--check"])
-def test_nothing_is_known(daemon: Daemons, config: Config, command: str) -> None:
+def test_nothing_is_known(daemon: Daemons, config: Config) -> None:
     """Started during a lock, where nothing has the names of guests, it says what is wrong after
     the timeout."""
     hypervisor = daemon(crowd=Crowd(20, held={guest(3)}))
-    done = run("--config", config(table(hypervisor.uri, "2s")), command)
+    done = run("--config", config(table(hypervisor.uri, "1s")), "--once")
     assert done.returncode == 1
-    assert (done.stdout + done.stderr).count("libvirt has locked") == 1
+    assert done.stderr.count("libvirt has locked") == 1
 
 
 def test_check_of_a_lock_without_a_name(daemon: Daemons, config: Config) -> None:

@@ -42,14 +42,7 @@ def processes(tmp_path: Path) -> Iterator[Callable[[], list[int]]]:
 
 @pytest.mark.parametrize(
     ("arguments", "how"),
-    [
-        ([], "SIGTERM"),
-        ([], "end of stdin"),
-        (["--once"], ""),
-        (["--once"], "SIGINT"),
-        (["--check"], ""),
-        (["--check"], "SIGTERM"),
-    ],
+    [([], "end of stdin"), ([], "SIGTERM"), (["--once"], ""), (["--check"], "SIGINT")],
 )
 def test_no_process_is_left_behind(
     start: Start,

@@ -133,7 +133,7 @@ def test_stdout_that_is_not_read(start: Start, pipe: Pipes, with_domains: WithDo
     for _ in range(50):
         plugin.tick_and_go_on()
     before = plugin.peak_kib()
-    for _ in range(1000):
+    for _ in range(300):
         plugin.tick_and_go_on()
         plugin.signal(signal.SIGUSR1)
     plugin.tick_and_go_on()  # the signals before it have been handled, too
@@ -155,8 +155,7 @@ def test_stdout_that_is_not_read(start: Start, pipe: Pipes, with_domains: WithDo
     assert all(sum(text in line for line in plugin.log.lines) <= 1 for text in texts)
 
 
-@pytest.mark.parametrize("calls", [1, 4])
-def test_a_reader_that_pauses(host: Hosts, pipe: Pipes, tmp_path: Path, calls: int) -> None:
+def test_a_reader_that_pauses(host: Hosts, pipe: Pipes, tmp_path: Path) -> None:
     """The time of a write is never libvirt's: whenever the reader pauses, for longer than the
     timeout, all guests and sources are written with the time of the tick, and nothing is said to
     hang. Simulated pauses are in tests/simulation."""
@@ -164,7 +163,7 @@ def test_a_reader_that_pauses(host: Hosts, pipe: Pipes, tmp_path: Path, calls: i
     ahead.write_text("0")
     env = in_front_of("libvirt", tmp_path, FAST_CLOCK.format(file=str(ahead)))
     groups = 'statistics_groups = ["state", "cpu_total"]'
-    options = (groups, 'timeout = "60s"', f"parallel_calls = {calls}")
+    options = (groups, 'timeout = "60s"', "parallel_calls = 4")
     reader, writer = pipe()
     plugin = host(Crowd(400), *options, also=("job", "event"), stdout=writer, env=env).plugin
     writer.close()
@@ -194,7 +193,6 @@ def test_a_reader_that_pauses(host: Hosts, pipe: Pipes, tmp_path: Path, calls: i
         (["TERM"], 4096, 300),
         (["INT"], 65536, 9000),
         (["HUP", "TERM"], 4096, 9000),
-        (["ABRT"], 65536, 300),
         (["ABRT"], 4096, 9000),
         (["TERM"], None, 300),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,39 +91,32 @@ def test_a_file_of_newlines_is_a_tick(start: Start, tmp_path: Path) -> None:
     assert len(plugin.states) == 1
 
 
-@pytest.fixture(params=["/dev/null", "closed", "write-only", "pipe without writer"])
-def no_stdin(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """A way to start the plugin without stdin."""
+@pytest.mark.parametrize("clock", [False, True])
+@pytest.mark.parametrize("way", ["/dev/null", "closed", "write-only", "pipe without writer"])
+def test_no_stdin(start: Start, config: Config, way: str, clock: bool) -> None:
+    """Without stdin and a clock the program ends without metrics; one line says what to do. With a
+    clock, that of the option or of a table, it collects until a signal ends it."""
     reader, writer = small_pipe()
     writer.close()
+    ways: dict[str, dict[str, Any]] = {
+        "/dev/null": {"stdin": subprocess.DEVNULL},
+        "closed": {"redirect": "<&-"},
+        "write-only": {"redirect": "0> /dev/null"},
+        "pipe without writer": {"stdin": reader},
+    }
+    by_option = clock and way == "closed"
+    interval = 'interval = "100ms"' if clock and not by_option else ""
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\n{interval}')
     with reader:
-        ways: dict[str, dict[str, Any]] = {
-            "/dev/null": {"stdin": subprocess.DEVNULL},
-            "closed": {"redirect": "<&-"},
-            "write-only": {"redirect": "0> /dev/null"},
-            "pipe without writer": {"stdin": reader},
-        }
-        yield ways[request.param]
-
-
-def test_no_stdin_is_the_end(start: Start, no_stdin: dict[str, Any]) -> None:
-    """Without stdin and a clock the program ends without metrics; one line says what to do."""
-    plugin = start("--uri", TEST_DRIVER, **no_stdin)
+        arguments = ["--poll-interval", "100ms"] if by_option else []
+        plugin = start("--config", path, *arguments, **ways[way])
+    if clock:
+        plugin.wait_for_states(3)
+        plugin.signal(signal.SIGTERM)
     assert plugin.wait() == 0
-    assert plugin.metrics.text == ""
-    (line,) = plugin.log.lines
-    assert line.startswith("W! stdin is closed") and "--poll-interval" in line
-
-
-def test_the_clock_needs_no_stdin(start: Start, config: Config, no_stdin: dict[str, Any]) -> None:
-    """With a clock, that of the option or of a table, the program collects until a signal ends
-    it."""
-    option = "redirect" in no_stdin
-    path = config(f'libvirt_uri = "{TEST_DRIVER}"' + ("" if option else '\ninterval = "100ms"'))
-    arguments = ["--poll-interval", "100ms"] if option else []
-    plugin = start("--config", path, *arguments, **no_stdin)
-    plugin.wait_for_states(3)
-    plugin.signal(signal.SIGTERM)
-    assert plugin.wait() == 0
-    assert sum("stdin" in line for line in plugin.log.lines) == 1
-    assert plugin.log.lines[0].startswith("I! stdin is closed")
+    (line,) = (line for line in plugin.log.lines if "stdin" in line)
+    if clock:
+        assert line.startswith("I! stdin is closed")
+    else:
+        assert plugin.metrics.text == "" and len(plugin.log.lines) == 1
+        assert line.startswith("W! stdin is closed") and "--poll-interval" in line
