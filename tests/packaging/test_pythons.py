@@ -1,7 +1,8 @@
 """The plugin on the other Pythons and with the oldest requirements.
 
-The tests of the source's rooms run on the oldest and the newest Python; what they find on none of
-these and not on this one, is in no Python between. The process tests marked `smoke` run on all.
+The tests of the source's rooms, and all process tests marked `smoke`, run on the oldest and the
+newest Python; what they find on none of these and not on this one, is in no Python between. There
+the program starts, collects and ends.
 Each run has its virtual environment in .venvs, which is kept until pyproject.toml changes.
 """
 
@@ -38,6 +39,9 @@ ROOMS = [
     *("tests/hypervisor", "tests/groups", "tests/domain"),
 ]
 REQUIRING = ["tests/config", "tests/connection"]
+
+#: Process tests marked `smoke` for the other runs.
+FEW = [f"tests/process/test_{name}.py" for name in ("once", "command_line", "ticks", "stderr")]
 
 # Does this Python have all that a virtual environment and a build of libvirt-python need?
 USABLE = """
@@ -102,7 +106,7 @@ def run_tests(name: str) -> Path:
     if rooms:
         # Few examples: another Python treats the types of values differently, not the values.
         run(*pytest_command, "--hypothesis-profile=quick", *rooms)
-    run(*pytest_command, "-m", "smoke", "tests/process")
+    run(*pytest_command, "-m", "smoke", *(["tests/process"] if rooms == ROOMS else FEW))
     return environment
 
 

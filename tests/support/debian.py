@@ -8,15 +8,22 @@ are this host's.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
+from support.documents import ROOT
 from support.missing import Missing, needed
 from support.process import Workspace
 
 #: The distribution's own programs come first: another Python has no python3-libvirt.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: The packages of a release are unpacked only once in a week: that takes longest.
+_SECONDS_KEPT = 7 * 24 * 3600
 
 _ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 _OFFLINE = (*_ALONE, "--net", "sh", "-ec", 'ip link set lo up; exec "$@"', "sh")
@@ -72,13 +79,26 @@ class Debian:
         self.release = release
         self.root = workspace.folder / f"debian-{release}"
         self._workspace = workspace
+        kept = ROOT / ".cache" / f"debian-{release}.tar"
+        if not kept.exists() or kept.stat().st_mtime < time.time() - _SECONDS_KEPT:
+            made = self._make(workspace.folder / kept.name)
+            kept.parent.mkdir(exist_ok=True)
+            shutil.move(made, kept)
+        self.root.mkdir()
+        unpack = ("tar", "--extract", "--file", kept, "--directory", self.root)
+        run(workspace, f"unpack-{release}", *unpack)
+        self.run("update", "apt-get", "update", online=True)
+
+    def _make(self, base: Path) -> Path:
+        """Make an archive of the packages, and of the lists of apt."""
         options = ("--mode=root", "--variant=apt", "--skip=cleanup/apt")
         fast = ("--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io")
         # A mirror may be a copy of a past day.
         dated = "--aptopt=Acquire::Check-Valid-Until false"
-        command = ("mmdebstrap", *options, *fast, dated, release, self.root)
-        source = f"deb {_archive()} {release} main"
-        run(workspace, f"mmdebstrap-{release}", *_ALONE, *command, source)
+        command = ("mmdebstrap", *options, *fast, dated, self.release, base)
+        source = f"deb {_archive()} {self.release} main"
+        run(self._workspace, f"mmdebstrap-{self.release}", *_ALONE, *command, source)
+        return base
 
     def install(self, *packages: str) -> None:
         """Install packages from the archive, or files."""
