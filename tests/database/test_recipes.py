@@ -47,15 +47,9 @@ def above(limit: float, values: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value > limit}
 
 
-def bytes_of(guest: Guest) -> float:
-    """What the disks of a guest read and write in a second."""
-    return sum((disk.reads + disk.writes) * disk.size for disk in guest.disks)
-
-
 def latency(disk: Disk) -> float:
     """Milliseconds of a request."""
-    spent = disk.reads * disk.read_ns + disk.writes * disk.write_ns
-    return spent / 1e6 / (disk.reads + disk.writes) if spent else 0
+    return disk.spent / 1e6 / disk.requests if disk.requests else 0
 
 
 NUMBERS: dict[str, dict[str, float]] = {
@@ -68,7 +62,9 @@ NUMBERS: dict[str, dict[str, float]] = {
         for number, disk in enumerate(guest.disks)
         if latency(disk) > 20
     },
-    "Which guests load the storage most?": most(bytes_of),
+    "Which guests load the storage most?": most(
+        lambda guest: sum(disk.bytes for disk in guest.disks)
+    ),
     "Which interfaces lose packets?": above(0, LATELY.nics(lambda nic: nic.rx_drop + nic.tx_drop)),
     "How far are the hosts overcommitted?": {
         f"{host.name} {host.uri}": sum(g.vcpus for g in NOW.on(host) if g.active) / host.cpus

@@ -46,7 +46,7 @@ def test_a_domain_without_devices() -> None:
     assert parse("<domain/>") == Devices((), (), None)
 
 
-@pytest.mark.parametrize("count", ["", "x", "-1", "٣", "9" * 5000])
+@pytest.mark.parametrize("count", ["", "x", "-1", "٣", "9" * 10])
 def test_invalid_numbers_are_unknown(count: str) -> None:
     """An invalid number is unknown."""
     assert parse(f"<domain><vcpu>{count}</vcpu></domain>").vcpus is None

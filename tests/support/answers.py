@@ -166,10 +166,10 @@ def _fleet_columns(view: View) -> Iterable[tuple[str, str, Numbers]]:
         limit = _at(key, lambda size: size % NO_LIMIT)
         yield "Memory limits", shown, of("memory_limit", "memoryParameters", limit)
     title = "Use of disk limits"
-    counts = by_disk(lambda d: d.reads + d.writes)
-    spent = by_disk(lambda d: d.reads * d.read_ns + d.writes * d.write_ns)
+    counts = by_disk(lambda d: d.requests)
+    spent = by_disk(lambda d: d.spent)
     yield title, "IOPS", counts
-    yield title, "bytes", by_disk(lambda d: (d.reads + d.writes) * d.size)
+    yield title, "bytes", by_disk(lambda d: d.bytes)
     yield title, "latency", {at: spent[at] / counts[at] / 1e6 for at in spent if counts[at]}
     for column, end in (("limit of IOPS", "iops_sec"), ("limit of bytes", "bytes_sec")):
         numbers = {

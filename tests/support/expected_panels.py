@@ -61,7 +61,7 @@ def expected(fleet: Fleet, end: int, start: int, step: int) -> dict[str, dict[st
 def _fleet_panels(view: View) -> dict[str, Numbers]:
     present, active, hosts = view.present, view.active, view.hosts
     with_disks, with_nics = ([g for g in active if g.disks], [g for g in active if g.nics])
-    doing_io = [g for g in active if any(d.reads + d.writes for d in g.disks)]
+    doing_io = [g for g in active if any(d.requests for d in g.disks)]
     running = [guest for guest in present if guest.state == State.RUNNING]
     silent = [*(guest for guest in present if not guest.complete), *view.locked]
     down = {host.name for host in view.reporting if host not in view.readable}
@@ -90,7 +90,7 @@ def _fleet_panels(view: View) -> dict[str, Numbers]:
         "Steal A": each(active, lambda g: 100 * g.steal),
         "Memory used A": memory_percent(active),
         "Disk latency A": each(doing_io, _latency),
-        "IOPS A": each(with_disks, lambda g: sum(d.reads + d.writes for d in g.disks)),
+        "IOPS A": each(with_disks, lambda g: sum(d.requests for d in g.disks)),
         "Network A": each(with_nics, lambda g: sum((n.rx + n.tx) * n.size for n in g.nics)),
         "Network drops A": each(with_nics, lambda g: sum(n.rx_drop + n.tx_drop for n in g.nics)),
         "Guests state": each(present, lambda g: g.state),
@@ -139,8 +139,7 @@ def _fleet_panels(view: View) -> dict[str, Numbers]:
 
 
 def _latency(guest: Guest) -> float:
-    spent = sum(d.reads * d.read_ns + d.writes * d.write_ns for d in guest.disks)
-    return spent / sum(d.reads + d.writes for d in guest.disks) / 1e6
+    return sum(d.spent for d in guest.disks) / sum(d.requests for d in guest.disks) / 1e6
 
 
 def _sum(part: str, value: Callable[[Any], float]) -> Callable[[Guest], float]:

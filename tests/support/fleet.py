@@ -47,6 +47,19 @@ class Disk:
     capacity: int = 20 << 30
     allocation: int = 5 << 30
 
+    @property
+    def requests(self) -> float:
+        return self.reads + self.writes
+
+    @property
+    def bytes(self) -> float:
+        return self.requests * self.size
+
+    @property
+    def spent(self) -> float:
+        """Nanoseconds of all requests of a second."""
+        return self.reads * self.read_ns + self.writes * self.write_ns
+
 
 @dataclass(frozen=True)
 class Nic:
