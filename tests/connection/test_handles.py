@@ -40,10 +40,10 @@ def host(tmp_path: Path) -> libvirt.virConnect:
     return host
 
 
-def reader_of(host: libvirt.virConnect) -> Reader:
+def reader_of(host: libvirt.virConnect, bulk: bool = True) -> Reader:
     """A reader of the state and the XML of the guests of this connection."""
     selection = HypervisorConfig().selection
-    wanted = Wanted([STATISTICS_GROUPS["state"]], selection, identity=True)
+    wanted = Wanted([STATISTICS_GROUPS["state"]], selection, bulk=bulk, identity=True)
     identities: XmlCache[Identity] = XmlCache(lambda xml: NO_IDENTITY, NO_IDENTITY, 60.0)
     facts = Facts(Completeness(()), XmlCache(len, 0, 60.0), identities)  # type: ignore[arg-type]
     reader = Reader("test:///default", wanted, facts, Progress())
@@ -112,3 +112,15 @@ def test_a_guest_that_was_defined_anew(host: libvirt.virConnect, way: str) -> No
     assert read(readers[0]) == read(readers[0], XmlRequest) == names
     assert read(readers[1], XmlRequest) == [*names[:2], *names[3:]]
     assert read(readers[1], XmlRequest) == read(readers[1]) == names
+
+
+def test_a_guest_that_starts_on_a_driver_without_bulk_statistics(host: libvirt.virConnect) -> None:
+    """Each connection sees it, also one that knows the guest since it was off."""
+    guest = host.defineXML(DOMAIN.format("guest"))
+    readers = [reader_of(host, bulk=False) for _ in range(2)]
+    for runs in (False, True):
+        for reader in readers:
+            ((domain,),) = (piece.domains for piece in reader.answer(BatchRequest(["guest"])))
+            assert (domain.active, domain.stats["state.state"]) == (runs, 1 if runs else 5)
+        if not runs:
+            guest.create()

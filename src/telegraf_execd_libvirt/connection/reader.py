@@ -111,6 +111,8 @@ class Reader:
             self._handles.clear()
             yield from self._pieces(None, request)
             return
+        if not self._facts.has_bulk and request.uuids is None:
+            self._handles.clear()  # only a new handle says whether its domain runs
         handles = self._handles.known(request.names, request.uuids, request.look_up)
         read = yield from self._pieces(handles, request)
         if read + len(self._unreadable) < len(handles):
