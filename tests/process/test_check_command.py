@@ -43,17 +43,6 @@ def test_what_works() -> None:
     assert re.fullmatch(r"  a tick takes \d+\.\d\d ms now\n", tick)
 
 
-def test_cost_with_intervals(config: Config) -> None:
-    """The mean of the ticks is said beside the cost of one with all groups; without running guests
-    nothing is."""
-    table = "[inputs.libvirt.group_intervals]\ndefault = '10m'"
-    none = f'libvirt_uri = "{TEST_DRIVER}"\ndomains = ["none"]\ntags = {{ case = "none" }}'
-    path = config(f'libvirt_uri = "{TEST_DRIVER}"\ninterval = "2s"\n{table}', none)
-    (line,) = re.findall("a tick takes .*", run("--check", "--config", path).stdout)
-    found = re.fullmatch(r"\D+([0-9.]+) ms now with all .* ([0-9.]+) ms on average, every 2s", line)
-    assert found and float(found[2]) < float(found[1]) / 10
-
-
 def test_what_fails(tmp_path: Path, config: Config, daemon: Daemons) -> None:
     """The report of each hypervisor that cannot be read has the reason, and what helps; none ends
     the report, and the status is 1, also with --strict. In one process, as each connection that

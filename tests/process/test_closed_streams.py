@@ -18,17 +18,15 @@ def shell(redirect: str) -> tuple[str, ...]:
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("redirect", ["<&-", ">&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("redirect", [">&-", "<&- >&-", "<&- 2>&-"])
 def test_streams_are_closed(start: Start, redirect: str) -> None:
-    """Without stdin the program ends, as at the end of stdin; one line says so. Without stdout it
-    ends without an error, at the first tick at the latest."""
+    """Without stdin the program ends, as at the end of stdin. Without stdout it ends without an
+    error, at the first tick at the latest. A closed stdin alone is in test_ticks.py."""
     plugin = start("--uri", TEST_DRIVER, redirect=redirect)
     with contextlib.suppress(BrokenPipeError):  # it has already ended
         plugin.tick()
     assert plugin.wait() == 0
     assert plugin.metrics.text == ""
-    if redirect == "<&-":
-        assert [line[:20] for line in plugin.log.lines] == ["W! stdin is closed a"]
     assert not any(line.startswith("E!") for line in plugin.log.lines)
 
 
@@ -47,11 +45,10 @@ def test_once_needs_stdout_only() -> None:
     assert done.stdout.startswith("libvirt_state,")
 
 
-@pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
-def test_no_stderr_to_complain_to(redirect: str) -> None:
+def test_no_stderr_to_complain_to() -> None:
     """A mistake gives status 2 even if stderr cannot be written."""
-    assert run("--nonsense", prefix=shell(redirect)).returncode == 2
-    assert run("--config", "/nonexistent", prefix=shell(redirect)).returncode == 2
+    assert run("--nonsense", prefix=shell("2>&-")).returncode == 2
+    assert run("--config", "/nonexistent", prefix=shell("2>/dev/full")).returncode == 2
 
 
 @pytest.mark.parametrize("option", ["--once", "--version"])

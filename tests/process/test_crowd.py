@@ -73,24 +73,6 @@ def test_parallel_calls_change_nothing_in_the_output(host: Hosts, guests: int, c
     assert 1 <= ticked.daemon.connections <= calls + 3
 
 
-def test_busy_guests(host: Hosts) -> None:
-    """A guest that another client uses for a moment comes whole in the same tick; one that stays
-    busy is incomplete, counted and named once."""
-    ticked = host(Crowd(20), 'timeout = "60s"')
-    whole = shapes(tick(ticked, 20))
-    ticked.crowd.busy = {guest(3): 1, guest(5): 2, guest(7): 1}
-    assert shapes(tick(ticked, 20)) == whole and ticked.health["domains_incomplete"] == 0
-    assert "not respond" not in ticked.plugin.log.text
-    ticked.crowd.busy = {guest(3): 1000}
-    for _ in range(2):
-        tick(ticked, 20)
-        assert ticked.health["domains_incomplete"] == 1 and ticked.health["domains"] == 20
-    ticked.crowd.busy.clear()
-    assert shapes(tick(ticked, 20)) == whole
-    ticked.plugin.wait_for_message("all guests respond again")
-    assert len(ticked.plugin.wait_for_message(f"guests not responding: {guest(3)}")) == 1
-
-
 def test_why_a_guest_does_not_respond(host: Hosts) -> None:
     """From the second tick on, such a guest has the state of its control interface. Nobody else is
     asked for it. If that call hangs, it hangs once, and delays no line of others."""

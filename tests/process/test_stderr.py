@@ -53,20 +53,6 @@ def test_a_full_stderr_holds_up_nothing(start: Start, end: signal.Signals | None
             assert plugin.wait() == 0
 
 
-def test_messages_that_waited_come_whole(start: Start) -> None:
-    """When a full stderr is read again, the waiting messages come as whole lines."""
-    reader, writer = small_pipe()
-    fill(writer)
-    plugin = start("--uri", TEST_DRIVER, stderr=writer)
-    writer.close()
-    plugin.collect()
-    log = Stream(reader)
-    log.wait_for(lambda lines: lines, "a message")
-    assert plugin.finish() == 0
-    log.close()
-    assert log.text.lstrip("x").startswith("I! inputs.libvirt[0] (test:///default): connected")
-
-
 def test_a_log_without_reader_does_not_end_it(start: Start) -> None:
     """With a closed stderr the metrics continue."""
     reader, writer = small_pipe()

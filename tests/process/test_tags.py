@@ -10,7 +10,7 @@ import pytest
 from support.crowd import INT, STRING, UINT, ULLONG, Crowd, Parameter, guest, uuid_of
 from support.host import Daemons, Host, Hosts, Line
 from support.plugin import eventually
-from support.server import GET_ALL_DOMAIN_STATS, GET_XML_DESC, LIST_ALL_DOMAINS
+from support.server import GET_XML_DESC
 
 DOMAIN_TAGS = (
     *("uuid", "title", "instance_name", "project_id", "project_name", "user_id", "user_name"),
@@ -125,26 +125,6 @@ def test_xml_that_cannot_be_used(host: Hosts) -> None:
 
 
 # When, and at which cost
-
-
-def test_many_guests_at_once(host: Hosts) -> None:
-    """All guests are tagged in their first tick, by few connections; afterwards no tick makes more
-    calls than without tags, and a new guest is tagged in its first tick."""
-    ticked = host(Crowd(0), 'timeout = "60s"', *ALL_TAGS)
-    ticked.tick()
-    for before, guests in ((0, 150), (150, 151)):
-        ticked.daemon.crowd = Crowd(guests, step=1)
-        found = ticked.guests()
-        assert len(found) == guests and all(map(tagged, found.values()))
-        assert ticked.health["domains_untagged"] == 0
-        # A slow machine repeats some calls.
-        assert guests - before <= ticked.asked[GET_XML_DESC] < guests - before + 100
-        assert ticked.daemon.connections <= 4 + 5
-        batches = -(-guests // 100)
-        expected = {LIST_ALL_DOMAINS: 1, GET_ALL_DOMAIN_STATS: batches}
-        assert eventually(
-            lambda: all(map(tagged, ticked.guests().values())) and ticked.asked == expected  # noqa: B023
-        )
 
 
 def third_interface(name: str) -> tuple[Parameter, ...]:

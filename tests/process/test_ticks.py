@@ -91,8 +91,13 @@ def test_a_file_of_newlines_is_a_tick(start: Start, tmp_path: Path) -> None:
     assert len(plugin.states) == 1
 
 
-@pytest.mark.parametrize("clock", [False, True])
-@pytest.mark.parametrize("way", ["/dev/null", "closed", "write-only", "pipe without writer"])
+@pytest.mark.parametrize(
+    ("way", "clock"),
+    [
+        *(("/dev/null", False), ("closed", False), ("write-only", False)),
+        *(("pipe without writer", False), ("/dev/null", True), ("closed", True)),
+    ],
+)
 def test_no_stdin(start: Start, config: Config, way: str, clock: bool) -> None:
     """Without stdin and a clock the program ends without metrics; one line says what to do. With a
     clock, that of the option or of a table, it collects until a signal ends it."""

@@ -23,7 +23,8 @@ SECOND = 10**9
 def test_average(
     monkeypatch: pytest.MonkeyPatch, block: float, state: float, empty: float, average: str
 ) -> None:
-    """A group that is asked at every tenth tick takes a tenth of its part of a tick."""
+    """A group that is asked at every tenth tick takes a tenth of its part of a tick; nothing is
+    said if no guest runs."""
     times = {frozenset({"block"}): block, frozenset({"state"}): state, frozenset(): empty}
     monkeypatch.setattr(costs, "_time", lambda _, groups: times.get(groups, 0.012))
     config = HypervisorConfig(
@@ -34,3 +35,4 @@ def test_average(
     _, line = costs.costs(config, Mock(), 1)
     expected = f"12.00 ms now with all groups; with group_intervals {average} ms on average"
     assert line == f"a tick takes {expected}, every 2s"
+    assert costs.costs(config, Mock(), 0) == []
