@@ -223,3 +223,5 @@ def test_selected_names_and_states() -> None:
         *2 * [libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_OTHER],
     ]
     assert HypervisorConfig(domain_state_include=states).selection.flags == sum(bits[:4])
+    paused = HypervisorConfig(domain_state_include=("paused",)).selection
+    assert [paused.has_state({"state.state": state}) for state in (1, 3)] == [False, True]

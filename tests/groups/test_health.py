@@ -6,7 +6,7 @@ import pytest
 
 from telegraf_execd_libvirt.config.config import HypervisorConfig
 from telegraf_execd_libvirt.domain.record import Domain
-from telegraf_execd_libvirt.groups.health import INCOMPLETE, Health, control, locked
+from telegraf_execd_libvirt.groups.health import INCOMPLETE, Health, SourceHealth, control, locked
 from telegraf_execd_libvirt.lines.encode import Encoder
 
 RACK = "rack=r1"
@@ -28,6 +28,11 @@ RACK = "rack=r1"
             "domains_locked=0i,collect_time_ns=1i,longest_call_time_ns=0i,calls_hanging=0i,reconnects=0i,errors=0i,"
             'defects=0i,libvirt_version="12.8.0" 1',
         ),
+        (  # a source
+            SourceHealth("job", True, 7, 66, 5, 3, 2, 4).record("a:///"),
+            f"libvirt_source_health,libvirt_uri=a:///,{RACK},source=job up=1i,records=7i,"
+            "collect_time_ns=66i,dropped=2i,errors=5i,hanging=3i,counted=4i 1",
+        ),
         (
             Domain("incomplete", True, {"state.state": 1, **INCOMPLETE}),
             f"libvirt_state,domain_name=incomplete,{RACK} state=1i 1\n"
@@ -44,7 +49,7 @@ RACK = "rack=r1"
             "complete=0i,control_state=3i,control_details=2i,control_time_ms=0i 1",
         ),
     ],
-    ids=["read", "unreachable", "incomplete", "locked", "hung"],
+    ids=["read", "unreachable", "source", "incomplete", "locked", "hung"],
 )
 def test_health(record: Domain, lines: str) -> None:
     """Health is written with the option only, beside the other metrics."""

@@ -141,6 +141,17 @@ def test_no_value_is_taken_for_another(key: str) -> None:
         check(config, *([Domain("a", True, stats)] for stats in history))
 
 
+def test_a_domain_that_cannot_be_written_is_left_out() -> None:
+    """The others are written, by each way, and the defect is handed on."""
+    failed: list[Exception] = []
+    encoder = Encoder(HypervisorConfig(), failed=failed.append)
+    domains = [Domain(name, True, {"state.state": 1}) for name in ("a", None, "b")]
+    for number, encoded in enumerate(
+        (encoder.encode, encoder.encode_plain, encoder.encode_once), start=1
+    ):
+        assert encoded([*domains], 1).count(b"\n") == 2 and len(failed) == number
+
+
 def test_the_fast_way_is_taken(mocker: Any) -> None:
     """Values that have been seen to change need neither the plain way nor a new template."""
     encoder = Encoder(HypervisorConfig())
