@@ -81,7 +81,7 @@ def leaks(folder: Path, ticks: int) -> bool:
             if number % 100 == 0:
                 daemon.close()
                 daemon = Daemon(path)
-            daemon.become(f"guest{number}")
+            daemon.replace_guest()
             read += ticker.tick()
             if number % 500 == 250:
                 daemon.answer()

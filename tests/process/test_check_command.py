@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.crowd import Crowd, guest
+from support.crowd import Crowd, guest, one_guest
 from support.host import Config, Daemons, Start, sections
 from support.missing import needed
 from support.plugin import TEST_DRIVER, environment, eventually, run, small_pipe
@@ -276,10 +276,10 @@ def test_a_source_of_which_a_part_works(daemon: Daemons, config: Config, start: 
 def test_how_many_agents_are_connected(daemon: Daemons, config: Config) -> None:
     """A source without a connected agent does not work, and the report says what helps; unless no
     domain runs."""
-    daemons = [daemon(), daemon()]
-    for hypervisor, state in zip(daemons, ("connected", "disconnected")):
-        target = f"<target name='org.qemu.guest_agent.0' state='{state}'/>"
-        hypervisor.xml = f"<domain><devices><channel>{target}</channel></devices></domain>"
+    agent = "<channel><target name='org.qemu.guest_agent.0' state='{}'/></channel>"
+    xml = f"<domain><devices>{agent}</devices></domain>"
+    states = ("connected", "disconnected")
+    daemons = [daemon(crowd=one_guest(xml.format(state))) for state in states]
     also = 'additional_statistics = ["guest_agent"]\ntags = {{ case = "{}" }}'.format
     tables = (f'libvirt_uri = "{each.uri}"\n{also(n)}' for n, each in enumerate(daemons))
     done = run("--check", "--strict", "--config", config(*tables))

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from support.crowd import one_guest
 from support.host import Config, Daemons, Hosts, Start
 from support.plugin import TEST_DRIVER, eventually, run, states
 from support.server import (
@@ -15,7 +16,6 @@ from support.server import (
     GET_JOB_STATS,
     LIST_ALL_DOMAINS,
     LIST_ALL_NETWORKS,
-    Daemon,
 )
 from telegraf_execd_libvirt.sources import SOURCES
 
@@ -63,8 +63,7 @@ def test_all_sources_on_the_test_driver(start: Start, config: Config) -> None:
 def test_a_source_hangs(host: Hosts, daemon: Daemons) -> None:
     """With all sources on, a call of one source that hangs delays neither the bulk lines nor the
     other sources; afterwards the source is read again. If all hang, the bulk lines come."""
-    hypervisor = daemon()
-    hypervisor.xml = XML
+    hypervisor = daemon(crowd=one_guest(XML))
     tables = (table(source, "300ms") for source in SOURCES)
     ticked = host(hypervisor, 'timeout = "60s"', *tables, also=[*SOURCES])
 
@@ -113,8 +112,7 @@ def test_once_waits_for_a_hung_source_for_its_timeout_only(daemon: Daemons, conf
 def test_a_daemon_without_a_free_place(host: Hosts, daemon: Daemons, queueing: bool) -> None:
     """If the daemon accepts one client only, or lets others wait, its connection serves all; a
     source that needs a connection of its own says why it has none."""
-    hypervisor = daemon(most_connections=1, queueing=queueing)
-    hypervisor.xml = XML
+    hypervisor = daemon(crowd=one_guest(XML), most_connections=1, queueing=queueing)
     tables = (table("job"), table("network"), table("guest_agent", "2s"))
     also = ["job", "network", "guest_agent"]
     ticked = host(hypervisor, 'timeout = "60s"', *tables, also=also)
@@ -147,8 +145,7 @@ def test_a_subscription_that_hangs(host: Hosts, daemon: Daemons) -> None:
 
 def test_a_refused_source_gives_advice(daemon: Daemons, config: Config) -> None:
     """If the read-write connection is refused, --check says so, and what helps."""
-    hypervisor = daemon(read_only=True)
-    hypervisor.xml = XML
+    hypervisor = daemon(crowd=one_guest(XML), read_only=True)
     options = f'additional_statistics = ["guest_agent"]\n{table("guest_agent")}'
     done = run("--config", config(f'libvirt_uri = "{hypervisor.uri}"\n{options}'), "--check")
     assert (done.returncode, done.stderr) == (0, "")
@@ -185,8 +182,7 @@ def test_the_timeout_of_an_agent_is_restored_at_the_end(
 ) -> None:
     """If a signal ends the program while an agent is asked, the timeout of that agent, which holds
     for all clients, is libvirt's default again; a daemon that hangs does not delay the end."""
-    hypervisor: Daemon = daemon()
-    hypervisor.xml = XML
+    hypervisor = daemon(crowd=one_guest(XML))
     hypervisor.unanswered = {GET_GUEST_INFO}
     ticked = host(hypervisor, 'timeout = "60s"', table("guest_agent", "5s"), also=["guest_agent"])
     ticked.begin()

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,37 +41,27 @@ def hypervisor() -> Iterator[LockingHypervisor]:
 def held(
     hypervisor: LockingHypervisor, ticks: Ticks, lock: AbstractContextManager[None], guest: str
 ) -> Iterator[None]:
-    """Ticks during a lock, and the block; then the first tick after it.
-
-    All guests but the locked one are in each tick, and few calls wait. Afterwards all are there
-    that were started and defined meanwhile. (libvirt defines no guest while a call waits for
-    another one.)
-    """
-    with ExitStack() as changes, lock:
+    """Ticks during a lock, and the block; then the first tick after it. All guests but the locked
+    one are in each tick, and few calls wait."""
+    with lock:
         free = ticks.expected.keys() - {guest}
         ticks.until_locked({guest}, free)
-        hypervisor.start_guest("spare")
-        ticks.after(time.time_ns())  # the one before may have met the start
         for _ in range(HOLD):
             assert ticks.with_all(free).locked == {guest}
         assert eventually(lambda: hypervisor.busy_workers() <= MOST_WAITING + 1)
-        changes.enter_context(hypervisor.defining("fresh"))
         yield
     hypervisor.wait_until_free()
     tick = ticks.after(time.time_ns())
     assert tick.whole and not tick.locked
-    assert tick.domains.keys() == {*ticks.expected, "fresh"}
-    assert len(tick.domains["spare"]) == len(ticks.expected["idle5"])
-    assert len(tick.domains["fresh"]) == len(ticks.expected["spare"])
+    assert tick.domains.keys() == ticks.expected.keys()
     (over,) = ticks.plugin.wait_for_message("no guest is locked any more")
     assert over.startswith("I! ")
     assert f"guests locked: {guest};" in ticks.plugin.wait_for_message("guests locked")[0]
 
 
 @pytest.fixture
-def ticks(hypervisor: LockingHypervisor, start: Callable[..., Ticks]) -> Ticks:
-    """The ticks of a plugin with default options, after the first one; a guest `spare` is off."""
-    hypervisor.define("spare")
+def ticks(start: Callable[..., Ticks]) -> Ticks:
+    """The ticks of a plugin with default options, after the first one."""
     return start(OPTIONS).learn()
 
 
@@ -104,7 +94,7 @@ def test_a_hook_at_the_start(
         once, check = (result.result() for result in results)
     assert messages(ticks, "guests locked") == 1
     tick = late.after(time.time_ns())
-    assert tick.whole and tick.domains.keys() == {*ticks.expected, "fresh"}
+    assert tick.whole and tick.domains.keys() == ticks.expected.keys()
 
     states = [line for line in once.stdout.splitlines() if line.startswith("libvirt_state,")]
     assert {parse_line(line)["tags"]["domain_name"] for line in states} == running
@@ -142,35 +132,3 @@ def test_dead_storage(hypervisor: LockingHypervisor, ticks: Ticks) -> None:
     assert messages(ticks, "guests locked") == 2
     assert messages(ticks, "without the group block") == 1
     assert len(ticks.plugin.wait_for_message("the group block again")) == 1
-
-
-def test_sources(hypervisor: LockingHypervisor, start: Callable[..., Ticks]) -> None:
-    """Sources go on for all other guests, so do events, and tags stay."""
-    sources = "job snapshot event"
-    short = dict.fromkeys(sources.split(), 'timeout = "1s"')
-    tags = 'additional_domain_tags = ["uuid"]'
-    ticks = start(OPTIONS, tags, sources=sources, **short).learn()
-    metrics = ticks.plugin.metrics
-
-    def found(tag: str, seen: int = 0) -> set[str]:
-        """The guests with snapshots, or the events."""
-        kind = "libvirt_snapshot," if tag == "domain_name" else "libvirt_event,"
-        lines = [line for line in metrics.lines[seen:] if line.startswith(kind)]
-        return {parse_line(line)["tags"][tag] for line in lines}
-
-    metrics.wait_for(lambda _: found("domain_name") == {*ticks.expected}, "all snapshots")
-    with hypervisor.slow_end("idle1"):
-        free = ticks.expected.keys() - {"idle1"}
-        ticks.until_locked({"idle1"}, free)
-        seen = len(metrics.lines)
-        hypervisor.virsh("suspend", "idle2")
-        hypervisor.virsh("resume", "idle2")
-        for _ in range(HOLD):
-            assert ticks.with_all(free).locked == {"idle1"}
-        metrics.wait_for(lambda _: found("domain_name", seen) >= free, "snapshots of the others")
-        metrics.wait_for(lambda _: found("event", seen) >= {"suspended", "resumed"}, "events")
-        assert eventually(lambda: hypervisor.busy_workers() <= MOST_WAITING + 1)
-    hypervisor.wait_until_free()
-    assert ticks.after(time.time_ns()).whole
-    seen = len(metrics.lines)
-    metrics.wait_for(lambda _: found("domain_name", seen) == {*ticks.expected}, "all snapshots")

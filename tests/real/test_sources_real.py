@@ -15,6 +15,7 @@ from pathlib import Path
 from support.hypervisor import LINUX, PAUSED, Hypervisor, HypervisorError
 from support.missing import Missing
 from support.plugin import eventually, run
+from support.process import finish
 from support.ticks import Ticks
 from support.watcher import Watcher, beside
 
@@ -187,10 +188,14 @@ def test_a_disk_without_space(hypervisor: Hypervisor, watch: Callable[..., Watch
     if not hypervisor.has_mounts:
         raise Missing("the privilege to mount")
     watcher = watch("disk_error event")
-    disk = hypervisor.small_folder("small", 32) / "disk.raw"
-    prefix = ["nsenter", "-t", str(hypervisor.daemon_pid), "-m"]
-    subprocess.run([*prefix, "truncate", "-s", "8M", str(disk)], check=True)
-    subprocess.run([*prefix, "chmod", "666", str(disk)], check=True)
+    folder = hypervisor.own_folder("small")
+    disk = folder / "disk.raw"
+    for command in (
+        ("mount", "-t", "tmpfs", "-o", "size=32k,mode=777", "tmpfs", folder),
+        ("truncate", "-s", "8M", disk),
+        ("chmod", "666", disk),
+    ):
+        finish("nsenter", "-t", hypervisor.daemon_pid, "-m", *command)
     hypervisor.define_linux(
         "full",
         "<disk type='file' device='disk'>"

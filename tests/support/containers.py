@@ -7,8 +7,6 @@ the installed libvirtd and busybox. Clients reach its libvirtd by a port of loca
 
 from __future__ import annotations
 
-import gzip
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -42,9 +40,6 @@ PACKAGES = {
     "ldd": "libc-bin",
 }
 CONTROLLER = Path("/usr/lib/libvirt/libvirt_lxc")
-
-# These modules depend on no others.
-MORE_MODULES = {"fuse": "fs/fuse/fuse.ko", "veth": "drivers/net/veth.ko"}
 
 # A container needs a root file system that can be pivoted; an initrd's cannot.
 INITRD = """#!/bin/busybox sh
@@ -113,7 +108,7 @@ class Containers(Closing):
         if not drivers or not CONTROLLER.exists():
             raise Missing("libvirt's LXC driver (Debian package libvirt-daemon-driver-lxc)")
         self._driver = drivers[0]
-        self._kernel, self._initrd = _kernel_and_initrd()
+        self._kernel, self._initrd = guest_kernel.kernel_and_initrd(INITRD, ("fuse", "veth"))
         self._port = free_port()
         self.uri = f"lxc+tcp://127.0.0.1:{self._port}/system"
         self._workspace: Workspace | None = None
@@ -168,7 +163,7 @@ class Containers(Closing):
         (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
         (root / "etc/group").write_text("root:x:0:\n")
         programs = [Path(self._programs["libvirtd"]), CONTROLLER, self._driver]
-        for path in {*programs, *_libraries(programs)}:
+        for path in {*programs, *guest_kernel.libraries(*programs)}:
             copy = root / path.relative_to("/")
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
@@ -202,29 +197,3 @@ class Containers(Closing):
             wait_for(answers, SECONDS_TO_BOOT, "libvirtd", workspace.log("qemu"), process)
         except ProcessError as error:
             raise ProcessError(f"{error}; {end_of(self.folder / 'console.log')}") from None
-
-
-def _libraries(programs: list[Path]) -> set[Path]:
-    """The libraries that the programs load, by the paths at which they are found."""
-    found: set[Path] = set()
-    for program in programs:
-        found |= {Path(path) for path in re.findall(r"(/\S+) \(0x", finish("ldd", program))}
-    return found
-
-
-def _kernel_and_initrd() -> tuple[Path, bytes]:
-    """A kernel, and an initrd that loads its modules and switches to the disk."""
-    for kernel, modules in guest_kernel.kernels():
-        more = {name: modules / "kernel" / path for name, path in MORE_MODULES.items()}
-        if not all(path.exists() for path in more.values()):
-            continue
-        loaded = guest_kernel.modules_in_order(modules)
-        loaded |= {name: path.read_bytes() for name, path in more.items()}
-        entry = guest_kernel.entry
-        archive = b"".join(entry(name, 0o40755) for name in ("bin", "dev", "modules", "root"))
-        archive += entry("bin/busybox", 0o100755, guest_kernel.static_busybox())
-        for name, content in loaded.items():
-            archive += entry(f"modules/{name}.ko", 0o100644, content)
-        archive += entry("init", 0o100755, INITRD.format(modules=" ".join(loaded)).encode())
-        return kernel, gzip.compress(archive + entry("TRAILER!!!", 0), compresslevel=1)
-    raise Missing(f"a Linux kernel (Debian package {guest_kernel.METAPACKAGE})")

@@ -192,10 +192,17 @@ class Crowd:
         self._guests[_uuid(self.count)] = (name, self.count)
         return name
 
-    @property
-    def active(self) -> int:
-        """The number of guests that are not shut off."""
-        return sum(self._state(name) != _SHUT_OFF for name, _ in self._guests.values())
+    def undefine(self) -> bytes:
+        """Remove the oldest guest; return how the protocol names it."""
+        identity = next(iter(self._guests))
+        named = self._identity(identity)
+        del self._guests[identity]
+        return named
+
+    def counted(self, active: bool) -> bytes:
+        """The reply to the request for the number of guests that run, or that do not."""
+        states = [self._state(name) for name, _ in self._guests.values()]
+        return struct.pack(">I", sum((state != _SHUT_OFF) == active for state in states))
 
     def listed(self, request: bytes) -> bytes:
         """The reply to the call that lists the domains that libvirt's filters select."""
@@ -226,12 +233,13 @@ class Crowd:
         """A guest as the protocol names it: name, UUID and id."""
         return self._identity(_uuid(number_of(name)))
 
-    def has(self, name: str) -> bool:
-        """Whether a guest has this name."""
-        return any(name == known for known, _ in self._guests.values())
+    def named(self, request: bytes) -> bytes:
+        """The reply to the look-up of the domain with a name; raise KeyError if there is none."""
+        found = {self.renamed.get(name, name): each for each, (name, _) in self._guests.items()}
+        return self._identity(found[guest_of(request)])
 
     def looked_up(self, request: bytes) -> bytes:
-        """The reply to the look-up of the domain with a UUID."""
+        """The reply to the look-up of the domain with a UUID; raise KeyError if there is none."""
         return self._identity(request)
 
     def is_locked(self, request: bytes, about_all: bool) -> bool:
@@ -247,7 +255,8 @@ class Crowd:
         wanted, rest = _domains(request)
         groups, flags = struct.unpack_from(">II", rest)
         self.requests.append((groups, flags))
-        selected = self._selected(wanted or self._guests, flags)
+        known = [each for each in wanted or self._guests if each in self._guests]
+        selected = self._selected(known, flags)
         body = [struct.pack(">I", len(selected))]
         blocks: dict[tuple[str, bool], bytes] = {}
         for identity in selected:
@@ -301,6 +310,16 @@ class Crowd:
         ]
         encoded = [parameter.encoded(self.step * self.calls) for parameter in found]
         return struct.pack(">I", len(encoded)) + b"".join(encoded)
+
+
+def one_guest(xml: str = "<domain/>") -> Crowd:
+    """A running guest named "guest", which has only a state."""
+    return Crowd(
+        1,
+        parameters=(Parameter(_STATE, "state.state", INT, 1),),
+        documents={guest(1): xml.encode()},
+        renamed={guest(1): "guest"},
+    )
 
 
 def guest(number: int) -> str:

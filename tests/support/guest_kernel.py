@@ -15,7 +15,7 @@ import re
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -58,16 +58,30 @@ done >/dev/null 2>&1
 """
 
 
-def kernel_and_initrd() -> tuple[Path, bytes]:
-    """The path of a kernel image, and its initrd; raise Missing if there is none."""
-    busybox = static_busybox()
+def kernel_and_initrd(init: str = INIT, more_modules: Sequence[str] = ()) -> tuple[Path, bytes]:
+    """The path of a kernel image, and an initrd with a busybox, the guest agent, modules, and an
+    `init` that loads the `{modules}`; raise Missing if there is no kernel that has them."""
+    files = {"bin/busybox": static_busybox(), **_agent_files()}
     # Lazy: download only if no installed kernel is suitable.
     for kernel, modules in kernels():
         try:
-            return kernel, _initrd(busybox, modules)
+            loaded = modules_in_order(modules, (*MODULES, *more_modules))
         except Missing:
             continue
+        files.update({f"modules/{name}.ko": content for name, content in loaded.items()})
+        files["init"] = init.format(modules=" ".join(loaded)).encode()
+        return kernel, _archive(files)
     raise Missing(f"a Linux kernel for the booting guest (Debian package {METAPACKAGE})")
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
+    """A gzipped cpio archive of programs, and the folders that an init needs."""
+    folders = {"dev", "mnt", "proc", "root", "run", "sys"}
+    for name in files:
+        folders.update(str(parent) for parent in Path(name).parents if parent.name)
+    entries = [_entry(folder, 0o40755) for folder in sorted(folders)]
+    entries += [_entry(name, 0o100755, content) for name, content in files.items()]
+    return gzip.compress(b"".join(entries) + _entry("TRAILER!!!", 0), compresslevel=1)
 
 
 def static_busybox() -> bytes:
@@ -129,23 +143,6 @@ def _real_packages() -> list[str]:
     return names.findall(listed)
 
 
-def _initrd(busybox: bytes, modules: Path) -> bytes:
-    """A gzipped cpio archive: busybox, the modules, and an init that uses the devices."""
-    loaded = modules_in_order(modules)
-    files = _agent_files()
-    folders = {"bin", "dev", "mnt", "modules", "proc", "run", "sys", "var", "var/run"}
-    for name in files:
-        folders.update(str(parent) for parent in Path(name).parents if parent.name)
-    archive = b"".join(entry(folder, 0o40755) for folder in sorted(folders))
-    for name, content in files.items():
-        archive += entry(name, 0o100755, content)
-    archive += entry("bin/busybox", 0o100755, busybox)
-    for name, content in loaded.items():
-        archive += entry(f"modules/{name}.ko", 0o100644, content)
-    archive += entry("init", 0o100755, INIT.format(modules=" ".join(loaded)).encode())
-    return gzip.compress(archive + entry("TRAILER!!!", 0))
-
-
 def agent_program() -> Path:
     """The path of QEMU's guest agent; raise Missing if there is none."""
     installed = shutil.which("qemu-ga", path=PATH)
@@ -158,12 +155,9 @@ def _agent_files() -> dict[str, bytes]:
         program = agent_program()
     except Missing:
         return {}
-    listed = finish("ldd", program)
-    if "not found" in listed:
-        return {}
     files = {"bin/qemu-ga": program.read_bytes()}
-    for path in re.findall(r"(/\S+) \(0x", listed):
-        files[path.lstrip("/")] = Path(path).read_bytes()
+    for path in libraries(program):
+        files[str(path).lstrip("/")] = path.read_bytes()
     files["etc/os-release"] = b'ID=tiny\nNAME="Tiny Linux"\nVERSION_ID="1"\n'
     # A utmp record of a user who is logged in: type, pid, line, id, user, host, and the rest.
     user = struct.pack("<hxxi32s4s32s256s52x", 7, 1, b"tty1", b"1", b"alice", b"")
@@ -171,7 +165,13 @@ def _agent_files() -> dict[str, bytes]:
     return files
 
 
-def entry(name: str, mode: int, content: bytes = b"") -> bytes:
+def libraries(*programs: Path) -> set[Path]:
+    """The libraries that the programs load, by the paths at which they are found."""
+    listed = "".join(finish("ldd", program) for program in programs)
+    return {Path(path) for path in re.findall(r"(/\S+) \(0x", listed)}
+
+
+def _entry(name: str, mode: int, content: bytes = b"") -> bytes:
     """One file of a cpio archive in the "newc" format, which the kernel unpacks."""
     links, name_size = 1, len(name) + 1
     numbers = (0, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, name_size, 0)
@@ -179,8 +179,8 @@ def entry(name: str, mode: int, content: bytes = b"") -> bytes:
     return head + b"\0" * (-len(head) % 4) + content + b"\0" * (-len(content) % 4)
 
 
-def modules_in_order(modules: Path) -> dict[str, bytes]:
-    """The modules that the guest needs, each after its dependencies."""
+def modules_in_order(modules: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """These modules, each after its dependencies."""
     files = {_module_name(path): path for path in (modules / "kernel").rglob("*.ko*")}
     built_in = {_module_name(Path(line)) for line in _lines(modules / "modules.builtin")}
     loaded: dict[str, bytes] = {}
@@ -199,7 +199,7 @@ def modules_in_order(modules: Path) -> dict[str, bytes]:
             load(other.replace("-", "_"))
         loaded[name] = content
 
-    for name in MODULES:
+    for name in names:
         load(name)
     return loaded
 

@@ -37,7 +37,6 @@ class Host:
     @property
     def crowd(self) -> Crowd:
         """The guests of the daemon."""
-        assert self.daemon.crowd is not None
         return self.daemon.crowd
 
     def begin(self) -> None:

@@ -255,14 +255,6 @@ class Hypervisor(Closing):
         os.chown(path, self._user.pw_uid, self._user.pw_gid)
         return path
 
-    def small_folder(self, name: str, kib: int) -> Path:
-        """A folder with this much space, which only the daemon and its guests see."""
-        path = self.own_folder(name)
-        options = f"size={kib}k,uid={self._user.pw_uid},mode=700"
-        mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
-        subprocess.run(["nsenter", "-t", str(self.daemon_pid), "-m", *mount], check=True)
-        return path
-
     # The daemon
 
     @property

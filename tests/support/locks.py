@@ -123,14 +123,6 @@ class LockingHypervisor(Hypervisor):
             saved.replace(disk)
             _release(fifo)
 
-    @contextmanager
-    def defining(self, name: str) -> Iterator[None]:
-        """Define another cheap guest, at the latest until the end of the block."""
-        path = self.folder / f"{name}.xml"
-        path.write_text(self._cheap_definition(name))
-        with beside(self, "define", str(path)):
-            yield
-
     def _wait_for_hook(self, fifo: Path) -> None:
         self._wait(fifo.with_name(f"{fifo.name}.pid").exists, "the hook")
 

@@ -10,24 +10,22 @@ header of seven numbers. Procedure numbers and records are those of remote_proto
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import selectors
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from support.crowd import Crowd, string
+from support.crowd import Crowd, one_guest, string
 from support.process import Closing
 from support.vcpus import (
-    CPUS,
     GET_INFO,
     GET_VCPU_PIN_INFO,
     GET_VCPUS,
     NODE_GET_CPU_MAP,
     cpu_map,
-    guest_of,
 )
 
 PROGRAM, VERSION = 0x20008086, 1
@@ -43,7 +41,6 @@ GET_JOB_STATS, LIST_ALL_NETWORKS, EVENTS_REGISTER, LIFECYCLE_EVENT = 298, 283, 1
 _GET_STATE = 212
 _REPLY, _MESSAGE, _STATUS_OK, _STATUS_ERROR = 1, 2, 0, 1
 _HEADER = struct.Struct(">7I")  # length, program, version, procedure, type, serial, status
-_INT_PARAMETER = 1
 
 #: Lifecycle events with their details: defined (added), undefined (removed), started (booted).
 _DEFINED, _UNDEFINED, _STARTED = (0, 0), (1, 0), (2, 0)
@@ -52,15 +49,24 @@ _DEFINED, _UNDEFINED, _STARTED = (0, 0), (1, 0), (2, 0)
 _READ_ONLY = 1
 _DENIED = (45, 7, "authentication failed: access denied by policy")
 
-#: libvirtd's error when a call needs a domain that runs.
-_INACTIVE = (55, 10, "Requested operation is not valid: domain is not running")
-
 #: Calls that look at all domains, beside GET_ALL_DOMAIN_STATS without a list.
 _ABOUT_ALL = (LIST_ALL_DOMAINS, NUM_OF_DOMAINS, NUM_OF_DEFINED_DOMAINS)
 
-#: libvirtd's error when its reply exceeds the size limit of a message.
-_TOO_LARGE = (39, 7, "Unable to encode message payload")
-
+#: What a crowd answers, and libvirtd's errors if there is no answer or no such guest.
+_OF_CROWD: dict[int, Callable[[Crowd, bytes], bytes | None]] = {
+    GET_ALL_DOMAIN_STATS: Crowd.statistics,
+    LIST_ALL_DOMAINS: Crowd.listed,
+    LOOK_UP_BY_NAME: Crowd.named,
+    LOOK_UP_BY_UUID: Crowd.looked_up,
+    GET_XML_DESC: Crowd.xml,
+    NUM_OF_DOMAINS: lambda crowd, _: crowd.counted(active=True),
+    NUM_OF_DEFINED_DOMAINS: lambda crowd, _: crowd.counted(active=False),
+}
+_NOT_FOUND = (42, 10, "Domain not found")
+_WITHOUT_REPLY = {
+    GET_VCPUS: (55, 10, "Requested operation is not valid: domain is not running"),
+    GET_ALL_DOMAIN_STATS: (39, 7, "Unable to encode message payload"),
+}
 
 #: The host of the daemon: KiB of memory, and its statistics by procedure.
 _HOST_KIB = 64 << 20
@@ -71,20 +77,19 @@ _HOST = {
 
 
 class Daemon(Closing):
-    """Listens on a UNIX socket until it is closed; has one running domain, or a crowd.
+    """Listens on a UNIX socket until it is closed; has one running guest, or a crowd.
 
     Procedures in `unanswered` get no answer until `answer()`; if `silent`, none does. Beyond
     `most_connections` each connection ends at once; with `queueing` it waits until another one
     ends, as those of a real daemon do. If `read_only`, it refuses connections that are not.
     `failing` has errors (libvirt's code, domain and message) by procedure, at first the `error` of
     requests for statistics, and `addressless` those of INTERFACE_ADDRESSES by their source. `asked`
-    lists the procedures called so far; `xml` is the XML of the one domain.
+    lists the procedures called so far.
     """
 
     def __init__(
         self,
         path: Path,
-        domain: str = "guest",
         *,
         silent: bool = False,
         error: tuple[int, int, str] | None = None,
@@ -95,14 +100,10 @@ class Daemon(Closing):
     ) -> None:
         self.path = path
         self.uri = f"qemu+unix:///system?socket={path}"
-        self.domain = domain
-        #: The id of the domain, a new one at each start.
-        self.life = 7
-        self.xml = "<domain/>"
-        #: The last response timeout of the domain's agent.
+        #: The last response timeout of an agent.
         self.agent_timeout: int | None = None
         self.silent = silent
-        self.crowd = crowd
+        self.crowd = crowd or one_guest()
         self.most_connections = most_connections
         self.read_only = read_only
         self.queueing = queueing
@@ -130,22 +131,19 @@ class Daemon(Closing):
         with self._lock:
             self.silent = False
             self.unanswered.clear()
-            if self.crowd is not None:
-                self.crowd.vcpus.held.clear()
+            self.crowd.vcpus.held.clear()
             for connection, message in self._kept_back:
                 self._reply(connection, message)
             self._kept_back.clear()
 
-    def become(self, domain: str) -> None:
-        """Remove the domain and start another one; connections that asked for events get them."""
+    def replace_guest(self) -> None:
+        """Remove a guest and start another one; connections that asked for events get them."""
         with self._lock:
-            self._send_event(self._domain(), *_UNDEFINED)
-            self.domain, self.life = domain, self.life + 1
-            self._send_event(self._domain(), *_STARTED)
+            self._send_event(self.crowd.undefine(), *_UNDEFINED)
+            self._send_event(self.crowd.domain(self.crowd.define()), *_STARTED)
 
     def tell_of(self, name: str) -> None:
-        """Send the event that a guest of the crowd was defined anew, to those that asked for it."""
-        assert self.crowd is not None
+        """Send the event that a guest was defined anew, to those that asked for it."""
         with self._lock:
             self._send_event(self.crowd.domain(name), *_DEFINED)
 
@@ -222,8 +220,6 @@ class Daemon(Closing):
     def _hangs(self, procedure: int, message: bytes) -> bool:
         if self.silent or procedure in self.unanswered:
             return True
-        if self.crowd is None:
-            return False
         body = message[_HEADER.size :]
         is_statistics = procedure == GET_ALL_DOMAIN_STATS
         about_all = procedure in _ABOUT_ALL or (is_statistics and body.startswith(_ints(0)))
@@ -231,15 +227,19 @@ class Daemon(Closing):
 
     def _reply(self, connection: socket.socket, message: bytes) -> None:
         _, program, version, procedure, _, serial, _ = _HEADER.unpack_from(message)
-        body = self._body(procedure, message[_HEADER.size :])
         error = self.failing.get(procedure)
         if procedure == INTERFACE_ADDRESSES:
             (source, _) = struct.unpack(">2I", message[-8:])
             error = self.addressless.get(source)
         elif procedure == OPEN and self.read_only and not message[-1] & _READ_ONLY:
             error = _DENIED
+        body = None
+        try:
+            body = self._body(procedure, message[_HEADER.size :])
+        except KeyError:
+            error = error or _NOT_FOUND
         if body is None or error:
-            body = _error(*(error or (_INACTIVE if procedure == GET_VCPUS else _TOO_LARGE)))
+            body = _error(*(error or _WITHOUT_REPLY[procedure]))
             status = _STATUS_ERROR
         else:
             status = _STATUS_OK
@@ -251,17 +251,9 @@ class Daemon(Closing):
             self._listening.add(connection)
 
     def _body(self, procedure: int, request: bytes) -> bytes | None:
-        if self.crowd and procedure == GET_ALL_DOMAIN_STATS:
-            return self.crowd.statistics(request)
-        if self.crowd and procedure == LIST_ALL_DOMAINS:
-            return self.crowd.listed(request)
-        if self.crowd and procedure == LOOK_UP_BY_UUID:
-            return self.crowd.looked_up(request)
-        if self.crowd and procedure == LOOK_UP_BY_NAME and self.crowd.has(guest_of(request)):
-            return self.crowd.domain(guest_of(request))
-        if procedure in (LOOK_UP_BY_NAME, LOOK_UP_BY_UUID):
-            return self._domain()
-        if self.crowd and procedure in (GET_INFO, GET_VCPUS, GET_VCPU_PIN_INFO):
+        if procedure in _OF_CROWD:
+            return _OF_CROWD[procedure](self.crowd, request)
+        if procedure in (GET_INFO, GET_VCPUS, GET_VCPU_PIN_INFO):
             return self.crowd.about_vcpus(procedure, request)
         if procedure == GET_CONTROL_INFO:
             return _ints(2, 0) + struct.pack(">Q", 1234)  # occupied for 1.2 s
@@ -269,20 +261,10 @@ class Daemon(Closing):
             (self.agent_timeout, _) = struct.unpack(">iI", request[-8:])
             return _ints(0)
         if procedure == NODE_GET_CPU_MAP:
-            return cpu_map(request, self.crowd.vcpus.cpus if self.crowd else CPUS)
-        if procedure == LIST_ALL_DOMAINS:
-            return _ints(1) + self._domain() + _ints(1)
-        if self.crowd and procedure == GET_XML_DESC:
-            return self.crowd.xml(request)
-        if procedure == GET_XML_DESC:
-            return string(self.xml)
+            return cpu_map(request, self.crowd.vcpus.cpus)
         if procedure == INTERFACE_ADDRESSES:
             interface = string("vnet0") + _ints(0, 1, 0) + string("10.0.0.5") + _ints(24)
             return _ints(1) + interface
-        if procedure == NUM_OF_DOMAINS:
-            return _ints(self.crowd.active if self.crowd else 1)
-        if procedure == NUM_OF_DEFINED_DOMAINS:
-            return _ints(self.crowd.count - self.crowd.active if self.crowd else 0)
         if procedure == AUTH_LIST:
             return _ints(1, 0)  # one authentication method: none
         if procedure == NODE_GET_INFO:
@@ -295,17 +277,9 @@ class Daemon(Closing):
             return string("QEMU")
         if procedure == GET_LIB_VERSION:
             return struct.pack(">Q", 9_000_000)
-        if procedure == GET_ALL_DOMAIN_STATS:
-            state = string("state.state") + _ints(_INT_PARAMETER, 1)
-            return _ints(1) + self._domain() + _ints(1) + state
         if procedure == _GET_STATE:
             return _ints(1, 0)  # it runs
         return bytes(32)  # an empty list, an empty text, zeros: whatever the client expects
-
-    def _domain(self) -> bytes:
-        """A remote_nonnull_domain: name, UUID and id."""
-        identity = hashlib.md5(self.domain.encode()).digest()
-        return string(self.domain) + identity + _ints(self.life)
 
 
 def _host(values: dict[str, int], request: bytes) -> bytes:
