@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,13 @@ from support.containers import INTERFACE, NAME, Containers
 from support.metrics import fields_of
 from support.plugin import eventually, run
 from support.watcher import write_config
+
+
+@pytest.fixture(scope="module")
+def containers() -> Iterator[Containers]:
+    """A libvirt whose container runs."""
+    with Containers() as started:
+        yield started
 
 
 def collect(containers: Containers) -> dict[str, dict[str, Any]]:

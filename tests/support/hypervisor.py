@@ -87,7 +87,7 @@ class Hypervisor(Closing):
     `guests` maps the names of the initial guests to their definitions.
     `tap` is the name of LINUX's network interface, or None if the tests may not create one.
     `variables` are more of the environment of a daemon that is not started yet.
-    `perf` is true if the daemon may count perf events, `has_mounts` if it has its own mounts.
+    `has_mounts` is true if the daemon has its own mounts.
     """
 
     def __init__(self, idle_guests: int = 3, linux: bool = True) -> None:
@@ -101,7 +101,6 @@ class Hypervisor(Closing):
         self.socket = self.folder / "run/libvirt/libvirt-sock"
         self.uri = f"qemu+unix:///session?socket={self.socket}"
         self.tap: str | None = None
-        self.perf = _perf_is_open_to_all()
         self.has_mounts = False
         self.guests: dict[str, str] = {}
         self.variables: dict[str, str] = {}
@@ -313,17 +312,11 @@ class Hypervisor(Closing):
     def _unprivileged(self) -> list[str]:
         """The command prefix that drops root's privileges.
 
-        It grants two things beyond the rights of `nobody`: CAP_PERFMON, which counting perf events
-        needs on most machines; and, if only root can open /dev/net/tun (udev opens it to all),
-        another device node. The daemon has its own mounts, which end with it and its guests.
+        If only root can open /dev/net/tun (udev opens it to all), it grants another device node.
+        The daemon has its own mounts, which end with it and its guests.
         """
         account = [f"--reuid={self._user.pw_uid}", f"--regid={self._user.pw_gid}", "--clear-groups"]
         wrapper = ["setpriv", *account]
-        sets = ("inh-caps", "ambient-caps", "bounding-set")
-        perfmon = [f"--{name}=-all,+perfmon" for name in sets]
-        if _works(*wrapper, *perfmon, "true"):
-            wrapper += perfmon
-            self.perf = True
         tun = Path("/dev/net/tun")
         own_mounts = ["unshare", "--mount"]
         self.has_mounts = _works(*own_mounts, "true")
@@ -440,12 +433,6 @@ def _works(*command: str) -> bool:
         return subprocess.run(command, capture_output=True, env={"PATH": PATH}).returncode == 0
     except FileNotFoundError:
         return False
-
-
-def _perf_is_open_to_all() -> bool:
-    paranoid = Path("/proc/sys/kernel/perf_event_paranoid")
-    # From 2 on, kernel time cannot be counted without privileges.
-    return paranoid.exists() and int(paranoid.read_text()) < 2
 
 
 def _stop(pid: int) -> None:
