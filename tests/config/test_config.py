@@ -111,13 +111,6 @@ def test_all_options() -> None:
     )
 
 
-def test_a_spread_without_an_interval() -> None:
-    """It has no effect, and a warning says so."""
-    _, problems = read("[[inputs.libvirt]]\n  group_intervals = { spread = false }")
-    (warning,) = problems.warnings
-    assert warning.startswith("inputs.libvirt[0].group_intervals.spread: has no effect")
-
-
 def test_intervals_of_groups_that_are_not_read() -> None:
     """An interval of a group that nothing reads has no effect, and a warning says so; summaries
     read groups, too."""
@@ -374,6 +367,7 @@ NOT_NEGATED = '"!" negates only within brackets; did you mean domain_include = [
         (f'{TAGS}\nadditional_statistics = ["domain"]', f"additional_domain_tags: {IN_PLACE}"),
         ('[inputs.libvirt.tags]\ntimeout = "5s"', "tags.timeout: is read as a tag; the option"),
         ('[inputs.libvirt.job]\ninterval = "1m"', 'job: has no effect: "job" is not in addition'),
+        ("group_intervals = { spread = false }", "group_intervals.spread: has no effect"),
         ('domain_names = ["a"]', "domain_names: is read as domains; write domains instead"),
         ('libvirt_metrics = ["vcpu"]', "libvirt_metrics: is read as statistics_groups; write sta"),
         ('libvirt_uri = "qemu+ssh://h/system?keyfiel=/k"', "parameter 1 of the URI; did you mean"),

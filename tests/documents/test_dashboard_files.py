@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 
@@ -43,16 +41,6 @@ def test_files_are_up_to_date() -> None:
     for name, text in made.items():
         assert (FOLDER.parent / name).read_text("utf-8") == text
     assert {f"dashboards/{path.name}" for path in FOLDER.glob("*.json")} <= set(made)
-
-
-def test_script_lists_and_writes_what_is_stale(tmp_path: Path) -> None:
-    """--check only lists; without it the files are written."""
-    assert build.main(["--check"], tmp_path) == 1
-    assert list(tmp_path.iterdir()) == []
-    assert build.main([], tmp_path) == 0
-    assert build.main(["--check"], tmp_path) == 0
-    written = (tmp_path / "dashboards" / "fleet-promql.json").read_text("utf-8")
-    assert json.loads(written) == load("fleet", "promql")
 
 
 def test_structure(board: tuple[Json, str]) -> None:

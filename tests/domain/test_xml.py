@@ -10,13 +10,23 @@ from hypothesis import strategies as st
 
 from telegraf_execd_libvirt.domain.devices import parse
 from telegraf_execd_libvirt.domain.identity import IdentityReader
+from telegraf_execd_libvirt.domain.restart import changes
 from telegraf_execd_libvirt.domain.xml import clean, is_path
 
 #: Entities that expand to gigabytes.
 BOMB = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(9))
 
 
-@pytest.mark.parametrize("read", [parse, IdentityReader().read], ids=["devices", "identity"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        parse,
+        IdentityReader().read,
+        lambda xml: changes((xml, "<domain/>")),
+        lambda xml: changes(("<domain/>", xml)),
+    ],
+    ids=["devices", "identity", "definition", "live"],
+)
 @pytest.mark.parametrize(
     ("xml", "problem"),
     [
