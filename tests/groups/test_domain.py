@@ -133,44 +133,37 @@ def test_names_of_reasons(state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "used"),
+    ("change", "used", "age"),
     [
-        ({}, 400),
-        ({"usable": None}, 1_500),
-        ({"usable": None, "unused": None}, None),
-        ({"available": None}, None),
-        ({"available": 0}, None),
-        ({"usable": 0}, 1_600),
-        ({"usable": 1_600}, 0),
-        ({"usable": 1_601}, None),
-        ({"usable": -1}, None),
-        ({"last-update": None}, 400),
-        ({"last-update": 0}, None),
-        ({"last-update": 1_799_999_701}, 400),
-        ({"last-update": 1_799_999_700}, None),
-        ({"last-update": 1_800_000_900}, 400),
+        ({}, 400, 10),
+        ({"usable": None}, 1_500, 10),
+        ({"usable": None, "unused": None}, None, 10),
+        ({"available": None}, None, 10),
+        ({"available": 0}, None, 10),
+        ({"usable": 0}, 1_600, 10),
+        ({"usable": 1_600}, 0, 10),
+        ({"usable": 1_601}, None, 10),
+        ({"usable": -1}, None, 10),
+        ({"last-update": None}, 400, None),
+        ({"last-update": 0}, None, None),
+        ({"last-update": 1_799_999_701}, 400, 299),
+        ({"last-update": 1_799_999_700}, None, 300),
+        ({"last-update": 1_700_000_000}, None, 100_000_000),
+        ({"last-update": 1_800_000_900}, 400, 0),
     ],
 )
-def test_memory_that_the_guest_uses(change: dict[str, Optional[Value]], used: object) -> None:
-    """It comes from a recent report of the guest only; without one it is absent, never 0."""
+def test_memory_that_the_guest_uses(
+    change: dict[str, Optional[Value]], used: object, age: object
+) -> None:
+    """It comes from a recent report of the guest only; without one it is absent, never 0. A report
+    of the future, by another clock, has no age; 0 is no report."""
     found = fields(changed({f"balloon.{key}": value for key, value in change.items()}))
     assert found.get("memory_used_kib") == used and found["memory_kib"] == 2_000
+    assert found.get("balloon_age_s") == age
     assert ("memory_used_percent" in found) is (used is not None)
     if used is not None:
         assert found["memory_used_percent"] == found["memory_used_kib"] * 100 / 1_600
         assert isinstance(found["memory_used_percent"], float)
-
-
-@pytest.mark.parametrize(
-    ("updated", "age"),
-    [
-        *((1_799_999_990, 10), (1_700_000_000, 100_000_000), (1_800_000_900, 0)),
-        *((0, None), (None, None)),
-    ],
-)
-def test_age_of_the_guests_report(updated: Optional[Value], age: object) -> None:
-    """An old report has its age; one of the future, by another clock, has none; 0 is no report."""
-    assert fields(changed({"balloon.last-update": updated})).get("balloon_age_s") == age
 
 
 @pytest.mark.parametrize(
