@@ -265,17 +265,6 @@ def test_signals_do_not_break_lines(
     assert len(states(whole_lines(received.decode() + metrics.text))) % len(NAMES) == 0
 
 
-def test_a_full_disk_does_not_end_it(start: Start) -> None:
-    """If stdout cannot be written, metrics are dropped with a message, and the program goes on."""
-    with Path("/dev/full").open("wb") as full:
-        plugin = start("--uri", TEST_DRIVER, stdout=full)
-    plugin.tick()
-    plugin.wait_for_message("No space left on device")
-    plugin.tick_and_go_on()
-    assert plugin.process.poll() is None
-    assert plugin.finish() == 0
-
-
 @pytest.mark.parametrize("sealed", [False, True])
 def test_the_next_tick_does_not_stick_to_half_a_line(
     start: Start, with_domains: WithDomains, sealed: bool
