@@ -91,7 +91,7 @@ def test_a_batch_is_one_write(start: Start, config: Config, with_domains: WithDo
     uris = [with_domains(*(f"{side}-{name}" for name in NAMES), file=side) for side in "abc"]
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with reader, writer:
-        path = config(*(f'libvirt_uri = "{uri}"' for uri in uris))
+        path = config(*(f'libvirt_uri = "{uri}"\ntimeout = "60s"' for uri in uris))
         plugin = start("--config", path, stdout=writer.fileno())
         reader.settimeout(SECONDS)
         for number in range(3):
