@@ -14,9 +14,8 @@ from pathlib import Path
 
 from support.hypervisor import LINUX, PAUSED, Hypervisor, HypervisorError
 from support.missing import Missing
-from support.plugin import eventually, run
+from support.plugin import eventually
 from support.process import finish
-from support.ticks import Ticks
 from support.watcher import Watcher, beside
 
 
@@ -43,10 +42,11 @@ def test_jobs_and_limits(hypervisor: Hypervisor, watch: Callable[..., Watcher]) 
     completed = f"libvirt_block_job_completed,device=vdb,domain_name={LINUX},type=copy "
     watcher.wait_for(f"{completed}count=1i,failed=0i,canceled=1i")
     try:
-        with beside(hypervisor, "managedsave", LINUX):
-            line = watcher.wait_for(f"libvirt_job,domain_name={LINUX},operation=save type=2i,")
+        save = f"libvirt_job,domain_name={LINUX},operation=save type=2i,"
+        with beside(hypervisor, "managedsave", LINUX):  # there is no progress at first
+            assert eventually(lambda: "progress_percent=" in watcher.wait_for(save))
+        line = watcher.wait_for(save)
         assert "time_elapsed_ms=" in line and "memory_total=" in line
-        assert "progress_percent=" in line
         snapshot = f"libvirt_snapshot,domain_name={LINUX} "
         assert eventually(lambda: "managed_save=1i" in watcher.wait_for(snapshot))
         event = f"libvirt_event,detail={{}},domain_name={LINUX},event={{}} count=1i"
@@ -147,40 +147,6 @@ def test_pools_networks_and_snapshots(
         hypervisor.virsh("pool-destroy", "p")
         hypervisor.virsh("pool-undefine", "p")
         hypervisor.virsh("net-undefine", "n")
-
-
-def test_a_driver_that_the_daemon_lacks(
-    hypervisor: Hypervisor, write: Callable[..., Path], start: Callable[..., Ticks]
-) -> None:
-    """A source whose driver is not installed is not supported, once; it is no error, and the others
-    work."""
-    (folder,) = {
-        Path(line.split()[-1]).parent
-        for line in Path(f"/proc/{hypervisor.daemon_pid}/maps").read_text().splitlines()
-        if "/libvirt_driver_qemu.so" in line
-    }
-    drivers = hypervisor.own_folder("drivers")
-    for path in folder.glob("libvirt_driver_*.so"):
-        if path.name != "libvirt_driver_storage.so":
-            (drivers / path.name).symlink_to(path)
-    hypervisor.kill_daemon()
-    hypervisor.variables["LIBVIRT_DRIVER_DIR"] = str(drivers)
-    hypervisor.start_daemon()
-    del hypervisor.variables["LIBVIRT_DRIVER_DIR"]
-    config = write(sources="storage_pool snapshot")
-    checked = run("--config", config, "--check").stdout
-    reason = "this function is not supported by the connection driver"
-    assert f"  source storage_pool: not supported: {reason}" in checked
-    assert "  source snapshot: works" in checked
-    watcher = Watcher(start(sources="storage_pool snapshot").plugin)
-    health = "libvirt_source_health,libvirt_uri=qemu+unix:///session,source="
-    for _ in range(3):
-        watcher.plugin.metrics.forget()
-        assert ",errors=0i," in watcher.wait_for(f"{health}storage_pool up=0i,")
-        watcher.wait_for(f"{health}snapshot up=1i,records=")
-    watcher.plugin.finish()
-    assert len(watcher.plugin.wait_for_message(f"storage_pool: {reason}")) == 1
-    hypervisor.kill_daemon()  # the next one has all drivers
 
 
 def test_a_disk_without_space(hypervisor: Hypervisor, watch: Callable[..., Watcher]) -> None:

@@ -86,7 +86,6 @@ class Hypervisor(Closing):
     `uri` is for libvirt's clients, also read-only: a session daemon has one `socket` for both.
     `guests` maps the names of the initial guests to their definitions.
     `tap` is the name of LINUX's network interface, or None if the tests may not create one.
-    `variables` are more of the environment of a daemon that is not started yet.
     `has_mounts` is true if the daemon has its own mounts.
     """
 
@@ -103,7 +102,6 @@ class Hypervisor(Closing):
         self.tap: str | None = None
         self.has_mounts = False
         self.guests: dict[str, str] = {}
-        self.variables: dict[str, str] = {}
         self._daemon: subprocess.Popen[bytes] | None = None
         self._log = self._workspace.log("libvirtd")
         self._disks = 0
@@ -306,7 +304,6 @@ class Hypervisor(Closing):
             **{variable: str(self.folder / name) for variable, name in folders.items()},
             "PATH": PATH,
             "LC_ALL": "C.UTF-8",  # libvirt needs it for names that are not ASCII
-            **self.variables,
         }
 
     def _unprivileged(self) -> list[str]:
