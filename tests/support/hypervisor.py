@@ -200,6 +200,10 @@ class Hypervisor(Closing):
         devices = _disk("vda", "raw", disk) + devices
         self.define_xml(_definition(name, 32, devices, about=about, machine=machine))
 
+    def define_with(self, name: str, devices: str) -> None:
+        """Define a cheap guest with these devices and no disk."""
+        self.define_xml(_definition(name, 32, devices))
+
     def define_linux(self, name: str, devices: str, arguments: str = "") -> None:
         """Define another guest that boots Linux, with these devices and kernel arguments."""
         self.define_xml(_definition(name, 128, devices, boot=self._linux(arguments)))
@@ -302,7 +306,7 @@ class Hypervisor(Closing):
         folders |= {"XDG_RUNTIME_DIR": "run", "XDG_DATA_HOME": "data", "XDG_STATE_HOME": "state"}
         return {
             **{variable: str(self.folder / name) for variable, name in folders.items()},
-            "PATH": PATH,
+            "PATH": f"{self.folder}/bin:{PATH}",
             "LC_ALL": "C.UTF-8",  # libvirt needs it for names that are not ASCII
         }
 

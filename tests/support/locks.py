@@ -1,7 +1,7 @@
 """A hypervisor whose daemon holds the lock of a guest for as long as a test wants.
 
-The rule: each lock ends with its `with` block, also after a failure. The hook and the settings
-belong to this daemon only: it sees another /etc/libvirt.
+The rule: each lock ends with its `with` block, also after a failure. The hook, `ovs-vsctl` and the
+settings belong to this daemon only: it sees another /etc/libvirt.
 """
 
 from __future__ import annotations
@@ -11,24 +11,31 @@ import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support.hypervisor import OFF, Hypervisor, HypervisorError
 from support.missing import Missing
 from support.process import wait_for
+from support.vhost_user import VhostUser
 from support.watcher import beside
 
-# The hook of guests: it waits at a FIFO that is named after the guest and the operation, and has a
-# pid file there meanwhile.
+# The hook of guests, and ovs-vsctl: it waits at each FIFO of the folder that is named as one of its
+# arguments, and has a pid file there meanwhile. ovs-vsctl also prints the name of an interface.
+STAND_IN = """\
+#!/bin/sh
+for word; do
+  if [ -p "{folder}/$word" ]; then
+    echo $$ >"{folder}/$word.pid"
+    read -r line <"{folder}/$word"
+    rm "{folder}/$word.pid"
+  fi
+done
+if [ "$2" = get ]; then echo "$4"; fi
+"""
 HOOK = """\
 #!/bin/sh
-fifo="{folder}/$1-$2"
-if [ -p "$fifo" ]; then
-  echo $$ >"$fifo.pid"
-  read -r line <"$fifo"
-  rm "$fifo.pid"
-fi
+exec {program} "$1-$2"
 """
 OWN_HOOKS = 'mount -t tmpfs tmpfs /etc/libvirt && ln -s "$0" /etc/libvirt/hooks && exec "$@"'
 
@@ -48,9 +55,10 @@ class LockingHypervisor(Hypervisor):
             self.close()
             raise Missing("the right to have own mounts (root)")
         (self.folder / "config/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF)
-        hooks, self._hold = self.own_folder("hooks"), self.own_folder("hold")
-        (hooks / "qemu").write_text(HOOK.format(folder=self._hold))
-        (hooks / "qemu").chmod(0o755)
+        hooks, programs = self.own_folder("hooks"), self.own_folder("bin")
+        self._hold = self.own_folder("hold")
+        _write_program(programs / "ovs-vsctl", STAND_IN.format(folder=self._hold))
+        _write_program(hooks / "qemu", HOOK.format(program=programs / "ovs-vsctl"))
         self._wrapper = ["unshare", "--mount", "sh", "-c", OWN_HOOKS, str(hooks), *self._wrapper]
 
     def busy_workers(self) -> int:
@@ -83,6 +91,18 @@ class LockingHypervisor(Hypervisor):
         self._wait(lambda: self.busy_workers() == 0, "all calls to return")
 
     @contextmanager
+    def slow_destroy(self, name: str) -> Iterator[None]:
+        """Turn off a guest whose process is stopped: libvirt waits for ten seconds."""
+        self.pause_process(name)
+        with beside(self, "destroy", name):
+            try:
+                self._wait(lambda: self.busy_workers() >= 1, "a call to hang")
+                yield
+            finally:
+                with suppress(HypervisorError):  # libvirt has killed it
+                    self.resume_process(name)
+
+    @contextmanager
     def slow_start(self, name: str, operation: str) -> Iterator[None]:
         """Start a guest; its hook hangs at this operation."""
         fifo = self._hold / f"{name}-{operation}"
@@ -107,6 +127,16 @@ class LockingHypervisor(Hypervisor):
             _release(fifo)
 
     @contextmanager
+    def slow_switch(self, interface: str) -> Iterator[None]:
+        """Let each ovs-vsctl hang that asks about this interface."""
+        fifo = self._hold / interface
+        self._make_fifo(fifo)
+        try:
+            yield
+        finally:
+            _release(fifo)
+
+    @contextmanager
     def dead_storage(self, name: str) -> Iterator[None]:
         """Put a FIFO in place of a guest's disk: each call hangs that opens it."""
         source = ET.fromstring(self.guests[name]).find("devices/disk/source")
@@ -122,6 +152,27 @@ class LockingHypervisor(Hypervisor):
         finally:
             saved.replace(disk)
             _release(fifo)
+
+    @contextmanager
+    def defining(self, name: str) -> Iterator[None]:
+        """Define another cheap guest, at the latest until the end of the block."""
+        path = self.folder / f"{name}.xml"
+        path.write_text(self._cheap_definition(name))
+        with beside(self, "define", str(path)):
+            yield
+
+    @contextmanager
+    def guest_on_a_switch(self, name: str, interface: str) -> Iterator[None]:
+        """One more running guest, with a vhost-user interface of this name."""
+        path = self.own_folder("switch") / interface
+        with VhostUser(path):
+            self.define_with(
+                name,
+                f"<interface type='vhostuser'><source type='unix' path='{path}' mode='client'/>"
+                f"<target dev='{interface}'/><model type='virtio'/><rom enabled='no'/></interface>",
+            )
+            self.start_guest(name)
+            yield
 
     def _wait_for_hook(self, fifo: Path) -> None:
         self._wait(fifo.with_name(f"{fifo.name}.pid").exists, "the hook")
@@ -140,3 +191,8 @@ def _release(fifo: Path) -> None:
     fifo.unlink()
     os.write(end, b"\n" * 100)
     os.close(end)
+
+
+def _write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
