@@ -6,21 +6,27 @@ from collections.abc import Callable
 
 import pytest
 
-from support.plugin import eventually
+from support.plugin import Plugin, eventually
 from support.readers import Reader
 from support.transports import ALL, SSH, UNIX, Rig
 
 
 @pytest.mark.parametrize("transport", ALL)
 def test_metrics_come(rig: Rig, read: Callable[..., Reader], transport: str) -> None:
-    """With the right credentials there are metrics at each tick, and nothing to complain about."""
+    """With the right credentials there are metrics at each tick, and nothing to complain about;
+    --once ends with 0."""
     reader = read(rig.uri(transport))
     assert reader.ticks(3) == [True] * 3, reader.plugin.log.lines
     assert reader.finish() == []
+    arguments = ("--once", "--uri", rig.uri(transport))
+    with Plugin(*arguments, prefix=rig.near.prefix, env=rig.near.environment()) as plugin:
+        assert plugin.wait() == 0, plugin.log.lines
+        assert len(plugin.states) == 1
 
 
 # Not libssh: such an answer stalls for seconds there, in libvirt itself.
-def test_many_domains(rig: Rig, read: Callable[..., Reader]) -> None:
+@pytest.mark.parametrize("transport", [SSH, "libssh2"])
+def test_many_domains(rig: Rig, read: Callable[..., Reader], transport: str) -> None:
     """An answer that is larger than one packet of SSH comes at once."""
     count = 300
     domain = (
@@ -28,7 +34,7 @@ def test_many_domains(rig: Rig, read: Callable[..., Reader]) -> None:
     )
     path = rig.far.folder / "many.xml"
     path.write_text("<node>" + "".join(map(domain.format, range(count))) + "</node>")
-    reader = read(rig.uri(SSH, path=str(path)), timeout="15s")
+    reader = read(rig.uri(transport, path=str(path)), timeout="15s")
     assert reader.ticks(2) == [True] * 2, reader.plugin.log.lines
     assert len(reader.plugin.states) == count
 

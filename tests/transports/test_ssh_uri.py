@@ -26,19 +26,31 @@ RIGHT = {
     "below home": "keyfile=~/key&known_hosts=~/known_hosts",
     "no_verify": "keyfile={key}&no_verify=1",
     "no_verify and a changed key": "keyfile={key}&no_verify=1&known_hosts={wrong}",
+    "privkey": "keyfile={key}&known_hosts={known}&sshauth=privkey",
     "agent,privkey without agent": "keyfile={key}&known_hosts={known}&sshauth=agent,privkey",
+    "privkey,password": "keyfile={key}&known_hosts={known}&sshauth=privkey,password",
 }
 
 #: Parameters that do not, also if ~/.ssh/known_hosts is right, in all but the first case.
 REFUSED = {
     "no known_hosts": "keyfile={key}",
     "another key": "keyfile={key}&known_hosts={wrong}",
+    "empty": "keyfile={key}&known_hosts={empty}",
+    "missing": "keyfile={key}&known_hosts={missing}",
 }
 
 #: Names of folders with characters that ssh or a shell would interpret.
 HOSTILE = {
-    "quotes and variables": 'a b  c\'s "quoted" 100% %h %%d ${HOME}$HOME~ \\b\\\\ d,e=f#g&h?',
-    "commands": "-oProxyCommand=touch MARK;touch MARK;$(touch MARK)`touch MARK`",
+    "space": "a b  c",
+    "single quote": "it's",
+    "double quote": 'a "quoted" name',
+    "percent": "100% %h %%d",
+    "semicolon": "a;touch MARK;",
+    "substitution": "$(touch MARK)`touch MARK`",
+    "variable": "${HOME}$HOME~",
+    "backslash": "a\\b\\\\",
+    "options": "-oProxyCommand=touch MARK",
+    "comma": "a,b=c#d&e?",
     "newline": "a\nProxyCommand touch executed\n",
 }
 
@@ -60,6 +72,8 @@ def files(rig: Rig) -> dict[str, Path]:
         "key": rig.key,
         "known": rig.near.write("known_hosts", rig.sshd.known_hosts(name)),
         "wrong": rig.near.write("wrong_known_hosts", f"{name} {rig.other_public_key()}\n"),
+        "empty": rig.near.write("empty_known_hosts", ""),
+        "missing": rig.near.home / "missing",
     }
 
 
@@ -131,7 +145,8 @@ def test_hostile_names(rig: Rig, read: Read, files: dict[str, Path], part: str) 
     assert not mark.exists() and not far_mark.exists()
 
 
-def test_agent(rig: Rig, read: Read, files: dict[str, Path]) -> None:
+@pytest.mark.parametrize("methods", ["agent", "agent,privkey"])
+def test_agent(rig: Rig, read: Read, files: dict[str, Path], methods: str) -> None:
     """sshauth with agent uses the keys of ssh-agent."""
     socket = rig.near.home / "agent"
     socket.unlink(missing_ok=True)
@@ -142,7 +157,7 @@ def test_agent(rig: Rig, read: Read, files: dict[str, Path]) -> None:
         assert eventually(socket.exists)
         add = [*rig.near.prefix, "ssh-add", "-q", str(rig.key)]
         subprocess.run(add, env=environment, check=True, stderr=subprocess.DEVNULL)
-        text = f"known_hosts={files['known']}&sshauth=agent"
+        text = f"known_hosts={files['known']}&sshauth={methods}"
         check_works(read(uri(rig, text), SSH_AUTH_SOCK=str(socket)))
     finally:
         kill(agent)
