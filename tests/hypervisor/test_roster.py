@@ -47,3 +47,14 @@ def test_identities_of_locked_domains() -> None:
         roster.note({"b": ""})
     roster.lock("a", Link(1, True, 0.0), by_block=False, now=9.0)
     assert roster.locked["a"].since == 7.0
+
+
+def test_an_identity_is_that_of_a_uuid() -> None:
+    """A domain that was defined anew is another one, though it has the name."""
+    roster, known = Roster(), Identity({"project": "shop"}, {})
+    found = []
+    for uuid in ("1", "1", "2"):
+        roster.note({"a": uuid})
+        found.append({**roster.identities})
+        roster.identify(Reading([Domain("a", True, {}, known)], 0))
+    assert found == [{}, {"a": known}, {}]

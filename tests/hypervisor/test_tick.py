@@ -62,17 +62,20 @@ def test_each_domain_is_written_once(pieces: list[str]) -> None:
 
 
 def test_domains_wait_for_their_identities() -> None:
-    """A domain without an identity is written once it is known, or without one if it cannot be
-    read; one that is incomplete as well waits for the end."""
-    tick, known = Tick(0, 0.0, 9.0), Identity({"project": "shop"}, {})
-    tick.accept(Piece([Domain(n, True, {}, None) for n in "ABC"], frozenset("C"), due="ABC"), 1.0)
-    assert not tick.ready and tick.lacks and tick.untagged == 3
-    assert [batch.request for batch in tick.queue] == [XmlRequest([*"ABC"])]
-    tick.identify("ABC", {"A": known, "C": known})
-    assert tick.untagged == 1
+    """A domain without an identity is written once it is known, or with its last one if it cannot
+    be read; one that is incomplete as well waits for the end."""
+    known, last = Identity({"project": "shop"}), Identity({"project": "old"})
+    tick = Tick(0, 0.0, 9.0, dict.fromkeys("ADE", last))
+    domains = [Domain(name, True, {}, None) for name in "ABCDE"]
+    tick.accept(Piece(domains, frozenset("C"), due="ABCDE"), 1.0)
+    assert not tick.ready and tick.lacks and tick.untagged == 5
+    assert [batch.request for batch in tick.queue] == [XmlRequest([*"ABCDE"])]
+    tick.identify("ABCD", {"A": known, "C": known})  # no answer for E
+    assert tick.untagged == 3
     tick.end()
     found = [(d.name, d.identity) for reading in tick.ready for d in reading.domains]
-    assert found == [("A", known), ("B", NO_IDENTITY), ("C", known)]
+    expected = {"A": known, "B": NO_IDENTITY, "D": last, "C": known, "E": last}
+    assert found == [*expected.items()]
 
 
 def test_timestamps() -> None:

@@ -294,21 +294,18 @@ class Client:
         domains, due = [], []
         for guest in guests:
             identity = self._identity(guest)
-            if self._scenario.tags and (identity is None or self._is_old(guest)):
+            if identity is None:
                 due.append(guest.name)
             domains.append(Domain(guest.name, guest.running, stats, identity, groups))
         uuids = {guest.name: guest.uuid for guest in guests} if request.names is None else {}
         connection.last = Piece(domains, frozenset(partial), due, uuids)
 
     def _identity(self, guest: Guest) -> Optional[Identity]:
+        """None if it is not known, or if an event says that it is out of date."""
         if not self._scenario.tags:
             return NO_IDENTITY
-        known = self._identities.get(guest.uuid)
-        return known[1] if known is not None else None
-
-    def _is_old(self, guest: Guest) -> bool:
-        known = self._identities.get(guest.uuid)
-        return known is not None and known[0] != guest.version
+        version, identity = self._identities.get(guest.uuid, (None, None))
+        return identity if version == guest.version else None
 
     def _xml(self, connection: Connection, request: XmlRequest) -> Steps:
         names = [name for name in request.names if name not in request.hung]

@@ -18,7 +18,7 @@ from ..domain.record import Stats
 from ..log import log
 from ..uri import redact_uri
 from . import ssh
-from .client import client_log, start_events, takes_channels
+from .client import client_log, format_version, start_events, takes_channels
 from .conceal import conceal, hide
 from .errors import ErrorKind, LibvirtError, message_of, readable
 from .raised import translated
@@ -57,16 +57,6 @@ _OF_DOMAINS = (libvirt.virDomainSnapshot, libvirt.virDomainCheckpoint)
 
 # Seconds between keepalive messages, and the number of them that may stay unanswered.
 _KEEPALIVE = (5, 2)
-
-
-def library_version() -> str:
-    """The version of the libvirt client library, such as 9.0.0; no call."""
-    return format_version(int(libvirt.getVersion()))
-
-
-def format_version(number: int) -> str:
-    """A libvirt version number as text, 9000001 as 9.0.1; no call."""
-    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
 class Connection:
@@ -173,10 +163,8 @@ class Connection:
 
     def statistics(self, handles: Optional[Sequence[Handle]], groups: int, flags: int) -> Records:
         """The bulk statistics of these domains (None: of all), without domains that are gone.
-
         ``groups`` is a mask of VIR_DOMAIN_STATS_* bits; 0 selects all groups of the driver. Raises
-        LibvirtError, and UnicodeDecodeError if a string is not UTF-8.
-        """
+        LibvirtError, and UnicodeDecodeError if a string is not UTF-8."""
         with translated("getAllDomainStats"):
             if handles is None:
                 return list(self._connection.getAllDomainStats(groups, flags))
@@ -213,18 +201,13 @@ def is_utf8(handle: Handle) -> bool:
 
 def uuid(handle: Handle) -> str:
     """The domain's UUID as text; no call."""
-    return uuid_text(handle.UUID())
-
-
-def raw_uuids(handles: Iterable[Handle]) -> list[bytes]:
-    """The UUIDs of domains as bytes; no call."""
-    return [handle.UUID() for handle in handles]
+    return _as_text(handle.UUID())
 
 
 @lru_cache(maxsize=16_384)
-def uuid_text(raw: bytes) -> str:
-    """A UUID as text; no call. It is kept, because libvirt needs three times as long to make it."""
-    text = raw.hex()
+def _as_text(uuid: bytes) -> str:
+    """Kept, because libvirt needs three times as long to make it."""
+    text = uuid.hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
@@ -239,11 +222,6 @@ def life(handle: Handle) -> int:
     """The domain's id when the handle was made, a new number at each start, -1 while it is off; no
     call."""
     return int(handle.ID())
-
-
-def lives(handles: Iterable[Handle]) -> list[int]:
-    """The lives of domains; no call."""
-    return [handle.ID() for handle in handles]
 
 
 def call(handle: Handle, method: str, *arguments: Any) -> Any:

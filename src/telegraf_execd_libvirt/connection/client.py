@@ -1,4 +1,4 @@
-"""libvirt's client: its event loop, and the lines that it writes to stderr.
+"""libvirt's client: its event loop, the lines that it writes to stderr, and its version.
 
 Keepalive and events need the loop, which runs in a separate thread. Some errors have their reason
 only in the lines.
@@ -127,3 +127,13 @@ def takes_channels() -> bool:
     12.8 at least its C function lacks this argument, and the first event would end the process."""
     dispatch = getattr(libvirt.virConnect, "_dispatchDomainEventChannelLifecycleCallback", None)
     return dispatch is not None and dispatch.__code__.co_argcount > _WITHOUT_CHANNEL
+
+
+def library_version() -> str:
+    """The version of the libvirt client library, such as 9.0.0; no call."""
+    return format_version(int(libvirt.getVersion()))
+
+
+def format_version(number: int) -> str:
+    """A libvirt version number as text, 9000001 as 9.0.1; no call."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

@@ -65,7 +65,7 @@ class Reader:
         self._handles = Handles(self.connection, wanted.selection, progress)
         self._read, self._divides = 0, False
         self._unreadable: dict[str, Exception] = {}
-        #: The flags that a driver may not know; those that it does not, and what is attempted then.
+        #: The flags that a driver may not know; what is attempted if it does not know some.
         self._optional = {
             "the flag NOWAIT": NOWAIT,
             "backing images": BACKING if wanted.backing_chain else 0,
@@ -107,17 +107,14 @@ class Reader:
 
     def _batch(self, request: BatchRequest) -> Iterator[Content]:
         self._divides = request.divide
-        if request.names is None:
-            self._handles.clear()
-            yield from self._pieces(None, request)
-            return
-        if not self._facts.has_bulk and request.uuids is None:
-            self._handles.clear()  # only a new handle says whether its domain runs
-        handles = self._handles.known(request.names, request.uuids, request.look_up)
+        handles, names = None, request.names
+        if names is None or not (self._facts.has_bulk or request.uuids):
+            self._handles.clear()  # without bulk statistics: only a new one says what runs
+        if names is not None:
+            handles = self._handles.known(names, request.uuids, request.look_up)
         read = yield from self._pieces(handles, request)
-        if read + len(self._unreadable) < len(handles):
-            handles = self._handles.renewed(request.names, request.uuids)
-            yield from self._pieces(handles, request)
+        if names and read + len(self._unreadable) < len(handles or ()):
+            yield from self._pieces(self._handles.renewed(names, request.uuids), request)
 
     def _pieces(
         self, handles: Optional[list[Handle]], request: BatchRequest
@@ -133,10 +130,11 @@ class Reader:
     def _piece(self, records: Records, request: BatchRequest) -> Piece:
         partial = self._details.fill(records, request)
         if self._wanted.selection.by_state:
-            has_state = self._wanted.selection.has_state
-            records[:] = [record for record in records if has_state(record[1])]
+            records[:] = [
+                record for record in records if self._wanted.selection.has_state(record[1])
+            ]
         handles = [handle for handle, _ in records]
-        names, lives = api.names(handles), api.lives(handles)
+        names, lives = api.names(handles), [*map(api.life, handles)]
         domains, due = [], []
         for (handle, stats), name, life in zip(records, names, lives):
             identity, is_due = self._details.identity(handle, life, stats)
@@ -179,9 +177,7 @@ class Reader:
         yield [(handle, {}) for handle in self._all(handles)]
 
     def _all(self, handles: Optional[list[Handle]]) -> list[Handle]:
-        if handles is not None:
-            return handles
-        return self.connection.domains(self._wanted.selection.flags)
+        return self.connection.domains(self._wanted.selection.flags) if handles is None else handles
 
     def _bulk(self, handles: Optional[list[Handle]], mask: int) -> Iterator[Records]:
         self._read, self._unreadable = 0, {}
@@ -249,7 +245,6 @@ class Reader:
 
     def _flags(self, dropped: Container[str]) -> list[int]:
         """The flags with which a call is attempted, one after the other."""
-        bits = (0 if what in dropped else bits for what, bits in self._optional.items())
-        nowait, backing, states = bits
+        nowait, backing, states = (0 if n in dropped else b for n, b in self._optional.items())
         known = (nowait | backing, backing, nowait, 0)
         return [*dict.fromkeys([*(flags | states for flags in known), *known])]

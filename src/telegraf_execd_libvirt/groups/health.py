@@ -43,8 +43,8 @@ _HEALTH = Metric(
         _counter("defects", "errors of this program itself since its start; the log has them"),
         _gauge(
             "domains_untagged",
-            "domains whose XML could not be read in time, so that their lines lack the "
-            "additional tags; only if tags or summaries need the XML",
+            "domains whose XML could not be read in time, so that their lines have the additional "
+            "tags of their last XML, or none; only if tags or summaries need the XML",
         ),
         text("daemon_version", "libvirt version of the daemon, after the first connection"),
         text("libvirt_version", "version of the libvirt library in this process"),

@@ -143,7 +143,8 @@ class Engine:
     def _begin(self, event: TickDue, now: float) -> None:
         self._began, self._due = now, None
         timestamp = event.timestamp + (int((now - event.at) * 1e9) if event.waits else 0)
-        self._tick = tick = Tick(timestamp, now, now + self._patience.timeout)
+        deadline, known = now + self._patience.timeout, self._roster.identities
+        self._tick = tick = Tick(timestamp, now, deadline, known)
         if self.runs.running:
             tick.hung = self.runs.incomplete
         self._asking.begin(tick)

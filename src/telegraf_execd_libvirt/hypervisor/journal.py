@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Optional
 
 from ..connection.advice import own_daemon, unreachable
-from ..connection.api import library_version
+from ..connection.client import library_version
 from ..connection.errors import LibvirtError, Unreachable
 from ..domain.mistakes import Mistake
 from ..groups.health import Health

@@ -44,7 +44,8 @@ class Roster:
         self.listing: Optional[Link] = None
         #: Whether to do without ``block``.
         self.without_block = False
-        self._identities: dict[str, Identity] = {}
+        #: The last identities of the domains by name, as far as they are known.
+        self.identities: dict[str, Identity] = {}
 
     @property
     def free(self) -> dict[str, str]:
@@ -69,18 +70,19 @@ class Roster:
         return [self.listing, *(lock.link for lock in self.locked.values())]
 
     def note(self, uuids: Mapping[str, str]) -> None:
-        self.uuids = dict(uuids)
-        for name in self._identities.keys() - uuids.keys():
-            del self._identities[name]
+        old, self.uuids = self.uuids, dict(uuids)
+        if self.uuids != old or not self.identities.keys() <= uuids.keys():
+            for name in [n for n in self.identities if old.get(n, "") != uuids.get(n)]:
+                del self.identities[name]  # another domain may have its name
 
     def identify(self, reading: Reading) -> None:
-        """Notes who domains are, for the lines about them while they are locked."""
+        """Notes who domains are, for their lines while they are locked, or without XML."""
         tagged = [domain for domain in reading.domains if domain.identity is not NO_IDENTITY]
-        self._identities.update((d.name, d.identity) for d in tagged if d.identity is not None)
+        self.identities.update((d.name, d.identity) for d in tagged if d.identity is not None)
 
     def locked_domains(self, now: float) -> list[Domain]:
         """The locked domains with the keys of their health."""
-        known = self._identities
+        known = self.identities
         return [
             Domain(name, True, locked(now - lock.since), known.get(name, NO_IDENTITY))
             for name, lock in self.locked.items()

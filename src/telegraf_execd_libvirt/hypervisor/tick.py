@@ -30,6 +30,8 @@ class Tick:
     timestamp: int
     began: float
     deadline: float
+    #: The last identities of domains, for those whose XML cannot be read.
+    known: Mapping[str, Identity] = field(default_factory=dict)
     #: What is due; None: all groups of each domain.
     schedule: Optional[Schedule] = None
     hung: frozenset[str] = frozenset()
@@ -54,8 +56,7 @@ class Tick:
     host: Host = NO_HOST
     #: The keys about the control interfaces of domains that do not respond.
     controls: Mapping[str, Stats] = field(default_factory=dict)
-    #: The UUIDs of the selected domains by name; whether all are known, and whether there are none
-    #: to ask.
+    #: The UUIDs of the selected domains by name; whether all are known, and none is to be asked.
     uuids: dict[str, str] = field(default_factory=dict)
     listed: bool = False
     empty: bool = False
@@ -94,7 +95,7 @@ class Tick:
 
     @property
     def untagged(self) -> int:
-        """The number of domains whose identity could not be read in this tick."""
+        """The number of domains whose XML could not be read in this tick."""
         return len(self._untagged) + sum(h.domain.identity is None for h in self._held.values())
 
     @property
@@ -122,8 +123,7 @@ class Tick:
         """Queues batches of this size for the domains that are not in one; ``first`` becomes the
         first one. Domains for which nothing is due may ``rest``, or else are only looked up."""
         self.listed = True
-        asked = self._asked
-        new = [name for name in names if name not in asked] if asked else [*names]
+        new = [name for name in names if name not in self._asked] if self._asked else [*names]
         self._asked.update(new)
         requests = [*self.requests(new, size, rest)]
         if first is not None:
@@ -206,7 +206,7 @@ class Tick:
                 yield domain
 
     def identify(self, names: Iterable[str], found: Mapping[str, Identity]) -> None:
-        """Takes the identities of these names; those that are not found cannot be read."""
+        """Takes the identities of these names; where one is not found the XML cannot be read."""
         ready = []
         for name in names:
             held = self._held.get(name)
@@ -214,10 +214,17 @@ class Tick:
                 continue
             if name not in found:
                 self._untagged.add(name)
-            held.domain = held.domain._replace(identity=found.get(name, NO_IDENTITY))
+            held.domain = self._identified(held.domain, found)
             if not held.incomplete:
                 ready.append(self._held.pop(name))
         self._write_held(ready)
+
+    def _identified(self, domain: Domain, found: Mapping[str, Identity]) -> Domain:
+        """The domain with the identity that was found, or else its last one."""
+        if domain.identity is not None:
+            return domain
+        identity = found.get(domain.name) or self.known.get(domain.name, NO_IDENTITY)
+        return domain._replace(identity=identity)
 
     def end(self) -> None:
         """Writes the domains that are still held."""
@@ -226,8 +233,7 @@ class Tick:
     def _write_held(self, all_held: Iterable[Held]) -> None:
         by_time: dict[float, list[Domain]] = {}
         for held in all_held:
-            domain = held.domain._replace(identity=held.domain.identity or NO_IDENTITY)
-            by_time.setdefault(held.asked, []).append(domain)
+            by_time.setdefault(held.asked, []).append(self._identified(held.domain, self.known))
         for asked, domains in by_time.items():
             self._write(domains, asked)
 

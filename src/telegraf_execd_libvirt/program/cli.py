@@ -132,7 +132,7 @@ def main(
         if options.sample_config:
             return _print(sample_config())
         if options.version:
-            from ..connection.api import library_version
+            from ..connection.client import library_version
 
             return _print(f"{_NAME} {__version__} (libvirt {library_version()})\n")
         if not stdout_is_open:

@@ -1,6 +1,7 @@
 """What is known about a guest that cannot be read is in its lines.
 
-The line about a locked guest says who it is. That of a guest which does not respond says what
+The line about a locked guest says who it is. A guest keeps its last tags while its XML cannot be
+read. That of a guest which does not respond says what
 libvirt's control interface does, if this was answered in the same tick.
 """
 
@@ -37,6 +38,8 @@ class Described(Check):
         for domain in action.domains:
             if domain.identity is not NO_IDENTITY:
                 self._known.add(domain.name)
+            elif domain.name in self._known and self._stay:
+                self.fail(f"{domain.name} has lost its tags")
             is_asked = domain.name in action.incomplete & self._controls
             if is_asked and "control" not in domain.stats:
                 self.fail(f"nothing about the control interface of {domain.name}")
