@@ -1,9 +1,9 @@
 """The plugin on the other Pythons and with the oldest requirements.
 
 The tests of the source's rooms, and all process tests marked `smoke`, run on the oldest and the
-newest Python; what they find on none of these and not on this one, is in no Python between. There
-the program starts, collects and ends.
-Each run has its virtual environment in .venvs, which is kept until pyproject.toml changes.
+newest Python: what none of these finds is in no Python between. On those between, the program
+starts, collects and ends. Each run has its virtual environment in .venvs, which is kept until
+pyproject.toml changes.
 """
 
 import hashlib
