@@ -212,7 +212,7 @@ def test_promtool(tmp_path):
     assert f"{len(EXPECTED)} rules found" in finish(promtool, "check", "rules", RULES)
     tests = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [*cases()]}
     path.write_text(json.dumps(tests))  # JSON is YAML as well
-    assert "SUCCESS" in finish(promtool, "test", "rules", path)
+    assert "SUCCESS" in finish(promtool, "test", "rules", path, timeout=600)
 
 
 def test_vmalert():

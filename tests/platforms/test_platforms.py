@@ -28,8 +28,8 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 #: What the tests of `make check` and those of a real hypervisor need.
 PACKAGES = (
     *("busybox-static", "cpio", "e2fsprogs", "iproute2", "libvirt-clients", "libvirt-daemon"),
-    *("libvirt-daemon-driver-qemu", "make", "openssh-client", "openssh-server", "procps"),
-    *("qemu-system-x86", "qemu-utils"),
+    *("libvirt-daemon-driver-qemu", "make", "mount", "openssh-client", "openssh-server"),
+    *("procps", "qemu-system-x86", "qemu-utils"),
 )
 #: Since Debian 13 the drivers have packages of their own.
 DRIVERS = ("libvirt-daemon-driver-network", "libvirt-daemon-driver-storage")
