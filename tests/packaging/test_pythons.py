@@ -29,7 +29,7 @@ OLDEST = [r.replace(">=", "==") for r in PROJECT["dependencies"] if "tomli" in r
 # What the tests import; the tools for style, types, builds and dashboards are needed only once.
 LIBRARIES = libraries(
     *("build", "coverage", "grafana-foundation-sdk", "hatchling", "import-linter", "mypy"),
-    *("pytest-xdist", "ruff", "vulture"),
+    *("pip", "pytest-xdist", "ruff", "vulture"),
 )
 
 #: The tests of the source's rooms, and of those that need the requirements.
