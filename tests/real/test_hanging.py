@@ -67,8 +67,8 @@ def test_guests_hang(
 
 
 def test_beside_a_guest_that_hangs(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:
-    """A guest that is shut down or loses a disk is not reported. The one that hangs is, with the
-    state of libvirt's control interface to it, and for how long it has lasted."""
+    """A guest that is shut down or loses a disk is not reported. A plugin that begins names the
+    guest that hangs. SIGTERM ends the process in the middle of a call."""
     disk = hypervisor.plug_disk(LINUX)
     ticks = start(TIMEOUT).calm()
     hypervisor.pause_process("idle1")
@@ -76,34 +76,54 @@ def test_beside_a_guest_that_hangs(hypervisor: Hypervisor, start: Callable[..., 
     hypervisor.stop_guest("idle2")
     hypervisor.virsh("detach-disk", LINUX, disk, "--live")
     changed = {"idle1", "idle2", LINUX}
-    tick = ticks.until(
-        lambda tick: tick.troubled.keys() == {"idle1"} and ticks.lacking(tick) == changed
-    )
+    ticks.until(lambda tick: tick.troubled.keys() == {"idle1"} and ticks.lacking(tick) == changed)
     assert "idle2" not in ticks.plugin.log.text
-    health = tick.troubled["idle1"]
-    assert health["control_state"] in (1, 2) and health["control_details"] == 0
-    assert health["control_time_ms"] > 0
+    late = start(TIMEOUT)
+    late.until(lambda tick: tick.troubled.keys() == {"idle1"})
+    late.plugin.wait_for_message("guests not responding: idle1")
+    hypervisor.pause_process("idle3")
+    late.plugin.tick_and_go_on()
+    late.plugin.signal(signal.SIGTERM)
+    assert late.plugin.wait() == 0
 
 
-def test_daemon_dies(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:
-    """While the daemon is gone each tick says so, and the log once. All is back with it, also if it
-    was killed in the middle of a call, and nothing is left over."""
+def test_daemon_stops_and_dies(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:
+    """While the daemon is stopped or gone each tick says so, and the log once. All is back with it,
+    also if it was killed in the middle of a call, and nothing is left over."""
     ticks = start(TIMEOUT).calm()
     before = ticks.plugin.opened()
-    for guests in ([], ["idle1"]):
-        for guest in guests:
-            hypervisor.pause_process(guest)
-        ticks.plugin.tick_and_go_on()
-        hypervisor.kill_daemon()
-        ticks.next()
+
+    def is_back() -> None:
+        ticks.until(lambda tick: tick.whole and tick.domains == ticks.expected)
+
+    hypervisor.stop_daemon()
+    for _ in range(4):
         tick = ticks.tick()
         assert tick.health["up"] == 0 and not tick.domains
-        for guest in guests:
-            hypervisor.resume_process(guest)
+    assert len(ticks.plugin.wait_for_message("cannot be read")) == 1
+    files, _ = ticks.plugin.opened()
+    # Keepalive gives the connections up.
+    assert eventually(lambda: ticks.plugin.opened()[0] < files, 90)
+    hypervisor.continue_daemon()
+    is_back()
+
+    for number in (2, 3):
+        hypervisor.kill_daemon()
+        for _ in range(2):
+            tick = ticks.tick()
+            assert tick.health["up"] == 0 and not tick.domains
         hypervisor.start_daemon()
-        ticks.until(lambda tick: tick.whole and tick.domains == ticks.expected)
-    assert len(ticks.plugin.wait_for_message("cannot be read")) == 2
-    assert len(ticks.plugin.wait_for_message("connected:", 3)) == 3
+        is_back()
+        assert len(ticks.plugin.wait_for_message("cannot be read")) == number
+        assert len(ticks.plugin.wait_for_message("connected:", number + 1)) == number + 1
+
+    hypervisor.pause_process("idle1")
+    ticks.plugin.tick_and_go_on()
+    hypervisor.kill_daemon()
+    ticks.next()
+    hypervisor.resume_process("idle1")
+    hypervisor.start_daemon()
+    is_back()
     assert ticks.tick().health["calls_hanging"] == 0
     assert eventually(lambda: ticks.tick() and ticks.plugin.opened() == before), (
         ticks.plugin.opened(),
@@ -135,6 +155,19 @@ def test_guests_come_and_go(hypervisor: Hypervisor, start: Callable[..., Ticks])
     warnings = [line for line in ticks.plugin.log.lines if re.match("[EW]!", line)]
     expected = ("a libvirt call is hung", "locked: fresh;", "responding: fresh", "no statistics:")
     assert not [line for line in warnings if not any(text in line for text in expected)]
+
+
+def test_why_a_guest_hangs(hypervisor: Hypervisor, start: Callable[..., Ticks]) -> None:
+    """A guest whose QEMU is stopped has the state of libvirt's control interface to it, and for how
+    long it has lasted. Others have none."""
+    ticks = start('timeout = "2s"').calm()
+    hypervisor.pause_process("idle1")
+    ticks.tick()
+    troubled = ticks.tick().troubled
+    assert [*troubled] == ["idle1"]
+    health = troubled["idle1"]
+    assert health["control_state"] in (1, 2) and health["control_details"] == 0
+    assert health["control_time_ms"] > 0
 
 
 def test_another_client_reads_all(start: Callable[..., Ticks]) -> None:
