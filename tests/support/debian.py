@@ -8,7 +8,6 @@ are this host's.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -81,15 +80,16 @@ class Debian:
         self._workspace = workspace
         kept = ROOT / ".cache" / f"debian-{release}.tar"
         if not kept.exists() or kept.stat().st_mtime < time.time() - _SECONDS_KEPT:
-            made = self._make(workspace.folder / kept.name)
             kept.parent.mkdir(exist_ok=True)
-            shutil.move(made, kept)
+            made = kept.with_suffix(f".{os.getpid()}.tar")  # another process may make one, too
+            self._make(made)
+            made.replace(kept)
         self.root.mkdir()
         unpack = ("tar", "--extract", "--file", kept, "--directory", self.root)
         run(workspace, f"unpack-{release}", *unpack)
         self.run("update", "apt-get", "update", online=True)
 
-    def _make(self, base: Path) -> Path:
+    def _make(self, base: Path) -> None:
         """Make an archive of the packages, and of the lists of apt."""
         options = ("--mode=root", "--variant=apt", "--skip=cleanup/apt")
         fast = ("--aptopt=Acquire::Languages none", "--dpkgopt=force-unsafe-io")
@@ -98,7 +98,6 @@ class Debian:
         command = ("mmdebstrap", *options, *fast, dated, self.release, base)
         source = f"deb {_archive()} {self.release} main"
         run(self._workspace, f"mmdebstrap-{self.release}", *_ALONE, *command, source)
-        return base
 
     def install(self, *packages: str) -> None:
         """Install packages from the archive, or files."""
