@@ -22,7 +22,8 @@ class Outcomes(Check):
         self._hung = 0
         self._most_seconds = scenario.timeout - _BUSY_SECONDS
         alone = scenario.only("hang", "late") and len(scenario.victims) == 1
-        self._waits = alone and scenario.interval > scenario.timeout
+        regular = scenario.interval > scenario.timeout and not scenario.irregular
+        self._waits = alone and regular
 
     def action(self, action: Action) -> None:
         if isinstance(action, Outcome) and self.run.current is None:
