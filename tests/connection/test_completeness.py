@@ -29,8 +29,7 @@ class Handle(NamedTuple):
     def name(self) -> str:
         return self.text
 
-    def UUID(self) -> bytes:  # noqa: N802
-        return self.text.encode()
+    UUIDString = name
 
     def ID(self) -> int:  # noqa: N802
         return self.life

@@ -9,7 +9,7 @@ block as long as libvirt does, unless its docstring says that it makes no call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Callable, Optional
 
 import libvirt
@@ -201,14 +201,12 @@ def is_utf8(handle: Handle) -> bool:
 
 def uuid(handle: Handle) -> str:
     """The domain's UUID as text; no call."""
-    return _as_text(handle.UUID())
+    return str(handle.UUIDString())
 
 
-@lru_cache(maxsize=16_384)
-def _as_text(uuid: bytes) -> str:
-    """Kept, because libvirt needs three times as long to make it."""
-    text = uuid.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+def raw_uuids(handles: Iterable[Handle]) -> list[bytes]:
+    """The UUIDs of domains as bytes, which libvirt makes faster than text; no call."""
+    return [handle.UUID() for handle in handles]
 
 
 def domain_name(handle: Handle) -> str:

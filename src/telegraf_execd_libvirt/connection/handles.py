@@ -29,7 +29,7 @@ class Handles:
         self._running: tuple[list[str], list[int]] = ([], [])
         self._of_all: Uuids = {}
         #: The names and UUIDs of the last list, and what is selected of them.
-        self._listed: tuple[list[str], list[str]] = ([], [])
+        self._listed: tuple[list[str], list[bytes]] = ([], [])
         self._uuids: Uuids = {}
         #: The names that were missing, and whether nothing was selected, when that was judged.
         self._judged: tuple[frozenset[str], bool] = (frozenset(), False)
@@ -53,12 +53,13 @@ class Handles:
     def list_all(self) -> Listing:
         """The selected domains; the handles of all others are forgotten."""
         handles = self._connection.domains(self._selection.flags)
-        listed = names, uuids = api.names(handles), [*map(api.uuid, handles)]
+        names = api.names(handles)
+        listed = names, api.raw_uuids(handles)
         self._known = dict(zip(names, handles))
         if listed != self._listed:
             self._listed = listed
-            by_name = dict(zip(names, uuids))
-            self._uuids = {name: by_name[name] for name in self._selection.names(names)}
+            selected = self._selection.names(names)
+            self._uuids = {name: api.uuid(self._known[name]) for name in selected}
         existing = self._connection.count if self._selection.flags else len(handles)
         return Listing(self._uuids, existing, self._mistakes(not self._uuids))
 
