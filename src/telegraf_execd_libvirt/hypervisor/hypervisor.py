@@ -37,13 +37,14 @@ from .messages import (
     Defect,
     Ended,
     Event,
+    Fetched,
     Link,
     Open,
     Opened,
     Outcome,
     Part,
     Paused,
-    Say,
+    Reading,
     TickDue,
     Written,
 )
@@ -118,7 +119,8 @@ class Hypervisor:
             if self._results:
                 begun = time.monotonic()
                 try:
-                    yield self._results.popleft()
+                    while self._results:
+                        yield self._results.popleft()
                 finally:
                     self._paused += time.monotonic() - begun
                 continue
@@ -149,7 +151,12 @@ class Hypervisor:
         actions = self._engine.actions
         while actions:
             action = actions.popleft()
-            if isinstance(action, Ask):
+            if isinstance(action, (Reading, Fetched, Outcome)):
+                self._results.append(action)
+                if isinstance(action, Outcome):
+                    self.journal.tick(action, self._calls, self.feeds)
+                    self._calls = 0
+            elif isinstance(action, Ask):
                 self._calls += 1
                 self.workers[action.link].ask(action.request)
             elif isinstance(action, Open):
@@ -158,13 +165,8 @@ class Hypervisor:
                 if action.lost and action.link.read_only:
                     self._facts = facts_of(self._config)
                 self.workers.pop(action.link).ask(None)
-            elif isinstance(action, Say):
-                log.log(logging.DEBUG if self._quiet else action.level, "%s", action.text)
             else:
-                self._results.append(action)
-                if isinstance(action, Outcome):
-                    self.journal.tick(action, self._calls, self.feeds)
-                    self._calls = 0
+                log.log(logging.DEBUG if self._quiet else action.level, "%s", action.text)
 
     def _take(self, event: Event) -> None:
         """Gives an event to the engine; of the ticks that came meanwhile, the last one."""
