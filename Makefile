@@ -11,10 +11,10 @@ TESTABLE := $(VENV)/testable-$(subst /,-,$(PYTHON))
 # The tests start hundreds of Python processes: compile each module only once.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests run in one process more than there are CPUs, because many tests wait. The tests of a file
+# Tests run in two processes more than there are CPUs, because many tests wait. The tests of a file
 # stay in one process, as they may share a server.
 CPUS := $(shell getconf _NPROCESSORS_ONLN)
-PARALLEL := --numprocesses $(shell expr $(CPUS) + 1) --maxprocesses 8 --dist loadfile \
+PARALLEL := --numprocesses $(shell expr $(CPUS) + 2) --maxprocesses 8 --dist loadfile \
   --no-loadscope-reorder
 
 # The rooms of the source, what runs it as a process, and the documents.
