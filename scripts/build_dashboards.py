@@ -1,7 +1,6 @@
 """Write the dashboards, the alerts and their list in docs/dashboards.md; `make docs` runs this.
 
-Panels and rules are in scripts/panels/. With --check the script writes nothing, lists the files
-that are out of date, and exits with status 1.
+Panels and rules are in scripts/panels/. Only what is out of date is written, and listed.
 """
 
 from __future__ import annotations

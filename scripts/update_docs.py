@@ -4,8 +4,7 @@ A generated part is the text between `<!-- NAME: begin -->` and `<!-- NAME: end 
 comes from the program: the declarations of metrics and sources, the sample configuration, the
 command line, the module docstrings. Three files are generated as a whole: the manual page, the
 sample configuration, whose text about each source comes from its declaration, and
-examples/plugin.conf, its copy.
-With --check the script writes nothing, lists what is out of date, and exits with status 1.
+examples/plugin.conf, its copy. What was out of date is listed.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def test_pools_networks_and_snapshots(
     try:
         hypervisor.virsh("pool-list")
         hypervisor.virsh("net-list")
-    except Exception as error:
+    except HypervisorError as error:
         raise Missing(f"libvirt's storage and network drivers: {error}") from error
     folder = hypervisor.own_folder("pool")
     disk = folder / "snapped.qcow2"

@@ -1,8 +1,8 @@
 """Handling of components that a machine lacks.
 
 The rule: a test is skipped only because it or one of its fixtures raises `Missing`, which names the
-component. If TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING is set, as for a complete run, the test fails
-instead; see tests/conftest.py.
+component, or because no container can run. If TELEGRAF_EXECD_LIBVIRT_TEST_EVERYTHING is set, as
+for a complete run, a test that raises it fails instead; see tests/conftest.py.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Handles:
         self._known[api.name(handle)] = handle
 
     def forget(self, handles: Iterable[Handle]) -> None:
-        """libvirt does not know these domains any more; others may have their names."""
+        """Forgets domains that libvirt does not know any more; others may have their names."""
         for name in api.names(handles):
             self._known.pop(name, None)
 
@@ -92,8 +92,8 @@ class Handles:
         return [handle for handle in map(self._known.get, names) if handle is not None]
 
     def renewed(self, names: Sequence[str], uuids: Optional[Uuids] = None) -> list[Handle]:
-        """The new handles of those of these domains that were defined anew, under the same name;
-        after an answer without some of them, as that says nothing of a domain that is gone."""
+        """Called after an answer without some of these domains. Returns the new handles of domains
+        that were defined anew under the same name; domains that are gone have none."""
         old = {name: api.uuid(self._known[name]) for name in names if name in self._known}
         if uuids is None:
             self.list_all()
