@@ -123,6 +123,23 @@ def test_stdout_that_is_closed_ends_it_quietly(start: Start, pipe: Pipes, before
     assert [line[:3] for line in plugin.log.lines] == ["I! "]
 
 
+def test_the_end_waits_for_a_slow_reader(start: Start, config: Config, pipe: Pipes) -> None:
+    """At the end of stdin nothing is lost, although all is collected before the reader reads."""
+    reader, writer = pipe()
+    path = config(f'libvirt_uri = "{TEST_DRIVER}"\n[inputs.libvirt.tags]\nsite = "{"x" * 3000}"')
+    plugin = start("--config", path, stdout=writer)
+    writer.close()
+    plugin.tick()
+    plugin.end_input()
+    assert eventually(lambda: waiting_bytes(reader.fileno()))
+    before = plugin.switches
+    assert eventually(lambda: plugin.process.poll() == 0 or plugin.switches >= before + 4)
+    lines = whole_lines(reader.read().decode())
+    assert {line.partition(",")[0] for line in lines} >= {"libvirt_state", "libvirt_vcpu"}
+    assert len(lines) > 2
+    assert plugin.wait() == 0
+
+
 def test_stdout_that_is_not_read(start: Start, pipe: Pipes, with_domains: WithDomains) -> None:
     """While nobody reads, metrics are dropped and memory does not grow; then they continue."""
     reader, writer = pipe()

@@ -87,7 +87,8 @@ class Hypervisor:
         self._due: Optional[TickDue] = None
         self._timestamp = 0
         self._lock = threading.Lock()
-        self._fetching = False
+        #: Whether there is a tick that is not written whole, or a fetch that does not hang.
+        self._collecting = self._fetching = False
 
     def tick(self, timestamp: int) -> None:
         """Requests a tick with this timestamp in nanoseconds of Unix time; never waits."""
@@ -99,8 +100,8 @@ class Hypervisor:
 
     @property
     def collecting(self) -> bool:
-        """Whether a tick is collected or waits."""
-        return self._due is not None or self._engine.collects
+        """Whether a tick waits, is collected, or is not written whole."""
+        return self._due is not None or self._collecting
 
     @property
     def busy(self) -> bool:
@@ -134,6 +135,7 @@ class Hypervisor:
                     self._safely(self._engine.wake, now)
                     continue
                 self._fetching = self._engine.fetches.busy
+                self._collecting = self._engine.collects
                 if not self.busy:
                     self._idle()
                 if until is not None and now >= until:
@@ -154,7 +156,8 @@ class Hypervisor:
             if isinstance(action, (Reading, Fetched, Outcome)):
                 self._results.append(action)
                 if isinstance(action, Outcome):
-                    self.journal.tick(action, self._calls, self.feeds)
+                    if log.isEnabledFor(logging.DEBUG):
+                        self.journal.tick(action, self._calls, self.feeds)
                     self._calls = 0
             elif isinstance(action, Ask):
                 self._calls += 1
@@ -172,6 +175,7 @@ class Hypervisor:
         """Gives an event to the engine; of the ticks that came meanwhile, the last one."""
         if isinstance(event, TickDue):
             with self._lock:
+                self._collecting = True
                 event, self._due = self._due or event, None
             self._timestamp = event.timestamp
         elif isinstance(event, (Opened, Part, Ended)) and event.link not in self.workers:
