@@ -123,6 +123,22 @@ def test_stdout_that_is_closed_ends_it_quietly(start: Start, pipe: Pipes, before
     assert [line[:3] for line in plugin.log.lines] == ["I! "]
 
 
+def test_a_whole_batch_waits_in_the_pipe(
+    start: Start, config: Config, with_domains: WithDomains, pipe: Pipes
+) -> None:
+    """A pipe of the usual size takes a larger batch while nobody reads."""
+    uri = with_domains(*NAMES[:100])
+    path = config(f'libvirt_uri = "{uri}"\n[inputs.libvirt.tags]\nsite = "{"x" * 300}"')
+    reader, writer = pipe(65536)
+    plugin = start("--config", path, stdout=writer)
+    writer.close()
+    plugin.tick()
+    assert plugin.finish() == 0
+    text = reader.read().decode()
+    assert len(text) > 65536
+    assert len(states(whole_lines(text))) == 100
+
+
 def test_the_end_waits_for_a_slow_reader(start: Start, config: Config, pipe: Pipes) -> None:
     """At the end of stdin nothing is lost, although all is collected before the reader reads."""
     reader, writer = pipe()

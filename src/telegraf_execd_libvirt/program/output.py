@@ -17,6 +17,7 @@ import sys
 import termios
 import threading
 import time
+from contextlib import suppress
 from typing import Callable, Union
 
 from ..connection.conceal import conceal
@@ -30,6 +31,9 @@ _F_SETPIPE_SZ, _F_GETPIPE_SZ = 1031, 1032
 
 #: At the end of the process: time for a write into a file.
 _LAST_WRITE_SECONDS = 1.0
+
+#: The usual pipe, and the largest one that every user may have. A smaller one is meant to be small.
+_USUAL_PIPE, _LARGEST_PIPE = 1 << 16, 1 << 20
 
 #: No event tells when a pipe is empty.
 _LOOK_AGAIN_SECONDS = 0.01
@@ -70,12 +74,14 @@ class Output:
 
     def _write_stream(self, lines: bytes, view: memoryview) -> None:
         """A write of up to PIPE_BUF bytes waits until a pipe or a local socket takes all of it; an
-        empty pipe takes as much as it can hold without waiting."""
+        empty pipe takes as much as it can hold without waiting. So one that holds a whole batch
+        saves about a hundred small writes, 1 % of a tick of 1000 guests."""
         begin, size = 0, len(lines)
+        capacity = self._capacity(size) if self._is_pipe and size > select.PIPE_BUF else 0
         while begin < size:
             end = begin + select.PIPE_BUF
-            if end < size and self._is_pipe and not self._waiting():
-                end = begin + self._capacity()
+            if end < size and capacity and not self._waiting():
+                end = begin + capacity
             if end >= size:
                 end = size
             else:
@@ -110,8 +116,13 @@ class Output:
         """The number of bytes in the pipe."""
         return int.from_bytes(fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
-    def _capacity(self) -> int:
-        return fcntl.fcntl(self._fd, _F_GETPIPE_SZ)
+    def _capacity(self, size: int = 0) -> int:
+        """The number of bytes that the pipe can hold; a usual one grows to this ``size``."""
+        capacity = fcntl.fcntl(self._fd, _F_GETPIPE_SZ)
+        if _USUAL_PIPE <= capacity < size <= _LARGEST_PIPE:
+            with suppress(OSError):
+                capacity = fcntl.fcntl(self._fd, _F_SETPIPE_SZ, size)
+        return capacity
 
     def _write_file(self, lines: bytes, view: memoryview) -> None:
         while self._rest:
