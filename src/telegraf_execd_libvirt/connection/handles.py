@@ -28,8 +28,8 @@ class Handles:
         #: The names and lives in the last answer for all domains, and their UUIDs.
         self._running: tuple[list[str], list[int]] = ([], [])
         self._of_all: Uuids = {}
-        #: The names and UUIDs of the last list, and what is selected of them.
-        self._listed: tuple[list[str], list[bytes]] = ([], [])
+        #: All names and UUIDs of the last list, and what is selected of them.
+        self._listed = "", b""
         self._uuids: Uuids = {}
         #: The names that were missing, and whether nothing was selected, when that was judged.
         self._judged: tuple[frozenset[str], bool] = (frozenset(), False)
@@ -54,7 +54,7 @@ class Handles:
         """The selected domains; the handles of all others are forgotten."""
         handles = self._connection.domains(self._selection.flags)
         names = api.names(handles)
-        listed = names, api.raw_uuids(handles)
+        listed = "\0".join(names), b"".join(api.raw_uuids(handles))
         self._known = dict(zip(names, handles))
         if listed != self._listed:
             self._listed = listed
@@ -89,7 +89,7 @@ class Handles:
             known.update(look_up_each(self._connection, missing, uuids, self._progress))
         elif not self._known.keys() >= set(names):
             self.list_all()
-        return [handle for handle in map(self._known.get, names) if handle is not None]
+        return [*filter(None, map(self._known.get, names))]
 
     def renewed(self, names: Sequence[str], uuids: Optional[Uuids] = None) -> list[Handle]:
         """Called after an answer without some of these domains. Returns the new handles of domains

@@ -77,6 +77,8 @@ _NODE = Metric(
 #: The groups of the keys that the sums need.
 GROUP_OF = {"state.state": "state", "balloon.maximum": "balloon", "vcpu.current": "vcpu"}
 
+_SUM_KEYS = [f"node.{field.name}" for field in _SUMS]
+
 GROUP = Group(name="node", needs=(*GROUP_OF.values(),), metrics=(_NODE,))
 
 
@@ -84,7 +86,7 @@ class Node:
     """The domains of one hypervisor in one tick, counted and summed up."""
 
     def __init__(self) -> None:
-        self._keys = {f"node.{field.name}": 0 for field in _SUMS}
+        self._keys = dict.fromkeys(_SUM_KEYS, 0)
 
     def add(self, active: bool, stats: Stats) -> None:
         """Add one domain; values that its bulk statistics do not have count as 0."""

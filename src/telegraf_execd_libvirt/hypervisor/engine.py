@@ -122,7 +122,7 @@ class Engine:
         """Readings are written after the next requests have been asked."""
         if tick.ready:
             self.journal.up()
-            for reading in tick.ready:
+            for reading in tick.ready if self._plan.identity else ():
                 self._roster.identify(reading)
             self.actions += tick.ready
             tick.ready.clear()

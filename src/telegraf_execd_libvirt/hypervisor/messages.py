@@ -33,8 +33,9 @@ Asked = Union[Request, FetchRequest]
 class Plan:
     """What a configuration asks of the engine of one hypervisor. ``calls``: batches at the same
     time; ``by_name``: names select the domains; ``host``: read the host; ``control``: ask for the
-    control interface of domains that do not respond. ``intervals`` has the seconds of each group if
-    there are any, see :mod:`.schedule`; ``only``: ask for these groups."""
+    control interface of domains that do not respond; ``identity``: domains have one. ``intervals``
+    has the seconds of each group if there are any, see :mod:`.schedule`; ``only``: ask for these
+    groups."""
 
     name: str
     uri: str
@@ -44,6 +45,7 @@ class Plan:
     by_name: bool = False
     host: bool = False
     control: bool = False
+    identity: bool = True
     is_remote: bool = False
     sources: Sequence[tuple[Source, Settings]] = ()
     intervals: Mapping[str, float] = field(default_factory=dict)

@@ -39,6 +39,7 @@ def plan_of(config: HypervisorConfig, name: str) -> Plan:
         by_name=config.selection.by_name,
         host=node.GROUP in config.additions,
         control=health.GROUP in config.additions,
+        identity=config.identities.wanted,
         is_remote=is_remote(config.libvirt_uri),
         sources=[(source, config.settings(source)) for source in config.sources],
         intervals=config.group_intervals.of(groups),

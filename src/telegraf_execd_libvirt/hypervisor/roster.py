@@ -35,7 +35,7 @@ class Roster:
 
     def __init__(self) -> None:
         #: The UUIDs of the selected domains by name, in libvirt's order; empty: not known.
-        self.uuids: dict[str, str] = {}
+        self.uuids: Mapping[str, str] = {}
         #: The number of domains, selected or not; None if it is not known.
         self.existing: Optional[int] = None
         self.locked: dict[str, Lock] = {}
@@ -70,7 +70,8 @@ class Roster:
         return [self.listing, *(lock.link for lock in self.locked.values())]
 
     def note(self, uuids: Mapping[str, str]) -> None:
-        old, self.uuids = self.uuids, dict(uuids)
+        """Takes the UUIDs of all selected domains; nobody may change them later."""
+        old, self.uuids = self.uuids, uuids
         if self.uuids != old or not self.identities.keys() <= uuids.keys():
             for name in [n for n in self.identities if old.get(n, "") != uuids.get(n)]:
                 del self.identities[name]  # another domain may have its name

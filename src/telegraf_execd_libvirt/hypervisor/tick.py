@@ -183,8 +183,9 @@ class Tick:
         domains, names = piece.domains, {domain.name for domain in piece.domains}
         if piece.incomplete or piece.due or self._held or not names.isdisjoint(self._written):
             domains = [*self._whole(piece, asked)]
+            names = {domain.name for domain in domains}
             piece.domains.clear()
-        self._write(domains, asked)
+        self._write(domains, names, asked)
         due = [name for name in piece.due if name not in self._identifying]
         self._identifying.update(due)
         for at in range(0, len(due), _XML_BATCH):
@@ -235,13 +236,12 @@ class Tick:
         for held in all_held:
             by_time.setdefault(held.asked, []).append(self._identified(held.domain, self.known))
         for asked, domains in by_time.items():
-            self._write(domains, asked)
+            self._write(domains, {domain.name for domain in domains}, asked)
 
-    def _write(self, domains: list[Domain], asked: float) -> None:
+    def _write(self, domains: list[Domain], names: set[str], asked: float) -> None:
         """What was asked after another request had hung has the time at which it was asked."""
         if not domains:
             return
-        names = {domain.name for domain in domains}
         self._written |= names.difference(self._held)
         late = asked - self.began if self.hung_at is not None and asked >= self.hung_at else 0.0
         timestamp, incomplete = self.timestamp + int(late * 1e9), self.incomplete & names
