@@ -57,6 +57,17 @@ def test_once_into_a_pipe_that_is_closed_early(
     assert [line[:3] for line in plugin.log.lines] == []
 
 
+@pytest.mark.parametrize("groups", ["", "statistics_groups = []\n"])
+def test_once_whose_lines_cannot_be_written(config: Config, groups: str) -> None:
+    """If lines are lost, --once exits with status 1, also if only sources, which come last, have
+    lines."""
+    options = f'libvirt_uri = "{TEST_DRIVER}"\n{groups}additional_statistics = ["network"]'
+    full = ("sh", "-c", 'exec "$@" >/dev/full', "sh")
+    result = run("--config", config(options), "--once", prefix=full)
+    assert result.returncode == 1
+    assert "cannot write stdout: No space left on device" in result.stderr
+
+
 def test_the_levels_of_the_log(config: Config) -> None:
     """--log-level suppresses messages of lower levels; without it --once writes no informational
     ones. Debug has one line for the tick: its domains, calls and milliseconds of each source."""

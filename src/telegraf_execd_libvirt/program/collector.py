@@ -44,7 +44,7 @@ class Collector:
         closed: Callable[[], None],
     ) -> None:
         self.config = config
-        #: Whether the last tick was not read, or not written whole.
+        #: Whether the last tick was not read, or not written whole, or a source after it.
         self.failed = False
         self.hypervisor = Hypervisor(config, f"inputs.libvirt[{index}]", idle)
         self._index, self._twins = index, twins
@@ -78,7 +78,7 @@ class Collector:
 
     def _fail(self, defect: Exception) -> None:
         """A defect of this program: it is counted and logged, and costs what it spoils."""
-        self._lost = True
+        self.failed = self._lost = True
         self.hypervisor.defect(defect)
 
     def _take(self, result: Written) -> None:
@@ -121,7 +121,7 @@ class Collector:
             if not self._broken:
                 text = "cannot write stdout: %s; dropping metrics until it recovers"
                 log.error(text, error.strerror)
-            self._lost = self._broken = True
+            self.failed = self._lost = self._broken = True
 
 
 class _Summaries:
