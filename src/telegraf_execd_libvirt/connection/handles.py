@@ -28,8 +28,10 @@ class Handles:
         #: The names and lives in the last answer for all domains, and their UUIDs.
         self._running: tuple[list[str], list[int]] = ([], [])
         self._of_all: Uuids = {}
-        #: All names and UUIDs of the last list, and what is selected of them.
+        #: All names and UUIDs of the last list. They are joined: two lists need 0.3 MB more for
+        #: 3000 domains.
         self._listed = "", b""
+        #: What is selected of them.
         self._uuids: Uuids = {}
         #: The names that were missing, and whether nothing was selected, when that was judged.
         self._judged: tuple[frozenset[str], bool] = (frozenset(), False)

@@ -121,7 +121,7 @@ class Hanging:
         del self._runs.running[run.link]
         if asked is not None and event.error is None and isinstance(event.last, Piece):
             if asked.names is None:
-                self._runs.roster.note({**run.tick.uuids})
+                self._runs.roster.note({**run.tick.uuids})  # a late answer may add to them
             self._runs.roster.answered(run.tick.uuids if asked.names is None else asked.names)
         unlocked = self._runs.roster.returned(run.link, event.alive)
         run.tick.longest = max(run.tick.longest, event.seconds)

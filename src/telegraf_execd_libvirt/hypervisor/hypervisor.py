@@ -87,7 +87,8 @@ class Hypervisor:
         self._due: Optional[TickDue] = None
         self._timestamp = 0
         self._lock = threading.Lock()
-        #: Whether there is a tick that is not written whole, or a fetch that does not hang.
+        #: Whether a tick is not written whole, and whether a fetch runs that does not hang. They
+        #: become false only when nothing is left to do.
         self._collecting = self._fetching = False
 
     def tick(self, timestamp: int) -> None:

@@ -80,8 +80,8 @@ class Link:
 
 @dataclass
 class TickDue:
-    """A tick has arrived ``at`` this monotonic time; ``waits``: another one was collected then, so
-    its timestamp is that of its beginning."""
+    """A tick has arrived ``at`` this monotonic time; ``waits``: another one was collected or
+    written then, so its timestamp is that of its beginning."""
 
     timestamp: int
     at: float

@@ -44,7 +44,7 @@ class Collector:
         closed: Callable[[], None],
     ) -> None:
         self.config = config
-        #: Whether the last tick was not read, or not written whole, or a source after it.
+        #: Whether the last tick was not read, or its lines or those of a source not all written.
         self.failed = False
         self.hypervisor = Hypervisor(config, f"inputs.libvirt[{index}]", idle)
         self._index, self._twins = index, twins

@@ -74,8 +74,8 @@ class Output:
 
     def _write_stream(self, lines: bytes, view: memoryview) -> None:
         """A write of up to PIPE_BUF bytes waits until a pipe or a local socket takes all of it; an
-        empty pipe takes as much as it can hold without waiting. So one that holds a whole batch
-        saves about a hundred small writes, 1 % of a tick of 1000 guests."""
+        empty pipe takes as much as it can hold without waiting. A pipe that holds a whole
+        batch saves about 150 small writes and 1 % of the CPU time in a tick of 1000 guests."""
         begin, size = 0, len(lines)
         capacity = self._capacity(size) if self._is_pipe and size > select.PIPE_BUF else 0
         while begin < size:
