@@ -83,6 +83,19 @@ def test_events_of_a_domain_that_is_gone() -> None:
     assert fetched(fetch, scope) == []
 
 
+def test_the_last_event_comes_during_a_fetch() -> None:
+    """An event of a domain that the fetch has not found any more is in the next one."""
+    fetch, scope = Events(), FakeScope()
+    fetch.happened(LIFECYCLE, "uuid-a", "a", (5, 0))
+    records = fetch(scope)
+    next(records)
+    fetch.happened(LIFECYCLE, "uuid-a", "a", (1, 0))
+    assert [*records] == []
+    expected = {("a", "stopped", "shutdown"): 1, ("a", "undefined", "removed"): 1}
+    assert counters(fetched(fetch, scope)) == expected
+    assert fetched(fetch, scope) == []
+
+
 def test_tags_of_a_domain_that_cannot_be_asked() -> None:
     """A domain that is not there since its first event, as one that libvirt has locked, has the
     tags that it had last."""

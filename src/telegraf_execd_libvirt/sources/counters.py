@@ -95,7 +95,8 @@ class Counters:
                     yield record(domain.name, self._prefix, values, {**domain.tags, **dict(at)})
             if handle is None and scope.sees_all:
                 with self._lock:
-                    self._domains.pop(uuid, None)
+                    if domain.values == counters:  # else its last event came meanwhile
+                        self._domains.pop(uuid, None)
 
     def _drop(self, scope: Scope) -> None:
         """Reports the events since the last fetch that had no room."""
