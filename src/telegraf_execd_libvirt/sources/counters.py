@@ -1,8 +1,10 @@
 """Counters of what libvirt's events report about domains, kept until the domain is gone.
 
-Invariant: counters of a domain that has left the host are written once more and then dropped, so
-that a short migration is seen. The number of counters of a domain is bounded, so that one domain
-takes no room from another; what is not counted is logged once, and its number is in the health.
+Invariant: counters of a domain that has left the host are written once more, so that a short
+migration is seen, and dropped by the next fetch: an event may come after the domain has left, and
+the lines of a fetch that fails are lost. The number of counters of a domain is bounded, so that one
+domain takes no room from another; what is not counted is logged once, and its number is in the
+health.
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ class _Counted:
     name: str
     tags: Mapping[str, str] = field(default_factory=dict)
     values: dict[Tags, dict[str, Optional[int]]] = field(default_factory=dict)
-    #: Events since the last fetch that had no room.
+    #: Events since the last complete fetch that had no room.
     dropped: int = 0
+    #: The values that were written after the domain had gone.
+    written: Optional[Mapping[Tags, Mapping[str, Optional[int]]]] = None
 
 
 class Counters:
@@ -43,7 +47,7 @@ class Counters:
         self._lock = threading.Lock()
         #: By the UUIDs of the domains.
         self._domains: dict[str, _Counted] = {}
-        #: Events since the last fetch of domains that had no room.
+        #: Events since the last complete fetch of domains that had no room.
         self._dropped = 0
 
     def __len__(self) -> int:
@@ -80,7 +84,6 @@ class Counters:
                 (uuid, domain, {at: dict(values) for at, values in domain.values.items()})
                 for uuid, domain in self._domains.items()
             ]
-            self._drop(scope)
         handles = {scope.uuid(h): h for h in scope.domains(any_state=True, hung=True)}
         names = {scope.name(handle) for handle in handles.values()}
         for uuid, domain, counters in counted:
@@ -89,17 +92,22 @@ class Counters:
                 domain.tags = scope.tags(handle)
             elif not domain.tags:  # locked since its first event
                 domain.tags = scope.last_tags(uuid)
+            is_last = handle is None and domain.written == counters
             # A domain that was defined again has the same series.
-            if handle is not None or (domain.name not in names and scope.selects(domain.name)):
+            is_other = handle is None and (domain.name in names or not scope.selects(domain.name))
+            if not (is_last or is_other):
                 for at, values in sorted(counters.items()):
                     yield record(domain.name, self._prefix, values, {**domain.tags, **dict(at)})
-            if handle is None and scope.sees_all:
-                with self._lock:
-                    if domain.values == counters:  # else its last event came meanwhile
-                        self._domains.pop(uuid, None)
+        with self._lock:
+            self._drop(scope)
+            for uuid, domain, counters in counted:
+                is_gone = uuid not in handles and scope.sees_all
+                if is_gone and domain.written == domain.values:
+                    self._domains.pop(uuid, None)
+                domain.written = counters if is_gone else None
 
     def _drop(self, scope: Scope) -> None:
-        """Reports the events since the last fetch that had no room."""
+        """Reports the events since the last complete fetch that had no room."""
         scope.drop(self._dropped, f"events of more than {_MOST_DOMAINS} domains are not counted")
         self._dropped = 0
         for domain in self._domains.values():
