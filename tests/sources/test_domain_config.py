@@ -40,6 +40,16 @@ def test_domain_config() -> None:
     assert scope.calls == []
 
 
+def test_capabilities_that_cannot_be_read() -> None:
+    """A call that fails is made again at the next fetch."""
+    host: dict[str, Any] = {"listAllDomains": lambda _: [], "getCapabilities": None}
+    scope = FakeScope(Thing("a", xml=machine("pc-q35-7.2")), host=host)
+    read = SOURCES["domain_config"].new()
+    assert "domain_config.machine_deprecated" not in fetched(read, scope)[0].stats
+    host["getCapabilities"] = CAPABILITIES
+    assert fetched(read, scope)[0].stats["domain_config.machine_deprecated"] == 0
+
+
 def test_without_lists() -> None:
     """While calls about all domains would hang, each domain is asked, unless it hangs itself."""
     answers = {"isPersistent": 1, "autostart": 0}

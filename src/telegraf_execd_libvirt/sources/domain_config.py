@@ -50,9 +50,8 @@ class _Configs:
 
     def _read_machines(self, scope: Scope) -> None:
         now = time.monotonic()
-        if now >= self._until:
-            self._until = now + _CAPABILITIES_SECONDS
-            self._machines = _machines(scope.host("getCapabilities") or "")
+        if now >= self._until and (found := scope.host("getCapabilities")):
+            self._until, self._machines = now + _CAPABILITIES_SECONDS, _machines(found)
 
     def _is_deprecated(self, scope: Scope, handle: Any) -> Optional[int]:
         for tags in scope.inventory(handle, "domain_info"):
