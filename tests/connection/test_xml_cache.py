@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from typing import Optional, Union
+from unittest.mock import Mock
 
 import pytest
 from pytest_mock import MockerFixture
@@ -118,6 +120,21 @@ def test_entries_of_domains_that_are_gone_are_dropped(
             kept.append(weakref.ref(found))
         del found
         assert sum(entry() is not None for entry in kept) <= 20
+
+
+class Uuid(str):
+    """A text that can have weak references."""
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError])
+def test_reads_that_fail_leave_nothing(cache: Cache, error: Optional[type[Exception]]) -> None:
+    """Domains that end before their XML is read take no memory."""
+    uuid = Uuid("a")
+    kept = weakref.ref(uuid)
+    with contextlib.suppress(RuntimeError):
+        cache.get(uuid, RUNS, Mock(return_value=None, side_effect=error))
+    del uuid
+    assert kept() is None
 
 
 def test_what_was_read_last(cache: Cache, clock: Callable[[float], None]) -> None:

@@ -88,8 +88,19 @@ class XmlCache(Generic[T]):
         known, is_due = self.find(uuid, life)
         if not is_due:
             return known
-        now = time.monotonic()
         mark = self._reading[uuid] = object()
+        try:
+            return self._read(uuid, life, read, mark)
+        finally:
+            with self._lock:
+                if self._reading.get(uuid) is mark:
+                    del self._reading[uuid]
+
+    def _read(
+        self, uuid: str, life: Life, read: Callable[[], Optional[Any]], mark: object
+    ) -> Optional[T]:
+        """The same with a new read, whose ``mark`` stays unless the domain changes meanwhile."""
+        now = time.monotonic()
         try:
             xml = read()  # UnicodeDecodeError is a ValueError
             if xml is None:
@@ -103,7 +114,6 @@ class XmlCache(Generic[T]):
             if old is not None and old[2] == found:
                 found = old[2]
             if self._reading.get(uuid) is mark:
-                del self._reading[uuid]
                 self._known[uuid] = (life, now + self._seconds * random.uniform(0.75, 1.0), found)
             if now - self._swept > self._seconds:
                 self._swept = now
