@@ -29,6 +29,8 @@ from telegraf_execd_libvirt.connection.requests import (
     Piece,
     Progress,
     Wanted,
+    WatchRequest,
+    XmlRequest,
 )
 from telegraf_execd_libvirt.connection.xml_cache import XmlCache
 from telegraf_execd_libvirt.domain.record import Domain
@@ -292,6 +294,18 @@ def test_xml_is_read_again_when_the_domain_changes(
     guest.create()
     read(one_by_one)
     assert xml.call_count == 2
+
+
+def test_xml_from_before_the_first_event(uri: str, mocker: MockerFixture) -> None:
+    """XML that was read before events come is read again, as no event told of its changes."""
+    wanted = Wanted([STATISTICS_GROUPS["state"]], HypervisorConfig().selection, identity=True)
+    facts = Facts(Completeness(wanted.groups), XmlCache(len, 0, 60.0), XmlCache(len, 0, 60.0))
+    reader = Reader(uri, wanted, facts, Progress())
+    xml, ask = mocker.spy(libvirt.virDomain, "XMLDesc"), XmlRequest(NAMES[:1])
+    for request, reads in ((ask, 1), (ask, 1), (WatchRequest(), 1), (ask, 2), (ask, 2)):
+        assert len([*reader.answer(request)]) == isinstance(request, XmlRequest)
+        assert xml.call_count == reads
+    reader.close()
 
 
 def test_what_is_not_known_costs_itself_only(one_by_one: Hypervisor, mocker: MockerFixture) -> None:

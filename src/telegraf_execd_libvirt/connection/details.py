@@ -16,7 +16,7 @@ from ..domain.record import NO_IDENTITY, Identity, Stats
 from ..groups.health import control
 from ..log import log
 from . import api
-from .api import Connection, Handle, Records
+from .api import CHANGES, Connection, EventTaker, Handle, Records
 from .domain_calls import DomainCalls
 from .errors import ErrorKind, LibvirtError
 from .facts import Facts, available_memory
@@ -74,8 +74,14 @@ class Details:
         self._progress.step("", time.monotonic())
         return cut
 
+    def watch(self, changed: EventTaker) -> None:
+        """Subscribes to events. No event told of changes of what was read before."""
+        events = self._wanted.events.union(CHANGES if self._keeps else ())
+        self._connection.watch(events, changed)
+        self.facts.doubt()
+
     @property
-    def keeps(self) -> bool:
+    def _keeps(self) -> bool:
         """Whether anything is kept that depends on the domains' configuration."""
         wanted = self._wanted
         has_calls = self._connection.driver != "QEMU" or bool(self._groups(None))

@@ -80,8 +80,12 @@ class Facts:
     unsupported: dict[Method, LibvirtError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for cache in (self.devices, self.identities, self.pins, self.restarts):
+        for cache in self._caches:
             cache.unusable = self._unusable
+
+    @property
+    def _caches(self) -> Sequence[XmlCache[Any]]:
+        return self.devices, self.identities, self.pins, self.restarts
 
     def attempt(self, method: Method, call: Callable[[], Any], text: Callable[[], str]) -> Any:
         """The result of a call, or None if it fails or the driver does not have its method.
@@ -135,10 +139,13 @@ class Facts:
 
     def forget(self, uuid: str) -> None:
         """A domain has changed."""
-        self.devices.forget(uuid)
-        self.identities.forget(uuid)
-        self.pins.forget(uuid)
-        self.restarts.forget(uuid)
+        for cache in self._caches:
+            cache.forget(uuid)
+
+    def doubt(self) -> None:
+        """Any domain may have changed."""
+        for cache in self._caches:
+            cache.doubt_all()
 
 
 def running_names(uri: str) -> list[str]:

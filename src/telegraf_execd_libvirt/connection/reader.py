@@ -14,7 +14,7 @@ from typing import Optional
 from ..domain.record import Domain
 from ..log import log
 from . import api
-from .api import BACKING, CHANGES, NOWAIT, Connection, EventTaker, Handle, Records
+from .api import BACKING, NOWAIT, Connection, EventTaker, Handle, Records
 from .details import Details
 from .errors import NO_SUPPORT, ErrorKind, LibvirtError
 from .facts import Facts
@@ -97,8 +97,7 @@ class Reader:
         elif isinstance(request, ListRequest):
             yield self._handles.list_all()
         else:
-            changes = CHANGES if self._details.keeps else ()
-            self.connection.watch(self._wanted.events.union(changes), self._changed)
+            self._details.watch(self._changed)
 
     def is_usable(self, error: Optional[LibvirtError]) -> bool:
         """Whether the connection serves further requests after this outcome. An error that speaks

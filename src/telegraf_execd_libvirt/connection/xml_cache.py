@@ -81,6 +81,13 @@ class XmlCache(Generic[T]):
                 self._known[uuid] = (entry[0], time.monotonic() - 1.0, entry[2])
         return True
 
+    def doubt_all(self) -> None:
+        """All entries are due now, and reads that are under way may be out of date."""
+        with self._lock:
+            self._reading.clear()
+            past = time.monotonic() - 1.0
+            self._known = {uuid: (e[0], min(e[1], past), e[2]) for uuid, e in self._known.items()}
+
     def get(self, uuid: str, life: Life, read: Callable[[], Optional[Any]]) -> Optional[T]:
         """What was read in this life of the domain. If it is due, reads the XML with ``read``,
         which may raise ValueError too; None if ``read`` returns None. If the result is equal to
