@@ -6,6 +6,7 @@ The rule: no test fails because a machine is slow.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -21,14 +22,46 @@ settings.register_profile(
 settings.register_profile("quick", settings.get_profile("any machine"), max_examples=10)
 settings.load_profile("any machine")
 
-#: What takes longest begins first, so that no process works alone at the end. Builds are nice, so
-#: real guests are nearly alone at first.
-_LONG = ("real", "test_dist.py")
+#: The folders and files that take longest begin first, so that no process works alone at the end.
+#: Builds are nice, so real guests are nearly alone at first.
+_FIRST = (
+    *("test_dist.py", "real", "test_pythons.py", "transports", "lxc"),
+    *("test_dashboards.py", "simulation", "process"),
+)
+
+#: Files that share a server, which starts once then, and not once in each process.
+_TOGETHER = (
+    "tests/real/test_(agent|events|sources)",
+    "tests/real/test_(config|contract|hanging|metrics|tags)",
+    "tests/transports/",
+    "tests/database/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests."""
-    items.sort(key=lambda item: not {item.path.name, item.path.parent.name}.intersection(_LONG))
+
+    def place(item: pytest.Item) -> int:
+        found = {item.path.name, item.path.parent.name}.intersection(_FIRST)
+        return min(map(_FIRST.index, found), default=len(_FIRST))
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process whole files, and those that share a server to the same one. Another option
+    of --dist has its own scheduler."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling  # the tests run without it, too
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((group for group in _TOGETHER if re.match(group, file)), file)
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

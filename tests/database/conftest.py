@@ -17,7 +17,7 @@ from support.process import Workspace
 from support.sites import SITES
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def influxdb_address() -> Iterator[str]:
     """Host and port of a running InfluxDB 1.x."""
     with Workspace("influxdb") as workspace:
@@ -30,7 +30,7 @@ def database(influxdb_address) -> InfluxDB:
     return InfluxDB(influxdb_address, uuid.uuid4().hex)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def victoria_metrics() -> Iterator[VictoriaMetrics]:
     """The VictoriaMetrics of all tests."""
     with Workspace("victoria-metrics") as workspace:
@@ -57,7 +57,7 @@ def filled(request):
     return fill
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site_in(request):
     """A function that gives the data source of a site in a language, and fills it once."""
     filled = {}

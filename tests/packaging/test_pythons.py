@@ -60,8 +60,8 @@ def ask(python, code: str) -> Optional[str]:
 
 
 def find_python(version: str) -> Optional[Path]:
-    """A usable Python of this version, on PATH or from pyenv."""
-    found = [shutil.which(f"python{version}"), *PYENV.glob(f"{version}.*/bin/python")]
+    """A usable Python of this version, from pyenv or on PATH, where pyenv's shims are slow."""
+    found = [*PYENV.glob(f"{version}.*/bin/python"), shutil.which(f"python{version}")]
     return next((Path(path) for path in found if path and ask(path, USABLE) == version), None)
 
 

@@ -16,9 +16,10 @@ from support.ticks import Ticks
 from support.watcher import Watcher, write_config
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hypervisor() -> Iterator[Hypervisor]:
-    """The hypervisor of most files; its Linux guest is booted."""
+    """The hypervisor of most files; its Linux guest is booted. It ends with the last test of this
+    folder, because even idle guests use the CPU."""
     with Hypervisor() as started:
         started.wait_until_booted()
         yield started

@@ -7,8 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.plugin import eventually
 from support.process import living, runs
+
+
+@pytest.fixture(autouse=True)
+def healthy() -> None:
+    """This test has its own hypervisor."""
 
 
 def test_a_killed_test_run_leaves_nothing() -> None:

@@ -16,7 +16,7 @@ from support.readers import Reader, Readers
 from support.transports import Rig
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rig() -> Iterator[Rig]:
     """The far hosts, and the user that reads them."""
     with Rig() as started:

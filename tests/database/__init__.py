@@ -1,0 +1,1 @@
+"""A package, so that its databases end with its last test."""

@@ -1,0 +1,1 @@
+"""A package, so that its hypervisor ends with its last test."""

@@ -1,0 +1,1 @@
+"""A package, so that its far hosts end with its last test."""
