@@ -128,6 +128,17 @@ def test_values_that_change(options: dict[str, Any], history: list[Stats]) -> No
     check(HypervisorConfig(**options), *ticks, [last])
 
 
+def test_what_chooses_the_tags_of_a_device() -> None:
+    """The number of devices moves, and the name of one does, also if it is no field: the tags of
+    devices are those of the moment."""
+    config = HypervisorConfig(tags={"name": "n"})
+    identity = Identity({}, {"net": (Device("", {"mac": "m"}), Device("x", {"mac": "o"}))})
+    for key, changing in (("net.count", (1, 2, 1, 2, 3)), ("net.0.name", ("", "x", "", "y"))):
+        stats: Stats = {"net.count": 2, "net.0.name": "", "net.0.rx.bytes": 1}
+        history = ({**stats, key: value} for value in changing)
+        check(config, *([Domain("a", True, each, identity)] for each in history))
+
+
 #: Values that are easily taken for one another: equal, of the same hash, or written alike.
 CONFUSABLE = (0, 0.0, -0.0, False, "", "0", 1, 1.0, True, "1", -1, -2, 2**61 - 1, 2**64 - 1, 2**64)
 

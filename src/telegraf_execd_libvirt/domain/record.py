@@ -6,6 +6,7 @@ for one domain fill them, so that one translation serves both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -26,6 +27,10 @@ _ARRIVING = ((3, 2), (1, 10))
 
 #: Flat domstats keys (``net.0.rx.bytes``) and their values.
 Stats = dict[str, Value]
+
+
+#: The keys of the statistics by which :meth:`Identity.device_tags` finds a device.
+FINDS_DEVICE = re.compile(r"(block|net)\.(count|[0-9]+\.name)")
 
 
 class Device(NamedTuple):

@@ -17,7 +17,7 @@ from marshal import dumps, loads
 from operator import itemgetter
 from typing import Any, Callable, Optional
 
-from ..domain.record import Domain, Value
+from ..domain.record import FINDS_DEVICE, Domain, Value
 from ..groups.schema import Type
 from .protocol import (
     INT64_MAX,
@@ -82,6 +82,8 @@ class LineLayout:
         #: in each tick (make bench, 1000 guests).
         self.keys_hash = hash(keys)
         at = {key: number for number, key in enumerate(keys)}
+        #: The positions of the keys on which the tags of devices depend.
+        self.finding = frozenset(n for key, n in at.items() if FINDS_DEVICE.fullmatch(key))
         self.lines = tuple(lines)
         #: The fields of each line.
         self.fields = [
@@ -117,7 +119,8 @@ class Template:
         same = before is not None and before._keys == self._keys
         #: A bit for each position that moves: sets would take more memory than the lines.
         self._moved = before._moves(values) if before and same else 0
-        still: dict[int, None] = {}
+        found = layout.finding if domain.identity and domain.identity.devices else ()
+        still: dict[int, None] = dict.fromkeys(found)
         moving: list[int] = []
         codes: list[str] = []
         plain: list[tuple[int, _Field]] = []
@@ -129,7 +132,7 @@ class Template:
                 value = values[at]
                 number = type(value) is int and 0 <= value <= field.last
                 text = None if number else field.text(value)
-                if self._moved >> at & 1 and (number or text is not None):
+                if self._moved >> at & 1 and at not in found and (number or text is not None):
                     if number:
                         fields.append(f"{field.prefix}%s{field.suffix}")
                         codes.append(field.code)
