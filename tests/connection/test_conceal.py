@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
+import threading
+from dis import opname
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -41,6 +46,26 @@ def test_no_piece_of_a_secret_is_left(user: str, password: str, value: str) -> N
             assert piece not in conceal(f"<{piece}>")
     finally:
         concealment._hidden = before
+
+
+def test_connections_that_are_opened_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread hides its URI, wherever the other one is: here just before it keeps its own."""
+    monkeypatch.setattr(concealment, "_hidden", ())
+    other = threading.Thread(target=hide, args=("esx://root:second@h/",))
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        frame.f_trace_opcodes = frame.f_code is hide.__code__
+        if event == "opcode" and opname[frame.f_code.co_code[frame.f_lasti]] == "STORE_GLOBAL":
+            other.start()
+            other.join(0.2)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    hide("esx://root:first@h/")
+    sys.settrace(before)
+    other.join()
+    assert conceal("first second.") == "… …."
 
 
 def test_words_of_the_program_and_of_paths_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ since a daemon's message may have any length.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Optional
@@ -24,6 +25,8 @@ from ..uri import (
     redact_uri,
     secrets,
 )
+
+_lock = threading.Lock()
 
 #: The URIs whose secrets :func:`conceal` looks for.
 _hidden: tuple[str, ...] = ()
@@ -48,8 +51,9 @@ def hide(uri: str) -> None:
     global _hidden
     if not has_scheme(uri):
         uri = aliases().get(uri, uri)
-    if uri not in _hidden:
-        _hidden = (*_hidden, uri)
+    with _lock:  # several connections may be opened at the same time
+        if uri not in _hidden:
+            _hidden = (*_hidden, uri)
 
 
 def conceal(text: str) -> str:
