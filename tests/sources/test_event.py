@@ -126,16 +126,34 @@ def test_tags_of_a_domain_that_cannot_be_asked() -> None:
     assert found.identity is not None and found.identity.tags["project"] == "shop"
 
 
-def test_events_of_a_domain_that_is_defined_again() -> None:
-    """A domain with the name of one that is gone has its events to itself: one line a series."""
-    fetch = Events()
-    first, second = Thing("a"), Thing("a", identity="another")
-    scope = FakeScope(first)
-    fetch.happened(LIFECYCLE, first.uuid, "a", (0, 0))
-    fetch.happened(LIFECYCLE, first.uuid, "a", (1, 0))
-    fetch.happened(LIFECYCLE, second.uuid, "a", (0, 0))
-    scope.things = [second]
-    assert counters(fetched(fetch, scope)) == {("a", "defined", "added"): 1}
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("old", [("old", "defined", 3), ("old", "undefined", 2)]),
+        ("new", [("old", "defined", 2), ("old", "undefined", 2), ("new", "defined", 1)]),
+    ],
+)
+@pytest.mark.parametrize("there", [True, False])
+def test_events_of_a_domain_that_is_defined_again(
+    tag: str, expected: list[tuple[str, ...]], there: bool
+) -> None:
+    """The counters of a domain go on in those of the next one with its name and tags: one line a
+    series. With other tags its last ones are written as those of each domain that is gone."""
+    fetch, scope = Events(), FakeScope()
+    for number, value in enumerate(("old", "old", tag)):
+        thing = Thing("a", identity=str(number), tags={"tag": value})
+        scope.known_tags[thing.uuid] = thing.tags
+        fetch.happened(LIFECYCLE, thing.uuid, "a", (0, 0))
+        if number < 2:
+            fetch.happened(LIFECYCLE, thing.uuid, "a", (1, 0))
+        scope.things = [thing]
+    if not there:
+        scope.things = []
+    records = fetched(fetch, scope)
+    tags = [item.identity.tags for item in records if item.identity]
+    found = [(t["tag"], t["event"], r.stats["event.count"]) for t, r in zip(tags, records)]
+    assert found == expected
+    assert len(fetched(fetch, scope)) == (len(expected) - 2 * (tag == "new") if there else 0)
 
 
 def test_a_flood_of_events_is_bounded() -> None:
