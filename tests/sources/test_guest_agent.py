@@ -12,6 +12,7 @@ from support.scope import FakeScope, Thing, defaults, fetched, lines, read
 from telegraf_execd_libvirt.connection.errors import LibvirtError
 from telegraf_execd_libvirt.connection.requests import Abandoned
 from telegraf_execd_libvirt.sources import SOURCES
+from telegraf_execd_libvirt.sources.guest_call import Asked
 from telegraf_execd_libvirt.sources.guest_info import MOST_SERIES, Limits, Line
 
 SOURCE = SOURCES["guest_agent"]
@@ -293,3 +294,20 @@ def test_the_timeout_of_an_agent_is_restored_later() -> None:
         fetched(fetch, scope)
     assert limits == [2, -2, -2, -2]
     assert [method for _, method, _ in scope.calls].count("guestInfo") == 1
+
+
+def test_an_abandoned_call_ends_while_guests_are_forgotten() -> None:
+    """The timeout that its agent did not get back is still known."""
+    asked, (guest, other) = Asked(), (Thing(name) for name in "ab")
+
+    class Uuids(set[str]):
+        def __contains__(self, uuid: object) -> bool:
+            asked.ask(FakeScope(guest), guest)
+            return super().__contains__(uuid)
+
+    asked.ask(FakeScope(other), other)
+    asked.forget_others(Uuids({guest.uuid, other.uuid}))
+    asked.ask(FakeScope(guest), guest)
+    scope = FakeScope(guest)
+    asked.restore(scope, guest)
+    assert [method for _, method, _ in scope.calls] == ["agentSetResponseTimeout"]

@@ -8,7 +8,6 @@ unless the agent lacks one of them: then libvirt leaves out what it lacks only i
 from __future__ import annotations
 
 import time
-from collections.abc import Container
 from typing import Any, Optional
 
 from ..domain.record import is_arriving
@@ -64,9 +63,9 @@ class Asked:
         """An agent has connected: it may be another one."""
         self._lacking.pop(uuid, None)
 
-    def forget_others(self, uuids: Container[str]) -> None:
+    def forget_others(self, uuids: set[str]) -> None:
         """Drops guests that are not there any more."""
-        self._limited = {uuid for uuid in self._limited if uuid in uuids}
+        self._limited &= uuids  # in one step: the thread of an abandoned call may add one
         self._lacking = {uuid: at for uuid, at in self._lacking.items() if uuid in uuids}
 
     def restore(self, scope: Scope, handle: Any) -> None:
