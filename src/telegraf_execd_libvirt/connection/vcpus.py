@@ -20,11 +20,6 @@ from ..domain.record import Stats
 from . import api
 from .api import Connection, Handle
 
-try:
-    import ctypes
-except ImportError:  # a Python without libffi
-    ctypes = None  # type: ignore[assignment]
-
 #: (number, state, CPU time in ns, physical CPU) of each vCPU; and for each vCPU the physical CPUs
 #: that it may use, a bit for each.
 Vcpus = tuple[list[tuple[int, int, int, int]], list[int]]
@@ -41,23 +36,25 @@ def read_cpus(connection: Connection) -> int:
 
     libvirt-python would read a map of as many CPUs as the daemon says, however short it is.
     """
-    if _library is None:
+    if (loaded := _load()) is None:
         return 0
+    ctypes, library = loaded
     pointer = ctypes.pythonapi.PyCapsule_GetPointer(connection.handle._o, b"virConnectPtr")
-    result = _library.virNodeGetCPUMap(pointer, None, None, 0)
+    result = library.virNodeGetCPUMap(pointer, None, None, 0)
     return api.check(result, "virNodeGetCPUMap() failed")
 
 
 def read_vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
     """The vCPUs of an active domain that has ``count`` of them, on a host with ``cpus`` CPUs; a
     number that is not known is 0. Raises LibvirtError."""
-    if _library is None or count <= 0 or cpus <= 0:
+    if (loaded := _load()) is None or count <= 0 or cpus <= 0:
         found, affinities = api.call(handle, "vcpus")
         return found, [_bits(affinity) for affinity in affinities]
+    ctypes, library = loaded
     count, cpus = _limited(count, cpus)
     info = ctypes.create_string_buffer(count * _INFO.size)
     maps = ctypes.create_string_buffer(count * _width(cpus))
-    result = _library.virDomainGetVcpus(_pointer(handle), info, count, maps, _width(cpus))
+    result = library.virDomainGetVcpus(_pointer(ctypes, handle), info, count, maps, _width(cpus))
     number = min(api.check(result, "virDomainGetVcpus() failed"), count)
     return [*_INFO.iter_unpack(info.raw[: number * _INFO.size])], _each(maps.raw, number, cpus)
 
@@ -65,11 +62,12 @@ def read_vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
 def read_pins(handle: Handle, count: int, cpus: int) -> list[int]:
     """The physical CPUs that each vCPU of a domain may use, a bit for each; the arguments are those
     of :func:`read_vcpus`. Raises LibvirtError."""
-    if _library is None or count <= 0 or cpus <= 0:
+    if (loaded := _load()) is None or count <= 0 or cpus <= 0:
         return [_bits(affinity) for affinity in api.call(handle, "vcpuPinInfo")]
+    ctypes, library = loaded
     count, cpus = _limited(count, cpus)
     maps = ctypes.create_string_buffer(count * _width(cpus))
-    result = _library.virDomainGetVcpuPinInfo(_pointer(handle), count, maps, _width(cpus), 0)
+    result = library.virDomainGetVcpuPinInfo(_pointer(ctypes, handle), count, maps, _width(cpus), 0)
     number = api.check(result, "virDomainGetVcpuPinInfo() failed")
     return _each(maps.raw, min(number, count), cpus)
 
@@ -106,11 +104,15 @@ def _has_statistics(stats: Stats, number: int) -> bool:
     return any(key.startswith(start) for key in stats)
 
 
-def _load() -> Optional[Any]:
-    """The C library, found by way of libvirt-python's module, so that it is the same one."""
-    if ctypes is None or api.EXTENSION is None:
+@lru_cache(maxsize=1)
+def _load() -> Optional[tuple[Any, Any]]:
+    """ctypes, which costs 0.4 MiB and is loaded when it is needed, and the C library, found by way
+    of libvirt-python's module, so that it is the same one."""
+    if api.EXTENSION is None:
         return None
     try:
+        import ctypes
+
         library = ctypes.CDLL(api.EXTENSION)
         for function in (library.virDomainGetVcpus, library.virDomainGetVcpuPinInfo):
             function.restype = ctypes.c_int
@@ -121,12 +123,12 @@ def _load() -> Optional[Any]:
         library.virDomainGetVcpuPinInfo.argtypes = (array, size, array, size, ctypes.c_uint)
         ctypes.pythonapi.PyCapsule_GetPointer.restype = ctypes.c_void_p
         ctypes.pythonapi.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
-    except (AttributeError, OSError):
+    except (AttributeError, ImportError, OSError):  # a Python without libffi has no ctypes
         return None
-    return library
+    return ctypes, library
 
 
-def _pointer(handle: Handle) -> Any:
+def _pointer(ctypes: Any, handle: Handle) -> Any:
     """libvirt's virDomainPtr; valid as long as the handle is."""
     return ctypes.pythonapi.PyCapsule_GetPointer(handle._o, b"virDomainPtr")
 
@@ -153,6 +155,3 @@ def _each(maps: bytes, number: int, cpus: int) -> list[int]:
 
 def _bits(affinity: Iterable[bool]) -> int:
     return sum(1 << cpu for cpu, allowed in enumerate(affinity) if allowed)
-
-
-_library = _load()
