@@ -116,6 +116,20 @@ def test_a_fetch_that_fails_loses_no_event() -> None:
     assert {record.name for record in fetched(fetch, scope)} == {"z"}
 
 
+def test_a_domain_takes_what_had_no_room_before_it() -> None:
+    """What one domain could not count is reported, though another one has its name by the next
+    fetch; and a domain has its present name, although the event of that was lost."""
+    fetch, scope = Events(), FakeScope(Thing("a", identity="new"))
+    fetch.happened(1, "uuid-new", "a", ())
+    for number in range(MOST_COUNTERS + 1):
+        fetch.happened(24, "uuid-old", "a", (f"disk{number}",))
+    scope.known_tags["uuid-old"] = scope.things[0].tags
+    assert len(fetched(fetch, scope)) == MOST_COUNTERS
+    assert [*scope.dropped.values()] == [2]
+    scope.things = [Thing("renamed", identity="new")]
+    assert {record.name for record in fetched(fetch, scope)} == {"renamed"}
+
+
 def test_tags_of_a_domain_that_cannot_be_asked() -> None:
     """A domain that is not there since its first event, as one that libvirt has locked, has the
     tags that it had last."""

@@ -64,6 +64,7 @@ class _Counted:
         """Adds what is counted of a domain that had the same series before this one."""
         for at, counts in older.counts.items():
             self.add(at, counts, {**older.latest[at], **self.latest.get(at, {})})
+        self.dropped += older.dropped
 
 
 def _series(domain: _Counted) -> tuple[str, frozenset[tuple[str, str]]]:
@@ -110,7 +111,7 @@ class Counters:
         names = {scope.name(handle) for handle in handles.values()}
         for uuid, (domain, _) in counted.items():
             if uuid in handles:
-                domain.tags = scope.tags(handles[uuid])
+                domain.name, domain.tags = scope.name(handles[uuid]), scope.tags(handles[uuid])
             elif not domain.tags:  # locked since its first event
                 domain.tags = scope.last_tags(uuid)
         if scope.sees_all:
