@@ -394,7 +394,8 @@ def _describe(thing: Any) -> str:
 
 
 def _texts(thing: Any) -> Iterator[str]:
-    for name, value in vars(thing).items():
+    values = thing._asdict() if hasattr(thing, "_asdict") else vars(thing)
+    for name, value in values.items():
         if name not in ("host", "fetch", "options") and value not in _NOTHING:
             yield f"{name}={_text(value)}"
 
@@ -409,7 +410,7 @@ def _text(value: Any) -> str:
         return f"{len(value)} of them"
     if isinstance(value, Domain):
         return value.name
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple):
         return f"[{len(value)}: {','.join(_text(item) for item in value[:12])}]"
     if isinstance(value, Link):
         return f"{value.number}" if value.read_only else f"{value.number} rw"

@@ -6,7 +6,8 @@ Invariant: each name is that of a group that can be asked alone; a summary has n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ..groups import ADDITIONAL_STATISTICS, STATISTICS_GROUPS
 from ..groups.schema import Group
@@ -18,12 +19,11 @@ from .words import explain_unknown, join
 _GROUPS = (*STATISTICS_GROUPS, VCPU_MAPPING.name)
 
 
-@dataclass(frozen=True)
-class GroupIntervals:
+class GroupIntervals(NamedTuple):
     """Intervals in nanoseconds: of groups by name, and of all others (0: each tick). ``spread``:
     each tick asks for a share of the domains."""
 
-    groups: Mapping[str, int] = field(default_factory=dict)
+    groups: Mapping[str, int] = MappingProxyType({})
     default: int = 0
     spread: bool = True
 

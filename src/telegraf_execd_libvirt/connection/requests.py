@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Callable, Optional, Union
+from types import MappingProxyType
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ..domain.mistakes import Mistake
 from ..domain.record import Domain, Identity, Stats
@@ -104,12 +105,13 @@ class Progress:
         self.at, self.since = at, now
 
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 #: UUIDs by name; a UUID that is not known is empty.
 Uuids = Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class BatchRequest:
+class BatchRequest(NamedTuple):
     """Statistics of the domains of these names, or of all domains.
 
     With ``uuids`` no call is made about all domains: unknown ones are looked up, with ``look_up``
@@ -146,23 +148,19 @@ class ControlRequest(XmlRequest):
     """The state of libvirt's control interface to these domains, which needs no monitor."""
 
 
-@dataclass(frozen=True)
 class HostRequest:
     """The CPUs and the memory of the host."""
 
 
-@dataclass(frozen=True)
 class ListRequest:
     """The names and UUIDs of all selected domains."""
 
 
-@dataclass(frozen=True)
 class WatchRequest:
     """A subscription to all events that are wanted, until the connection is closed."""
 
 
-@dataclass(frozen=True)
-class FetchRequest:
+class FetchRequest(NamedTuple):
     """One fetch of a source by the function ``fetch``, which takes a scope. ``timeout`` is the
     longest time for one call, in seconds. ``lane`` is the number of this fetch and the number of
     those among which the domains are divided. Domains in ``skipped`` hang. With ``uuids`` no call
@@ -179,8 +177,7 @@ class FetchRequest:
 Request = Union[BatchRequest, XmlRequest, HostRequest, ListRequest, WatchRequest]
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(NamedTuple):
     """All selected domains, in libvirt's order, and the number of all domains if it is known;
     probable mistakes in the options that select them."""
 
@@ -189,8 +186,7 @@ class Listing:
     mistakes: Sequence[Mistake] = ()
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """Domains of a batch. ``incomplete`` names those that lack keys, ``due`` the domains
     whose XML should be read; a domain without an identity waits for it. ``uuids`` are those of the
     domains, if all were asked."""
@@ -198,31 +194,28 @@ class Piece:
     domains: list[Domain]
     incomplete: frozenset[str]
     due: Sequence[str] = ()
-    uuids: Uuids = field(default_factory=dict)
+    uuids: Uuids = _NOTHING
 
 
-@dataclass(frozen=True)
-class Identities:
+class Identities(NamedTuple):
     """The identities of domains, by name."""
 
     found: Mapping[str, Identity]
 
 
-@dataclass(frozen=True)
-class Controls:
+class Controls(NamedTuple):
     """The keys about the control interfaces of domains, by name."""
 
     found: Mapping[str, Stats]
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(NamedTuple):
     """libvirt's records of the host, and the version of the hypervisor as a number; a record that
     the driver does not have is empty, and the number is 0."""
 
     info: Sequence[Any] = ()
-    memory: Mapping[str, Any] = field(default_factory=dict)
-    cpu: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, Any] = _NOTHING
+    cpu: Mapping[str, Any] = _NOTHING
     version: int = 0
 
 

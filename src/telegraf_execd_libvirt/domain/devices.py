@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from .xml import attribute, parse_xml
 
 
-@dataclass(frozen=True)
-class Disk:
+class Disk(NamedTuple):
     """One disk: its target (``vda``), the local file or device behind it, the number of that image
     in the backing chain, and whether it is a drive without a medium."""
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 PATH_FORMAT = (
     'element names without prefix, separated by "/", and optionally "/@attribute", such as '
@@ -60,8 +59,7 @@ def attribute_of(path: str, name: str) -> Source:
     return lambda element: attribute(element, path, name)
 
 
-@dataclass(frozen=True)
-class MetadataTag:
+class MetadataTag(NamedTuple):
     """One ``[[inputs.libvirt.metadata_tags]]`` table: where a value is, and the name of its tag."""
 
     namespace: str

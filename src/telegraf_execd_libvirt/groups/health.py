@@ -6,8 +6,7 @@ does not use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from ..domain.record import Domain, Stats, Value, record
 from .schema import Field, Group, Metric, Type, counter, gauge, text
@@ -114,8 +113,7 @@ def locked(seconds: float) -> Stats:
     return {**LOCKED, "domain_health.locked_time_ms": int(seconds * 1000)}
 
 
-@dataclass(frozen=True)
-class Health:
+class Health(NamedTuple):
     """One hypervisor after a tick, by the names of the fields. ``daemon_version`` is empty before
     the first connection; ``domains_untagged`` is None if neither tags nor summaries need XML."""
 
@@ -135,12 +133,15 @@ class Health:
 
     def record(self, uri: str) -> Domain:
         """The record of the hypervisor; ``uri`` is what may be shown of its URI."""
-        values = {**vars(self), "up": int(self.up), "daemon_version": self.daemon_version or None}
+        values = {
+            **self._asdict(),
+            "up": int(self.up),
+            "daemon_version": self.daemon_version or None,
+        }
         return record(uri, "health", values, {})
 
 
-@dataclass(frozen=True)
-class SourceHealth:
+class SourceHealth(NamedTuple):
     """One source of one hypervisor after its last fetch, by the names of the fields."""
 
     source: str
@@ -154,5 +155,5 @@ class SourceHealth:
 
     def record(self, uri: str) -> Domain:
         """The record of the source; ``uri`` is what may be shown of the hypervisor's URI."""
-        values = {**vars(self), "up": int(self.up)}
+        values = {**self._asdict(), "up": int(self.up)}
         return record(uri, "source_health", values, {"source": values.pop("source")})

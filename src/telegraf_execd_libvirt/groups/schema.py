@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 _PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 
@@ -146,8 +146,7 @@ def total(prefix: str, help: str, of: str, full: bool = False) -> Metric:
     return Metric(prefix, help, fields, f"libvirt_{prefix.replace('.', '_')}_total")
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """A group of statistics; ``name`` is its name in the configuration.
 
     ``bit`` is the group's VIR_DOMAIN_STATS_* bit, 0 for statistics that need separate calls.

@@ -142,8 +142,7 @@ class Asking:
         )
         del without_monitor[""]
         counts = without_monitor.items()
-        return replace(
-            request,
+        return request._replace(
             no_monitor=self._runs.no_monitor,
             hung=self._runs.hung_at() | tick.hung,
             skip=frozenset(name for name, hung in counts if hung >= MOST_HANGING_PER_DOMAIN),

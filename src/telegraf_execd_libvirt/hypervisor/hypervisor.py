@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from queue import Empty
 from typing import Any, Callable, Optional, Union
 
@@ -245,5 +244,5 @@ class Hypervisor:
         """The record of the health after a tick."""
         health = self.journal.health(outcome, self._engine.links.reconnects)
         if not self._wanted.identity:
-            health = replace(health, domains_untagged=None)
+            health = health._replace(domains_untagged=None)
         return health.record(redact_uri(self._config.libvirt_uri))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Optional
 
 from ..connection.errors import ErrorKind, LibvirtError
@@ -144,7 +144,7 @@ class Tick:
         """A locked domain is not asked for now."""
         if isinstance(batch.request, BatchRequest):
             names = [other for other in batch.names if other != name]
-            batch.request = replace(batch.request, names=names)
+            batch.request = batch.request._replace(names=names)
             batch.done = not names
             self._asked.discard(name)
 
@@ -167,7 +167,7 @@ class Tick:
         passes = error.kind in (ErrorKind.LOST, ErrorKind.FAILED, ErrorKind.BUSY)
         if passes and batch.failures <= most:
             if isinstance(batch.request, BatchRequest):
-                batch.request = replace(batch.request, divide=True)
+                batch.request = batch.request._replace(divide=True)
             self.queue.appendleft(batch)
         elif batch.has_statistics or batch.lists:
             self.error = error

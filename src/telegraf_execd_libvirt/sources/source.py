@@ -9,8 +9,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any, Callable, Optional, Protocol
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from ..domain.devices import Devices
 from ..domain.record import Domain
@@ -93,8 +94,7 @@ class Listener(Protocol):
 MINUTE = 60 * 1_000_000_000
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """An option that only one source has; ``default`` has its type: bool or tuple of str.
 
     ``comment`` explains it in the sample configuration, ``help`` in the documentation.
@@ -154,17 +154,15 @@ class Source:
         return {option.name: option.default for option in self.options}
 
 
-@dataclass(frozen=True)
-class SourceTable:
+class SourceTable(NamedTuple):
     """The table of a source in a configuration; durations in nanoseconds, None: the default."""
 
     interval: Optional[int] = None
     timeout: Optional[int] = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The table of a source, with defaults for the options that a configuration does not set."""
 
     interval: int
