@@ -37,6 +37,9 @@ bind-address = "127.0.0.1:0"
 """
 LISTENING = re.compile(r"Listening on HTTP\b.*\baddr=(127\.0\.0\.1:\d+)")
 
+#: No proxy of the environment is used for loopback.
+_OPENER = build_opener(ProxyHandler({}))
+
 
 def start_influxdb(workspace: Workspace) -> str:
     """Start InfluxDB 1.x; return its host and port."""
@@ -111,11 +114,10 @@ def post(
     parameters: Optional[Mapping[str, str]] = None,
     body: Optional[bytes] = b"",
 ) -> tuple[int, bytes]:
-    """The status and the body of an answer; without a body the request is a GET. No proxy of the
-    environment is used for loopback."""
+    """The status and the body of an answer; without a body the request is a GET."""
     request = Request(f"http://{address}/{path}?{urlencode(parameters or {})}", body)
     try:
-        with build_opener(ProxyHandler({})).open(request, timeout=30) as response:
+        with _OPENER.open(request, timeout=30) as response:
             return response.status, response.read()
     except HTTPError as error:
         with error:
