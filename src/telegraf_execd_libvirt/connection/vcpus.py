@@ -27,6 +27,9 @@ Vcpus = tuple[list[tuple[int, int, int, int]], list[int]]
 #: libvirt's own limits: vCPUs in one answer, CPUs in one map, bytes of all maps.
 _MOST_VCPUS, _MOST_CPUS, _MOST_BYTES = 16_384, 16_384, 8_388_608
 
+#: libvirt-python's name for a virDomainPtr.
+_DOMAIN = b"virDomainPtr"
+
 #: virVcpuInfo: number, state, CPU time and physical CPU; ``0Q`` pads it as a C compiler does.
 _INFO = struct.Struct("IiQi0Q")
 
@@ -38,9 +41,10 @@ def read_cpus(connection: Connection) -> int:
     """
     if (loaded := _load()) is None:
         return 0
-    ctypes, library = loaded
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer(connection.handle._o, b"virConnectPtr")
-    result = library.virNodeGetCPUMap(pointer, None, None, 0)
+    _, library, pointer = loaded
+    result = library.virNodeGetCPUMap(
+        pointer(connection.handle._o, b"virConnectPtr"), None, None, 0
+    )
     return api.check(result, "virNodeGetCPUMap() failed")
 
 
@@ -50,11 +54,11 @@ def read_vcpus(handle: Handle, count: int, cpus: int) -> Vcpus:
     if (loaded := _load()) is None or count <= 0 or cpus <= 0:
         found, affinities = api.call(handle, "vcpus")
         return found, [_bits(affinity) for affinity in affinities]
-    ctypes, library = loaded
+    ctypes, library, pointer = loaded
     count, cpus = _limited(count, cpus)
     info = ctypes.create_string_buffer(count * _INFO.size)
     maps = ctypes.create_string_buffer(count * _width(cpus))
-    result = library.virDomainGetVcpus(_pointer(ctypes, handle), info, count, maps, _width(cpus))
+    result = library.virDomainGetVcpus(pointer(handle._o, _DOMAIN), info, count, maps, _width(cpus))
     number = min(api.check(result, "virDomainGetVcpus() failed"), count)
     return [*_INFO.iter_unpack(info.raw[: number * _INFO.size])], _each(maps.raw, number, cpus)
 
@@ -64,10 +68,12 @@ def read_pins(handle: Handle, count: int, cpus: int) -> list[int]:
     of :func:`read_vcpus`. Raises LibvirtError."""
     if (loaded := _load()) is None or count <= 0 or cpus <= 0:
         return [_bits(affinity) for affinity in api.call(handle, "vcpuPinInfo")]
-    ctypes, library = loaded
+    ctypes, library, pointer = loaded
     count, cpus = _limited(count, cpus)
     maps = ctypes.create_string_buffer(count * _width(cpus))
-    result = library.virDomainGetVcpuPinInfo(_pointer(ctypes, handle), count, maps, _width(cpus), 0)
+    result = library.virDomainGetVcpuPinInfo(
+        pointer(handle._o, _DOMAIN), count, maps, _width(cpus), 0
+    )
     number = api.check(result, "virDomainGetVcpuPinInfo() failed")
     return _each(maps.raw, min(number, count), cpus)
 
@@ -105,9 +111,11 @@ def _has_statistics(stats: Stats, number: int) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _load() -> Optional[tuple[Any, Any]]:
-    """ctypes, which costs 0.4 MiB and is loaded when it is needed, and the C library, found by way
-    of libvirt-python's module, so that it is the same one."""
+def _load() -> Optional[tuple[Any, Any, Any]]:
+    """ctypes, which costs 0.4 MiB and is loaded when it is needed; the C library, found by way of
+    libvirt-python's module, so that it is the same one; and the function that gives libvirt's
+    pointer to an object, valid as long as the handle is. Several threads may load them at the same
+    time, so they are not those that all of ctypes' users share."""
     if api.EXTENSION is None:
         return None
     try:
@@ -121,16 +129,12 @@ def _load() -> Optional[tuple[Any, Any]]:
         library.virNodeGetCPUMap.argtypes = (array, array, array, ctypes.c_uint)
         library.virDomainGetVcpus.argtypes = (array, array, size, array, size)
         library.virDomainGetVcpuPinInfo.argtypes = (array, size, array, size, ctypes.c_uint)
-        ctypes.pythonapi.PyCapsule_GetPointer.restype = ctypes.c_void_p
-        ctypes.pythonapi.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
+        pointer = ctypes.pythonapi["PyCapsule_GetPointer"]  # a new object, not the attribute
+        pointer.restype = ctypes.c_void_p
+        pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
     except (AttributeError, ImportError, OSError):  # a Python without libffi has no ctypes
         return None
-    return ctypes, library
-
-
-def _pointer(ctypes: Any, handle: Handle) -> Any:
-    """libvirt's virDomainPtr; valid as long as the handle is."""
-    return ctypes.pythonapi.PyCapsule_GetPointer(handle._o, b"virDomainPtr")
+    return ctypes, library, pointer
 
 
 def _limited(count: int, cpus: int) -> tuple[int, int]:
