@@ -123,6 +123,13 @@ def test_tags_of_a_domain_whose_xml_cannot_be_read(facts: Facts, mocker: MockerF
         assert calls.call_count == count
 
 
+def test_tags_of_a_domain_that_was_never_read(facts: Facts) -> None:
+    """Its UUID is known from its events, so that series of domains of one name stay apart."""
+    assert scope(facts, identity=True).last_tags("u-1") == {}
+    facts.uuid_tag = True
+    assert scope(facts, identity=True).last_tags("u-1") == {"uuid": "u-1"}
+
+
 def test_text_that_is_not_utf_8_costs_its_line(facts: Facts) -> None:
     """A name and an XML are readable though they are not UTF-8; a call with such a text somewhere
     in its answer fails alone."""

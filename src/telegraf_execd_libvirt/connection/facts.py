@@ -65,6 +65,8 @@ class Facts:
     )
     #: Whether the daemon is on this host.
     local: bool = False
+    #: Whether domains have a tag with their UUID.
+    uuid_tag: bool = False
     #: The Unix times at which domains started, by UUID, of those whose event has come.
     starts: dict[str, int] = field(default_factory=dict)
     has_bulk: bool = True

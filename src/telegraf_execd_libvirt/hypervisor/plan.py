@@ -82,5 +82,6 @@ def facts_of(config: HypervisorConfig) -> Facts:
         XmlCache(parse, NO_DEVICES, _OLDEST_DEVICES_SECONDS),
         XmlCache(lambda xml: reader.read(xml, started), NO_IDENTITY, _OLDEST_IDENTITY_SECONDS),
         local=is_on_this_host(config.libvirt_uri),
+        uuid_tag="uuid" in config.additional_domain_tags,
         starts=starts,
     )

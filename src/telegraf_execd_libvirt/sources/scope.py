@@ -193,8 +193,11 @@ class Scope(Calls):
         return self.last_tags(api.uuid(handle)) if known is None else known.tags
 
     def last_tags(self, uuid: str) -> Mapping[str, str]:
-        """The additional tags that a domain had last, if that is known; no call."""
-        return (self._facts.identities.last(uuid) or NO_IDENTITY).tags
+        """The additional tags that a domain had last, as far as they are known; no call."""
+        known = self._facts.identities.last(uuid)
+        if known is None and self._facts.uuid_tag:
+            return {"uuid": uuid}  # it was not there long enough to be read
+        return (known or NO_IDENTITY).tags
 
     def inventory(self, handle: Handle, kind: str) -> Sequence[Mapping[str, str]]:
         """The tags of the info lines of a domain; if its calls hang, those that are known."""
