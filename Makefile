@@ -102,5 +102,5 @@ $(INSTALLED): pyproject.toml scripts/prepare.sh
 
 $(TESTABLE): $(INSTALLED)
 	@echo 'Installing the test tools into $(VENV) ...' >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' >&2
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[test]' >&2
 	@touch $@

@@ -86,7 +86,8 @@ _SOURCE_HEALTH = Metric(
         _counter("dropped", "lines and events that were left out because of a limit"),
         _counter(
             "errors",
-            "fetches that failed or did not return in time, without calls that the driver lacks",
+            "fetches that failed or did not return in time, without calls that the driver lacks; "
+            "guest_agent makes four at a time",
         ),
         _gauge("hanging", "fetches that did not return in time and still hang"),
         _gauge("counted", "agents that are connected; only of guest_agent"),
