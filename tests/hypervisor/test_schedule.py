@@ -23,7 +23,7 @@ class Host:
         roster = Roster()
         roster.note({f"g{n}": str(UUID(int=n * 0x1234567_89ABCDEF_FEDCBA98)) for n in range(COUNT)})
         plan = Plan("", "", 5.0, "5s", intervals=intervals, spread=spread)
-        self._schedule, self.roster = Schedule(plan, roster), roster
+        self._schedule = Schedule(plan, roster)
         self._names, self._tick, self._number = [*roster.uuids], tick, 0
 
     def tick(
@@ -103,12 +103,3 @@ def test_a_late_tick_leaves_nothing_out() -> None:
         name for tick in after[1:] for name, groups in tick.items() if "block" in groups
     )
     assert {*asked.values()} == {1}
-
-
-def test_another_domain_of_the_same_name_is_new() -> None:
-    """It gets all groups at its first tick."""
-    host = Host(False, 1.0, state=0.0, block=1000.0)
-    host.tick()
-    assert host.tick()["g5"] == {"state"}
-    host.roster.note({**host.roster.uuids, "g5": str(UUID(int=5))})
-    assert host.tick()["g5"] == {"state", "block"} and host.tick()["g5"] == {"state"}

@@ -38,8 +38,7 @@ class Schedule:
         self._groups: dict[float, Groups] = {}
         for name, interval in plan.intervals.items():
             self._groups[interval] = self._groups.get(interval, frozenset()) | {name}
-        #: When each domain has got the groups of each interval, by its UUID, or name if that is not
-        #: known: another domain may get its name.
+        #: When each domain has got the groups of each interval.
         self._got: dict[str, dict[float, float]] = {}
         #: Where the windows begin without ``spread``.
         self._start = inf
@@ -56,8 +55,7 @@ class Schedule:
         self._start, self._tick = min(self._start, now), interval
         self._now = now + interval / 2
         if len(self._got) > len(self._roster.uuids):
-            known = {*map(self._key, self._roster.uuids)}
-            self._got = {key: got for key, got in self._got.items() if key in known}
+            self._got = {n: got for n, got in self._got.items() if n in self._roster.uuids}
 
     def split(self, names: Iterable[str]) -> Mapping[Optional[Groups], Sequence[str]]:
         """These domains by the groups that are due for them; those for which nothing is due have
@@ -67,16 +65,12 @@ class Schedule:
             parts.setdefault(self._due(name), []).append(name)
         return parts
 
-    def _key(self, name: str) -> str:
-        return self._roster.uuids.get(name) or name
-
     def _due(self, name: str) -> Groups:
         if self._plan.only is not None:
             return self._plan.only
-        key = self._key(name)
-        got, start = self._got.get(key, {}), self._start
+        got, start = self._got.get(name, {}), self._start
         if self._plan.spread:
-            start = _place(key)
+            start = _place(self._roster.uuids.get(name) or name)
         return _union(
             *(
                 groups
@@ -91,15 +85,15 @@ class Schedule:
         """Notes what domains have got, each of them with what it was asked for."""
         for domain in piece.domains:
             if domain.groups and domain.name not in piece.incomplete:
-                got = self._got.setdefault(self._key(domain.name), {})
+                got = self._got.setdefault(domain.name, {})
                 for interval, groups in self._groups.items():
                     if groups <= domain.groups:
                         got[interval] = self._now
 
 
 @lru_cache(maxsize=16_384)
-def _place(key: str) -> float:
-    return crc32(key.encode("utf-8", "replace")) * _PLACE_SECONDS
+def _place(uuid: str) -> float:
+    return crc32(uuid.encode("utf-8", "replace")) * _PLACE_SECONDS
 
 
 @lru_cache(maxsize=256)
