@@ -199,29 +199,6 @@ class Host:
         return whole, look_up
 
 
-def test_the_connection_that_brings_events_dies() -> None:
-    """The first request of a tick uses it, so its death is found by the next tick, also if other
-    connections are alive; another one subscribes."""
-    settings = Settings(300_000_000_000, 5_000_000_000, {})
-    sources = [(SOURCES[name], settings) for name in ("network", "storage_pool")]
-    host = Host(sources=sources)
-    (listing,) = host.go(TickDue(0, 1.0), 1.0)
-    (batch,) = host.answer(listing, 1.0, "first", "second")
-    fetches = host.answer(batch, 1.0, "first", "second")
-    assert len(fetches) == 2 and fetches[0].link is host.engine.runs.watching
-    for fetch in fetches:
-        host.go(Ended(fetch.link, 0.01, Records(worked=True)), 1.1)
-    for tick in (2.0, 3.0):
-        (whole,) = host.go(TickDue(0, tick), tick)
-        assert whole.link is fetches[0].link
-        if tick == 2.0:
-            host.answer(whole, tick, "first", "second")
-    (whole,) = host.go(Ended(whole.link, 0.0, error=LOST, alive=False), 3.0)
-    assert whole.link is fetches[1].link is host.engine.runs.watching
-    host.answer(whole, 3.0, "first", "second")
-    assert [outcome.domains for outcome in host.outcomes] == [2, 2, 2]
-
-
 def test_a_lock_that_is_taken_again() -> None:
     """The look-up of an earlier lock that still waits, as another call got the lock before it, is
     no other hung call."""

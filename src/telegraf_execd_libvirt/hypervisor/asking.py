@@ -76,7 +76,7 @@ class Asking:
             if not self._links.idle:
                 tick.refused = tick.refused or not self._links.connect(now)
                 return
-            link = self._links.take(self._runs.watching)
+            link = self._links.idle.pop()
             if self._runs.watching in self._links.open:
                 tick.queue.remove(batch)
             else:

@@ -102,13 +102,6 @@ class Links:
         if self.open and (hangs or fails):
             self._voice.problem("full", logging.WARNING, _FULL)
 
-    def take(self, first: Optional[Link]) -> Link:
-        """An idle connection, this one if it is idle: so it is soon found if it is dead."""
-        if first in self.idle:
-            self.idle.remove(first)
-            return first
-        return self.idle.pop()
-
     def ask(self, link: Link, request: Asked, now: float) -> None:
         """Hands a request to a connection, which is not idle any more."""
         link.progress.begin(now)
